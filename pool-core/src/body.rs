@@ -1,0 +1,194 @@
+//! The response body: it drives its connection while the message lasts, and sends it home at the end.
+//!
+//! ```text
+//!   Streaming ── hyper is ready again ──► Arrived    the connection is home; the rest is at hand
+//!       │ └───── hyper has closed ──────► Parted     what the connection had delivered is left
+//!       └─────── dropped early ─────────► the runtime's watcher drains a little, or closes
+//! ```
+//!
+//! What must hold: the connection goes home at the end of the message, not when the caller has done with
+//! the body; and it takes no byte of this message along. hyper is ready for another request only when it
+//! has parsed the whole message, so what is then left in its channel is taken out first.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use crate::error::Error;
+use crate::lease::Lease;
+use crate::stats::Reason;
+use crate::unfinished::Unfinished;
+
+/// The body of a response.
+///
+/// Its connection is checked in as soon as the message has ended, even while the body is still held. A
+/// body that is dropped early is drained by the pool within the
+/// [drain limit](crate::Builder::drain_limit), else its connection closes. While it is held and not
+/// polled, nothing is read from the server.
+///
+/// # Cancel safety
+///
+/// A future that reads frames can be dropped and made again; no frame is lost.
+pub struct Body {
+    state: State,
+}
+
+enum State {
+    Streaming { incoming: Incoming, lease: Lease },
+    Arrived { data: Option<Bytes>, trailers: Option<HeaderMap> },
+    Parted { incoming: Incoming, address: Arc<str> },
+}
+
+impl State {
+    const NOTHING: Self = Self::Arrived { data: None, trailers: None };
+}
+
+type NextFrame = Option<Result<Frame<Bytes>, Error>>;
+
+impl Body {
+    pub(crate) fn new(incoming: Incoming, lease: Lease) -> Self {
+        let mut body = Self { state: State::Streaming { incoming, lease } };
+        body.settle();
+        body
+    }
+
+    pub(crate) fn empty() -> Self {
+        Self { state: State::NOTHING }
+    }
+
+    /// Lets go of the connection if hyper has done with it.
+    fn settle(&mut self) {
+        let State::Streaming { lease, .. } = &self.state else { return };
+        let ready = lease.connection.is_ready();
+        if !ready && !lease.connection.is_finished() {
+            return;
+        }
+        let State::Streaming { incoming, lease } = self.take() else { return };
+        if ready {
+            self.state = arrived(incoming);
+            lease.checkin();
+        } else {
+            let address = Arc::clone(&lease.lane.host.name);
+            lease.discard(Reason::Ended);
+            self.state = State::Parted { incoming, address };
+        }
+    }
+
+    fn take(&mut self) -> State {
+        std::mem::replace(&mut self.state, State::NOTHING)
+    }
+
+    fn fail(&mut self) {
+        if let State::Streaming { lease, .. } = self.take() {
+            lease.discard(Reason::Failed);
+        }
+    }
+
+    /// Nobody reads on: the caller has let go, or only the request body is still going out.
+    fn leave_unfinished(&mut self) {
+        if let State::Streaming { incoming, lease } = self.take() {
+            Unfinished::new(incoming, lease).leave_to_watcher();
+        }
+    }
+}
+
+/// Takes the rest of a message that hyper has parsed whole out of hyper's channel.
+fn arrived(mut incoming: Incoming) -> State {
+    let (mut data, mut trailers) = (None, None);
+    let mut cx = Context::from_waker(Waker::noop());
+    while let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut incoming).poll_frame(&mut cx) {
+        match frame.into_data() {
+            Ok(bytes) => {
+                data = Some(data.map_or(bytes.clone(), |before| join(&before, &bytes)));
+            }
+            Err(frame) => trailers = frame.into_trailers().ok(),
+        }
+    }
+    State::Arrived { data, trailers }
+}
+
+/// hyper keeps one frame at most in its channel; should it ever keep more, none is lost.
+fn join(before: &Bytes, after: &Bytes) -> Bytes {
+    [before.as_ref(), after.as_ref()].concat().into()
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<NextFrame> {
+        let this = self.get_mut();
+        let frame = match &mut this.state {
+            State::Arrived { data, trailers } => {
+                let data = data.take().map(Frame::data);
+                let frame = data.or_else(|| trailers.take().map(Frame::trailers));
+                return Poll::Ready(frame.map(Ok));
+            }
+            State::Parted { incoming, address } => {
+                let frame = std::task::ready!(Pin::new(incoming).poll_frame(cx));
+                return Poll::Ready(
+                    frame.map(|frame| frame.map_err(|error| Error::response_body(address, error))),
+                );
+            }
+            State::Streaming { incoming, lease } => {
+                let next = |cx: &mut Context<'_>| Pin::new(&mut *incoming).poll_frame(cx);
+                let frame = std::task::ready!(lease.connection.poll(cx, next));
+                frame.map(|frame| {
+                    frame.map_err(|error| Error::response_body(&lease.lane.host.name, error))
+                })
+            }
+        };
+        match &frame {
+            Some(Ok(_)) => this.settle(),
+            Some(Err(_)) => this.fail(),
+            None => {
+                this.settle();
+                this.leave_unfinished();
+            }
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.state {
+            State::Arrived { data, trailers } => data.is_none() && trailers.is_none(),
+            State::Streaming { incoming, .. } | State::Parted { incoming, .. } => {
+                incoming.is_end_stream()
+            }
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.state {
+            State::Arrived { data, .. } => {
+                SizeHint::with_exact(data.as_ref().map_or(0, |data| data.len() as u64))
+            }
+            State::Streaming { incoming, .. } | State::Parted { incoming, .. } => {
+                incoming.size_hint()
+            }
+        }
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        self.leave_unfinished();
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match &self.state {
+            State::Streaming { .. } => "streaming",
+            State::Arrived { .. } => "arrived",
+            State::Parted { .. } => "parted",
+        };
+        f.debug_struct("Body").field("state", &state).finish_non_exhaustive()
+    }
+}

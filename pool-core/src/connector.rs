@@ -1,0 +1,208 @@
+//! What a backend is: one method that opens a stream to an address.
+//!
+//! The pool knows no socket. A [`Connector`] opens a stream, says what the address means in HTTP, and,
+//! where the stream ends in a kernel socket, hands over a [`KernelCheck`] so that the pool can ask the
+//! kernel itself, not the runtime's memory of it, whether an idle connection is still quiet.
+
+use std::fmt::Debug;
+use std::hash::Hash;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use http::uri::{Authority, Scheme};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// Opens streams to addresses.
+///
+/// The address is the key of the pool: it must contain everything that makes two peers the same, because
+/// two requests for equal addresses may share a connection.
+///
+/// # Examples
+///
+/// A connector for Unix sockets:
+///
+/// ```
+/// use std::path::PathBuf;
+///
+/// use pool_core::{Connected, Connector, Target, async_trait};
+/// use tokio::net::UnixStream;
+///
+/// struct Unix;
+///
+/// #[async_trait]
+/// impl Connector for Unix {
+///     type Address = PathBuf;
+///     type Stream = UnixStream;
+///
+///     async fn connect(&self, path: &PathBuf) -> std::io::Result<Connected<Self::Stream>> {
+///         Ok(Connected::new(UnixStream::connect(path).await?))
+///     }
+///
+///     fn target(&self, _: &PathBuf) -> Target {
+///         Target::http("localhost".parse().expect("a valid authority"))
+///     }
+/// }
+/// # drop(pool_core::Pool::new(Unix));
+/// ```
+#[diagnostic::on_unimplemented(
+    note = "implement `Connector` with its two methods, `connect` and `target`; \
+            its documentation shows one for Unix sockets"
+)]
+#[async_trait]
+pub trait Connector: Send + Sync + 'static {
+    /// Everything that makes two peers the same. Its `Debug` text names the peer in every error.
+    type Address: Clone + Eq + Hash + Debug + Send + Sync + 'static;
+
+    /// The raw bytes, both ways, as a tokio stream: its read buffer, unlike hyper's cursor, can be counted
+    /// from outside without unsafe code.
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// Opens a new stream to `address`.
+    ///
+    /// # Errors
+    ///
+    /// Whatever went wrong, as an [`io::Error`]. The pool adds the address and the step; a connector that
+    /// has steps of its own (a TLS handshake) names them in the error's text.
+    ///
+    /// # Cancel safety
+    ///
+    /// The pool may drop the future at any await, when the connect timeout has passed or the caller has
+    /// gone. Nothing may be left open then.
+    async fn connect(&self, address: &Self::Address) -> io::Result<Connected<Self::Stream>>;
+
+    /// What `address` means in HTTP: the scheme, and the authority for a request that names none.
+    fn target(&self, address: &Self::Address) -> Target;
+}
+
+#[async_trait]
+impl<C: Connector + ?Sized> Connector for Arc<C> {
+    type Address = C::Address;
+    type Stream = C::Stream;
+
+    async fn connect(&self, address: &Self::Address) -> io::Result<Connected<Self::Stream>> {
+        (**self).connect(address).await
+    }
+
+    fn target(&self, address: &Self::Address) -> Target {
+        (**self).target(address)
+    }
+}
+
+#[async_trait]
+impl<C: Connector + ?Sized> Connector for Box<C> {
+    type Address = C::Address;
+    type Stream = C::Stream;
+
+    async fn connect(&self, address: &Self::Address) -> io::Result<Connected<Self::Stream>> {
+        (**self).connect(address).await
+    }
+
+    fn target(&self, address: &Self::Address) -> Target {
+        (**self).target(address)
+    }
+}
+
+/// What an address means in HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Target {
+    /// `http` or `https`.
+    pub scheme: Scheme,
+    /// The `Host` of a request that brings none.
+    pub authority: Authority,
+}
+
+impl Target {
+    /// A target spoken to in the clear.
+    pub fn http(authority: Authority) -> Self {
+        Self { scheme: Scheme::HTTP, authority }
+    }
+
+    /// A target behind TLS.
+    pub fn https(authority: Authority) -> Self {
+        Self { scheme: Scheme::HTTPS, authority }
+    }
+}
+
+/// A stream that was just opened, and what is known of it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Connected<S> {
+    /// The stream.
+    pub stream: S,
+    /// Our end, where the stream has one.
+    pub local_address: Option<SocketAddr>,
+    /// The other end, where the stream has one.
+    pub peer_address: Option<SocketAddr>,
+    /// How to ask the kernel about the stream; none where no kernel socket lies below it.
+    pub kernel_check: Option<KernelCheck>,
+}
+
+impl<S> Connected<S> {
+    /// A stream of which nothing else is known.
+    pub fn new(stream: S) -> Self {
+        Self { stream, local_address: None, peer_address: None, kernel_check: None }
+    }
+
+    /// Says which sockets the stream connects.
+    #[must_use]
+    pub fn with_addresses(mut self, local: Option<SocketAddr>, peer: Option<SocketAddr>) -> Self {
+        self.local_address = local;
+        self.peer_address = peer;
+        self
+    }
+
+    /// Lets the pool ask the kernel before it reuses the stream.
+    #[must_use]
+    pub fn with_kernel_check(mut self, check: KernelCheck) -> Self {
+        self.kernel_check = Some(check);
+        self
+    }
+
+    /// Wraps the stream and keeps what is known of it: for connectors over other connectors.
+    pub fn map_stream<T>(self, wrap: impl FnOnce(S) -> T) -> Connected<T> {
+        Connected {
+            stream: wrap(self.stream),
+            local_address: self.local_address,
+            peer_address: self.peer_address,
+            kernel_check: self.kernel_check,
+        }
+    }
+}
+
+/// A request to the stream at the bottom of a connection: read from the kernel itself next time.
+///
+/// A runtime tells what epoll last told it, so a FIN, or bytes that nobody asked for, can lie in the
+/// kernel while a connection looks idle. The pool [asks](Self::ask) before it reuses a connection. While
+/// the question [is open](Self::is_open), the stream must answer reads with a non-blocking read of the
+/// socket, whatever the runtime believes, and [settle](Self::settle) the question when the kernel says
+/// that nothing is there.
+///
+/// The question travels up unchanged through connectors over other connectors, so it reaches below TLS.
+#[derive(Clone, Debug, Default)]
+pub struct KernelCheck(Arc<AtomicBool>);
+
+impl KernelCheck {
+    /// A check for one stream; keep one clone in the stream and put another into [`Connected`].
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Opens the question.
+    pub fn ask(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the next read must go to the kernel.
+    pub fn is_open(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// The kernel has said that nothing is there.
+    pub fn settle(&self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,218 @@
+//! What can go wrong with a request, where, and why.
+//!
+//! An error names the step and the address before the cause: `connecting to 127.0.0.1:1: connection
+//! refused`. The type is opaque, so that it can learn more without breaking anybody.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A request that got no response, or a response whose body did not arrive whole.
+///
+/// Its text is the whole story in one line; [`source`](StdError::source) gives the cause as a value, such
+/// as the [`io::Error`] of a connect or hyper's error.
+pub struct Error(Box<Inner>);
+
+struct Inner {
+    kind: ErrorKind,
+    address: Arc<str>,
+    cause: Cause,
+}
+
+enum Cause {
+    Text(&'static str),
+    After(Duration),
+    Io(io::Error),
+    Http(hyper::Error),
+}
+
+/// The step that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The request contradicts itself or cannot be written; it never left.
+    InvalidRequest,
+    /// There is no tokio runtime to open a connection on.
+    NoRuntime,
+    /// No connection could be opened.
+    Connect,
+    /// No connection was open within the connect timeout.
+    ConnectTimeout,
+    /// The caller's request body failed, or broke the promise of its length.
+    RequestBody,
+    /// The request may have reached the server, but no response came back.
+    Response,
+    /// The response came, but its body did not arrive whole.
+    ResponseBody,
+}
+
+impl ErrorKind {
+    fn step(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "checking the request to",
+            Self::NoRuntime => "checking out a connection to",
+            Self::Connect | Self::ConnectTimeout => "connecting to",
+            Self::RequestBody => "sending the request body to",
+            Self::Response => "waiting for the response of",
+            Self::ResponseBody => "reading the response body from",
+        }
+    }
+}
+
+impl Error {
+    fn new(kind: ErrorKind, address: &Arc<str>, cause: Cause) -> Self {
+        Self(Box::new(Inner { kind, address: Arc::clone(address), cause }))
+    }
+
+    pub(crate) fn invalid_request(address: &Arc<str>, why: &'static str) -> Self {
+        Self::new(ErrorKind::InvalidRequest, address, Cause::Text(why))
+    }
+
+    pub(crate) fn no_runtime(address: &Arc<str>) -> Self {
+        Self::new(ErrorKind::NoRuntime, address, Cause::Text("there is no tokio runtime here"))
+    }
+
+    pub(crate) fn connect(address: &Arc<str>, error: io::Error) -> Self {
+        Self::new(ErrorKind::Connect, address, Cause::Io(error))
+    }
+
+    pub(crate) fn connect_timeout(address: &Arc<str>, after: Duration) -> Self {
+        Self::new(ErrorKind::ConnectTimeout, address, Cause::After(after))
+    }
+
+    pub(crate) fn handshake(address: &Arc<str>, error: hyper::Error) -> Self {
+        Self::new(ErrorKind::Connect, address, Cause::Http(error))
+    }
+
+    pub(crate) fn exchange(address: &Arc<str>, error: hyper::Error) -> Self {
+        let kind = if error.is_user() { ErrorKind::RequestBody } else { ErrorKind::Response };
+        Self::new(kind, address, Cause::Http(error))
+    }
+
+    pub(crate) fn response_body(address: &Arc<str>, error: hyper::Error) -> Self {
+        Self::new(ErrorKind::ResponseBody, address, Cause::Http(error))
+    }
+
+    /// The step that failed.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// The address, as its `Debug` text.
+    pub fn address(&self) -> &str {
+        &self.0.address
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: ", self.0.kind.step(), self.0.address)?;
+        match &self.0.cause {
+            Cause::Text(text) => f.write_str(text),
+            Cause::After(timeout) => write!(f, "not connected within {timeout:?}"),
+            Cause::Io(error) => write_io(f, error),
+            Cause::Http(error) => write_chain(f, error),
+        }
+    }
+}
+
+/// An error of the system is told in the words of its kind, without the number.
+fn write_io(f: &mut fmt::Formatter<'_>, error: &io::Error) -> fmt::Result {
+    let kind = error.kind().to_string();
+    match error.raw_os_error() {
+        Some(_) if kind != "other error" && kind != "uncategorized error" => f.write_str(&kind),
+        _ => write!(f, "{error}"),
+    }
+}
+
+/// hyper's text leaves its own causes out.
+fn write_chain(f: &mut fmt::Formatter<'_>, error: &dyn StdError) -> fmt::Result {
+    write!(f, "{error}")?;
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        f.write_str(": ")?;
+        match error.downcast_ref() {
+            Some(error) => write_io(f, error)?,
+            None => write!(f, "{error}")?,
+        }
+        cause = error.source();
+    }
+    Ok(())
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error")
+            .field("kind", &self.0.kind)
+            .field("address", &self.0.address)
+            .field("text", &self.to_string())
+            .finish_non_exhaustive()
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match &self.0.cause {
+            Cause::Io(error) => Some(error),
+            Cause::Http(error) => Some(error),
+            Cause::Text(_) | Cause::After(_) => None,
+        }
+    }
+}
+
+/// A setting that makes no sense; see [`Builder::build`](crate::Builder::build).
+#[derive(Debug)]
+pub struct BuildError {
+    setting: &'static str,
+    why: &'static str,
+}
+
+impl BuildError {
+    pub(crate) fn new(setting: &'static str, why: &'static str) -> Self {
+        Self { setting, why }
+    }
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "building the pool: {}: {}", self.setting, self.why)
+    }
+}
+
+impl StdError for BuildError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request_body::BoxError;
+
+    fn address() -> Arc<str> {
+        Arc::from("192.0.2.1:80")
+    }
+
+    #[test]
+    fn a_refused_connection_is_told_in_one_line_with_step_and_address() {
+        let refused = io::Error::from_raw_os_error(111);
+        let error = Error::connect(&address(), refused);
+        assert_eq!(error.to_string(), "connecting to 192.0.2.1:80: connection refused");
+        assert_eq!(error.kind(), ErrorKind::Connect);
+        let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+        assert_eq!(source.map(io::Error::kind), Some(io::ErrorKind::ConnectionRefused));
+    }
+
+    #[test]
+    fn a_connectors_own_words_are_kept() {
+        let error = Error::connect(&address(), io::Error::other("TLS handshake: no shared cipher"));
+        assert_eq!(
+            error.to_string(),
+            "connecting to 192.0.2.1:80: TLS handshake: no shared cipher"
+        );
+    }
+
+    #[test]
+    fn an_error_converts_into_the_boxed_error_of_an_application() {
+        let _: BoxError = Error::no_runtime(&address()).into();
+    }
+}

@@ -1,0 +1,247 @@
+//! The check of a request's head before it leaves.
+//!
+//! hyper writes what it is given, or panics. What contradicts itself is refused here, where nothing has
+//! been sent; what is merely missing is added. The rules are those of RFC 9110 and RFC 9112; each function
+//! names its section.
+
+use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING};
+use http::uri::{Authority, Parts, PathAndQuery};
+use http::{Method, Request, Uri, Version};
+use http_body::Body as _;
+
+use crate::request_body::RequestBody;
+
+/// Makes the head fit for the wire, or says why it cannot be.
+///
+/// `authority` is asked only for a request that names no host itself.
+pub(crate) fn prepare(
+    request: &mut Request<RequestBody>,
+    authority: impl FnOnce() -> Authority,
+) -> Result<(), &'static str> {
+    check_version(request)?;
+    check_length(request)?;
+    say_host(request, authority)?;
+    if *request.method() != Method::CONNECT {
+        make_origin_form(request.uri_mut());
+    }
+    Ok(())
+}
+
+/// hyper's client panics on the versions that it cannot write. A request taken over from HTTP/2 is
+/// written as HTTP/1.1, as a gateway expects.
+fn check_version<B>(request: &mut Request<B>) -> Result<(), &'static str> {
+    match request.version() {
+        Version::HTTP_10 | Version::HTTP_11 => Ok(()),
+        Version::HTTP_2 => {
+            *request.version_mut() = Version::HTTP_11;
+            Ok(())
+        }
+        Version::HTTP_09 => Err("HTTP/0.9 cannot be spoken here"),
+        _ => Err("HTTP/3 cannot be spoken here"),
+    }
+}
+
+/// The framing of the body, RFC 9112 6: one truth about its length, and one way to tell it.
+fn check_length(request: &mut Request<RequestBody>) -> Result<(), &'static str> {
+    let told = told_length(request.headers())?;
+    let chunked = request.headers().contains_key(TRANSFER_ENCODING);
+    if told.is_some() && chunked {
+        return Err("content-length and transfer-encoding contradict each other");
+    }
+    if chunked && request.version() == Version::HTTP_10 {
+        return Err("HTTP/1.0 knows no transfer-encoding");
+    }
+    let known = request.body().exact_len();
+    if let (Some(told), Some(known)) = (told, known)
+        && told != known
+    {
+        return Err("content-length contradicts the length of the body");
+    }
+    if request.body().is_end_stream() {
+        tell_empty(request, told, chunked);
+    } else if let Some(length) = told.or(known.filter(|_| !chunked)) {
+        request.body_mut().promise(length);
+    } else if request.version() == Version::HTTP_10 {
+        return Err("an HTTP/1.0 request body needs a known length");
+    } else if *request.method() == Method::CONNECT {
+        return Err("CONNECT carries no body");
+    } else if !chunked {
+        // Without a word hyper would leave such a body out of a GET or HEAD.
+        request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+    Ok(())
+}
+
+/// An empty body where the method lets one expect content is said to be empty, RFC 9110 8.6.
+fn tell_empty(request: &mut Request<RequestBody>, told: Option<u64>, chunked: bool) {
+    if chunked {
+        request.headers_mut().remove(TRANSFER_ENCODING);
+    }
+    let expected = matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH);
+    if expected && told.is_none() {
+        request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
+}
+
+/// The `content-length` of the head; several must agree, RFC 9110 8.6.
+fn told_length(headers: &HeaderMap) -> Result<Option<u64>, &'static str> {
+    let mut told = None;
+    for value in headers.get_all(CONTENT_LENGTH) {
+        let length = value
+            .to_str()
+            .ok()
+            .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))
+            .and_then(|text| text.parse::<u64>().ok())
+            .ok_or("content-length is not a number")?;
+        if told.is_some_and(|told| told != length) {
+            return Err("several content-lengths contradict each other");
+        }
+        told = Some(length);
+    }
+    Ok(told)
+}
+
+/// Exactly one `Host`, RFC 9112 3.2: the caller's, else that of the URI, else that of the address.
+fn say_host<B>(
+    request: &mut Request<B>,
+    authority: impl FnOnce() -> Authority,
+) -> Result<(), &'static str> {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    if hosts.next().is_some() {
+        return match hosts.next() {
+            Some(_) => Err("more than one Host"),
+            None => Ok(()),
+        };
+    }
+    let host = match request.uri().authority() {
+        Some(authority) => host_value(authority),
+        None if *request.method() == Method::CONNECT => {
+            return Err("CONNECT needs an authority as its URI");
+        }
+        None => host_value(&authority()),
+    }?;
+    request.headers_mut().insert(HOST, host);
+    Ok(())
+}
+
+/// A `Host` carries no user information, RFC 9110 4.2.4.
+fn host_value(authority: &Authority) -> Result<HeaderValue, &'static str> {
+    let text = authority.as_str();
+    let host = text.rsplit_once('@').map_or(text, |(_, host)| host);
+    HeaderValue::from_str(host).map_err(|_| "the authority cannot be a Host")
+}
+
+/// To anything but a proxy a request names only the path, RFC 9112 3.2.1.
+fn make_origin_form(uri: &mut Uri) {
+    if uri.scheme().is_none() && uri.authority().is_none() {
+        return;
+    }
+    let mut parts = Parts::default();
+    let path = std::mem::take(uri).into_parts().path_and_query;
+    parts.path_and_query = Some(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
+    // A URI of a path alone is always whole.
+    if let Ok(origin) = Uri::from_parts(parts) {
+        *uri = origin;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::request::Builder;
+    use http_body_util::Full;
+
+    use super::*;
+
+    fn prepared(
+        builder: Builder,
+        body: &'static str,
+    ) -> Result<Request<RequestBody>, &'static str> {
+        let mut request = builder.body(RequestBody::new(Full::from(body))).unwrap();
+        prepare(&mut request, || Authority::from_static("192.0.2.1:8080"))?;
+        Ok(request)
+    }
+
+    fn header<'r>(request: &'r Request<RequestBody>, name: &str) -> Option<&'r str> {
+        request.headers().get(name).map(|value| value.to_str().unwrap())
+    }
+
+    #[test]
+    fn a_request_without_a_host_gets_that_of_the_address() {
+        let request = prepared(Request::get("/path"), "").unwrap();
+        assert_eq!(header(&request, "host"), Some("192.0.2.1:8080"));
+    }
+
+    #[test]
+    fn an_absolute_uri_becomes_origin_form_and_its_authority_the_host() {
+        let request = prepared(Request::get("http://user:word@example.org:81/a?b=c"), "").unwrap();
+        assert_eq!(request.uri(), "/a?b=c");
+        assert_eq!(header(&request, "host"), Some("example.org:81"));
+    }
+
+    #[test]
+    fn a_host_of_the_callers_own_is_kept() {
+        let request = prepared(Request::get("/").header("host", "example.org"), "").unwrap();
+        assert_eq!(header(&request, "host"), Some("example.org"));
+    }
+
+    #[test]
+    fn an_asterisk_stays_an_asterisk_and_connect_keeps_its_authority() {
+        let options = prepared(Request::options("*"), "").unwrap();
+        assert_eq!(options.uri(), "*");
+        let connect = prepared(Request::connect("example.org:443"), "").unwrap();
+        assert_eq!(connect.uri(), "example.org:443");
+        assert_eq!(header(&connect, "host"), Some("example.org:443"));
+    }
+
+    #[test]
+    fn an_empty_body_is_said_to_be_empty_only_where_content_is_expected() {
+        for method in [Method::POST, Method::PUT, Method::PATCH] {
+            let request = prepared(Request::builder().method(method).uri("/"), "").unwrap();
+            assert_eq!(header(&request, "content-length"), Some("0"));
+        }
+        let request = prepared(Request::get("/"), "").unwrap();
+        assert_eq!(header(&request, "content-length"), None);
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused_and_says_why() {
+        let refused = |builder, body| prepared(builder, body).unwrap_err();
+        let post = || Request::post("/");
+        assert_eq!(
+            refused(post().header("content-length", "5"), "four"),
+            "content-length contradicts the length of the body"
+        );
+        assert_eq!(
+            refused(post().header("content-length", "4").header("content-length", "5"), "four"),
+            "several content-lengths contradict each other"
+        );
+        assert_eq!(
+            refused(post().header("content-length", "+4"), "four"),
+            "content-length is not a number"
+        );
+        assert_eq!(
+            refused(
+                post().header("content-length", "4").header("transfer-encoding", "chunked"),
+                "four"
+            ),
+            "content-length and transfer-encoding contradict each other"
+        );
+        assert_eq!(
+            refused(Request::get("/").header("host", "a").header("host", "b"), ""),
+            "more than one Host"
+        );
+        assert_eq!(refused(Request::connect("/path"), ""), "CONNECT needs an authority as its URI");
+        for (version, why) in [
+            (Version::HTTP_3, "HTTP/3 cannot be spoken here"),
+            (Version::HTTP_09, "HTTP/0.9 cannot be spoken here"),
+        ] {
+            assert_eq!(refused(Request::get("/").version(version), ""), why);
+        }
+    }
+
+    #[test]
+    fn a_request_taken_over_from_http2_is_written_as_http_1_1() {
+        let request = prepared(Request::get("/").version(Version::HTTP_2), "").unwrap();
+        assert_eq!(request.version(), Version::HTTP_11);
+    }
+}

@@ -1,0 +1,119 @@
+//! The map from addresses to hosts, the only place that knows the type of an address.
+//!
+//! What must hold: no guard of the map leaves a function of this file, and none is held while a connection
+//! closes. A host is forgotten in one step, under its shard's lock, when nothing of it exists and nobody
+//! else holds one of its lanes; so nothing can be checked in to a host that has left the map.
+
+use std::fmt::Debug;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use dashmap::DashMap;
+use tokio::runtime::{Handle, Id};
+
+use crate::host::{Host, Lane, Shared};
+use crate::stats::{Reason, Stats};
+use crate::watcher::Watcher;
+
+pub(crate) struct Hosts<A: Eq + Hash> {
+    map: DashMap<A, Entry>,
+    watchers: Mutex<Vec<Arc<Watcher>>>,
+    shared: Arc<Shared>,
+}
+
+struct Entry {
+    host: Arc<Host>,
+    lanes: Vec<Arc<Lane>>,
+}
+
+impl Entry {
+    fn lane(&self, runtime: Id) -> Option<&Arc<Lane>> {
+        self.lanes.iter().find(|lane| lane.runtime() == runtime && !lane.watcher.is_gone())
+    }
+
+    fn is_vacant(&self) -> bool {
+        self.host.is_vacant() && self.lanes.iter().all(|lane| Arc::strong_count(lane) == 1)
+    }
+}
+
+impl<A: Clone + Eq + Hash + Send + Sync + 'static> Hosts<A> {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { map: DashMap::new(), watchers: Mutex::default(), shared }
+    }
+
+    /// The lane of `address` in `runtime`, which must be the current one.
+    pub(crate) fn lane(self: &Arc<Self>, address: &A, runtime: &Handle) -> Arc<Lane>
+    where
+        A: Debug,
+    {
+        let id = runtime.id();
+        if let Some(lane) = self.map.get(address).and_then(|entry| entry.lane(id).cloned()) {
+            return lane;
+        }
+        let watcher = self.watcher(runtime);
+        let mut entry = self.map.entry(address.clone()).or_insert_with(|| Entry {
+            host: Host::new(format!("{address:?}").into(), Arc::clone(&self.shared)),
+            lanes: Vec::new(),
+        });
+        if let Some(lane) = entry.lane(id) {
+            return Arc::clone(lane);
+        }
+        entry.lanes.retain(|lane| !lane.watcher.is_gone());
+        let lane = Lane::new(Arc::clone(&entry.host), watcher);
+        entry.lanes.push(Arc::clone(&lane));
+        lane
+    }
+
+    fn watcher(self: &Arc<Self>, runtime: &Handle) -> Arc<Watcher> {
+        let mut watchers = self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
+        watchers.retain(|watcher| !watcher.is_gone());
+        if let Some(watcher) = watchers.iter().find(|watcher| watcher.runtime() == runtime.id()) {
+            return Arc::clone(watcher);
+        }
+        let watcher = Watcher::start(runtime, self);
+        watchers.push(Arc::clone(&watcher));
+        watcher
+    }
+
+    pub(crate) fn forget_vacant(&self) {
+        self.map.retain(|_, entry| !entry.is_vacant());
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        let mut stats = Stats::default();
+        stats.add(&self.shared.forgotten, 0);
+        for entry in &self.map {
+            let idle = entry.lanes.iter().map(|lane| lane.idle()).sum();
+            stats.add(&entry.host.counters, idle);
+        }
+        stats
+    }
+}
+
+impl<A: Eq + Hash> Hosts<A> {
+    pub(crate) fn lanes_of(&self, watcher: &Arc<Watcher>) -> Vec<Arc<Lane>> {
+        self.lanes(|lane| Arc::ptr_eq(&lane.watcher, watcher))
+    }
+
+    pub(crate) fn clear_lanes_of(&self, watcher: &Arc<Watcher>, reason: Reason) {
+        for lane in self.lanes_of(watcher) {
+            lane.clear(reason);
+        }
+    }
+
+    /// Closes all that is idle; nothing comes home afterwards.
+    pub(crate) fn close(&self) {
+        self.shared.close();
+        for lane in self.lanes(|_| true) {
+            lane.clear(Reason::PoolClosed);
+        }
+    }
+
+    fn lanes(&self, wanted: impl Fn(&Arc<Lane>) -> bool) -> Vec<Arc<Lane>> {
+        let mut lanes = Vec::new();
+        for entry in &self.map {
+            lanes.extend(entry.lanes.iter().filter(|lane| wanted(lane)).cloned());
+        }
+        lanes
+    }
+}

@@ -1,0 +1,216 @@
+//! The idle store: last in, first out, with a way to take any one out by its sequence.
+//!
+//! Keys are a counter taken at check-in, so the back of the map is the connection that came home last
+//! and the front is the least recently used. The newest stands in a one-place cell before the map: a
+//! request after a request touches no map at all, and the order stays the same.
+//!
+//! What must hold: a value is reachable from one place only. The map drops a removed entry late (its
+//! memory is collected in epochs), so an entry is a slot, and whoever empties the slot owns the value.
+//! `SkipMap::range` leaks what it visits and is not used.
+
+use std::sync::atomic::{AtomicUsize, Ordering, fence};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crossbeam_skiplist::SkipMap;
+
+pub(crate) struct Idle<T> {
+    newest: Mutex<Option<(u64, T)>>,
+    older: SkipMap<u64, Mutex<Option<T>>>,
+    len: AtomicUsize,
+}
+
+impl<T: Send + 'static> Idle<T> {
+    pub(crate) fn new() -> Self {
+        Self { newest: Mutex::new(None), older: SkipMap::new(), len: AtomicUsize::new(0) }
+    }
+
+    /// How many values rest here; exact when nobody is moving one.
+    pub(crate) fn len(&self) -> usize {
+        self.len.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn push(&self, sequence: u64, value: T) {
+        self.len.fetch_add(1, Ordering::Relaxed);
+        let older = {
+            let mut newest = lock(&self.newest);
+            match &*newest {
+                // Two check-ins may arrive in the other order than they took their sequences.
+                Some((held, _)) if *held > sequence => Some((sequence, value)),
+                _ => newest.replace((sequence, value)),
+            }
+        };
+        if let Some((sequence, value)) = older {
+            self.older.insert(sequence, Mutex::new(Some(value)));
+            // Whoever empties the store for good says so first; what was inserted unseen is then seen by
+            // the caller's look at what was said.
+            fence(Ordering::SeqCst);
+        }
+    }
+
+    pub(crate) fn pop_newest(&self) -> Option<T> {
+        let newest = lock(&self.newest).take();
+        if let Some((_, value)) = newest {
+            return self.out(value);
+        }
+        while let Some(entry) = self.older.pop_back() {
+            if let Some(value) = lock(entry.value()).take() {
+                return self.out(value);
+            }
+        }
+        None
+    }
+
+    /// Takes out the least recently used value if `wanted` says so.
+    pub(crate) fn pop_oldest_if(&self, wanted: impl Fn(&T) -> bool) -> Option<T> {
+        while let Some(entry) = self.older.front() {
+            let mut slot = lock(entry.value());
+            match slot.take_if(|value| wanted(value)) {
+                Some(value) => {
+                    drop(slot);
+                    entry.remove();
+                    return self.out(value);
+                }
+                None if slot.is_some() => return None,
+                // Emptied by somebody who has not unlinked the entry yet.
+                None => {
+                    drop(slot);
+                    entry.remove();
+                }
+            }
+        }
+        let newest = lock(&self.newest).take_if(|(_, value)| wanted(value));
+        newest.and_then(|(_, value)| self.out(value))
+    }
+
+    /// Looks at the least recently used value.
+    pub(crate) fn oldest<R>(&self, look: impl Fn(&T) -> R) -> Option<R> {
+        while let Some(entry) = self.older.front() {
+            let found = lock(entry.value()).as_ref().map(&look);
+            if found.is_some() {
+                return found;
+            }
+            entry.remove();
+        }
+        lock(&self.newest).as_ref().map(|(_, value)| look(value))
+    }
+
+    /// Takes out the value that was pushed as `sequence`, if it still rests here.
+    pub(crate) fn take(&self, sequence: u64) -> Option<T> {
+        let newest = lock(&self.newest).take_if(|(held, _)| *held == sequence);
+        if let Some((_, value)) = newest {
+            return self.out(value);
+        }
+        let entry = self.older.remove(&sequence)?;
+        let value = lock(entry.value()).take();
+        value.and_then(|value| self.out(value))
+    }
+
+    fn out(&self, value: T) -> Option<T> {
+        self.len.fetch_sub(1, Ordering::Relaxed);
+        Some(value)
+    }
+}
+
+// No panic can happen while one of these locks is held, short of a caller's predicate; the slot is whole
+// even then.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn the_last_in_is_the_first_out() {
+        let idle = Idle::new();
+        for sequence in 0..5 {
+            idle.push(sequence, sequence);
+        }
+        let order: Vec<u64> = std::iter::from_fn(|| idle.pop_newest()).collect();
+        assert_eq!(order, [4, 3, 2, 1, 0]);
+        assert_eq!(idle.len(), 0);
+    }
+
+    #[test]
+    fn the_order_is_that_of_the_sequences_even_when_pushes_overtake_each_other() {
+        let idle = Idle::new();
+        for sequence in [1, 4, 2, 3] {
+            idle.push(sequence, sequence);
+        }
+        let order: Vec<u64> = std::iter::from_fn(|| idle.pop_newest()).collect();
+        assert_eq!(order, [4, 3, 2, 1]);
+    }
+
+    #[test]
+    fn the_least_recently_used_leaves_first_and_only_if_wanted() {
+        let idle = Idle::new();
+        for sequence in 0..3 {
+            idle.push(sequence, sequence);
+        }
+        assert_eq!(idle.pop_oldest_if(|value| *value < 2), Some(0));
+        assert_eq!(idle.pop_oldest_if(|value| *value < 2), Some(1));
+        assert_eq!(idle.pop_oldest_if(|value| *value < 2), None);
+        assert_eq!(idle.pop_oldest_if(|_| true), Some(2));
+        assert_eq!(idle.len(), 0);
+    }
+
+    #[test]
+    fn any_one_can_be_taken_out_once_by_its_sequence() {
+        let idle = Idle::new();
+        for sequence in 0..3 {
+            idle.push(sequence, sequence);
+        }
+        for sequence in [1, 2, 0] {
+            assert_eq!(idle.take(sequence), Some(sequence));
+            assert_eq!(idle.take(sequence), None);
+        }
+        assert_eq!(idle.pop_newest(), None);
+    }
+
+    #[test]
+    fn what_is_taken_out_is_dropped_at_once_and_not_when_the_map_collects_its_memory() {
+        let idle = Idle::new();
+        let witness = Arc::new(());
+        for sequence in 0..4 {
+            idle.push(sequence, Arc::clone(&witness));
+        }
+        drop(idle.pop_newest());
+        drop(idle.pop_newest());
+        drop(idle.pop_oldest_if(|_| true));
+        drop(idle.take(1));
+        assert_eq!(Arc::strong_count(&witness), 1);
+    }
+
+    #[test]
+    fn every_value_is_taken_out_exactly_once_by_competing_threads() {
+        const EACH: u64 = 20_000;
+        let idle = Arc::new(Idle::new());
+        let taken: u64 = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4)
+                .map(|thread| {
+                    let idle = Arc::clone(&idle);
+                    scope.spawn(move || {
+                        let mut taken = 0;
+                        for round in 0..EACH {
+                            idle.push(round * 4 + thread, ());
+                            let gone = match round % 3 {
+                                0 => idle.pop_newest(),
+                                1 => idle.pop_oldest_if(|()| true),
+                                _ => idle.take(round * 4 + thread),
+                            };
+                            taken += u64::from(gone.is_some());
+                        }
+                        taken
+                    })
+                })
+                .collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        let left = std::iter::from_fn(|| idle.pop_newest()).count() as u64;
+        assert_eq!(taken + left, 4 * EACH);
+        assert_eq!(idle.len(), 0);
+    }
+}

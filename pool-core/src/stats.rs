@@ -1,0 +1,120 @@
+//! Counters: what the pool has done and what it holds.
+//!
+//! Each host counts for itself, so that requests to different addresses share no counter; a host that is
+//! forgotten leaves its sums with the pool. At rest the numbers are exact:
+//! `opened = leased + idle + closed`.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Why a connection left the pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The message ended the connection: `Connection: close`, HTTP/1.0, or a body that ends with it.
+    Ended,
+    /// The server closed it while it was idle.
+    ClosedByPeer,
+    /// Bytes arrived that nobody had asked for.
+    Unsolicited,
+    /// It had been idle for longer than the idle timeout.
+    IdleTimeout,
+    /// Reading, writing or parsing failed.
+    Failed,
+    /// The request was dropped before its response came.
+    Cancelled,
+    /// The response body was dropped early and had too much left to drain.
+    BodyDropped,
+    /// It cannot carry what the next request needs, as an HTTP/1.0 server cannot a body of unknown length.
+    Unsuitable,
+    /// It became something else: an upgrade or a tunnel.
+    Upgraded,
+    /// The runtime that drove it has gone.
+    RuntimeGone,
+    /// The pool was dropped.
+    PoolClosed,
+}
+
+const REASONS: usize = Reason::PoolClosed as usize + 1;
+
+/// What a pool has done and what it holds, at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Connections opened since the pool was built.
+    pub opened: u64,
+    /// Checkouts served by a connection that had served before.
+    pub reused: u64,
+    /// Connections being opened.
+    pub opening: usize,
+    /// Connections checked out.
+    pub leased: usize,
+    /// Connections at rest.
+    pub idle: usize,
+    closed: [u64; REASONS],
+}
+
+impl Stats {
+    /// Connections closed for `reason` since the pool was built.
+    pub fn closed(&self, reason: Reason) -> u64 {
+        self.closed[reason as usize]
+    }
+
+    /// Connections closed since the pool was built, whatever the reason.
+    pub fn closed_total(&self) -> u64 {
+        self.closed.iter().sum()
+    }
+
+    pub(crate) fn add(&mut self, counters: &Counters, idle: usize) {
+        let opened = counters.opened.load(Ordering::Relaxed);
+        let mut closed_here = 0;
+        for (sum, counter) in self.closed.iter_mut().zip(&counters.closed) {
+            let closed = counter.load(Ordering::Relaxed);
+            *sum += closed;
+            closed_here += closed;
+        }
+        self.opened += opened;
+        self.reused += counters.reused.load(Ordering::Relaxed);
+        self.opening += usize::try_from(counters.opening.load(Ordering::Relaxed)).unwrap_or(0);
+        self.idle += idle;
+        let open = usize::try_from(opened.saturating_sub(closed_here)).unwrap_or(usize::MAX);
+        self.leased += open.saturating_sub(idle);
+    }
+}
+
+/// The counters of one host, or the sums of those forgotten.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    opening: AtomicU64,
+    opened: AtomicU64,
+    reused: AtomicU64,
+    closed: [AtomicU64; REASONS],
+}
+
+impl Counters {
+    pub(crate) fn opening(&self) {
+        self.opening.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn opening_ended(&self) {
+        self.opening.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn opened(&self) {
+        self.opened.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn reused(&self) {
+        self.reused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn closed(&self, reason: Reason) {
+        self.closed[reason as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn absorb(&self, gone: &Self) {
+        let pairs = [(&self.opened, &gone.opened), (&self.reused, &gone.reused)];
+        for (sum, counter) in pairs.into_iter().chain(self.closed.iter().zip(&gone.closed)) {
+            sum.fetch_add(counter.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! The one background task of a pool in a runtime.
+//!
+//! It looks at idle connections that have stirred, finishes messages that nobody waits for, closes what
+//! has been idle for too long, and forgets hosts of which nothing is left. It does so in counted batches
+//! and yields between them, so that ten thousand connections that close at one instant hold nobody up.
+//!
+//! ```text
+//!   created with the first lane of a runtime ─► watches ─► retires, when nothing has been open for a while
+//!                                                      └─► dropped with its runtime
+//! ```
+//!
+//! What must hold: a watcher that has gone, either way, stays gone, and no connection can be added to it;
+//! the next request makes a new lane with a new watcher. Whatever still rests in its lanes is closed.
+
+use std::future::poll_fn;
+use std::hash::Hash;
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering, fence};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::Context;
+use std::time::Duration;
+
+use tokio::runtime;
+use tokio::sync::Notify;
+use tokio::task::yield_now;
+use tokio::time::{Instant, sleep_until};
+
+use crate::host::Lane;
+use crate::hosts::Hosts;
+use crate::stats::Reason;
+use crate::unfinished::Unfinished;
+
+/// So many connections are closed or looked at before other tasks get their turn: at about 10 µs for
+/// each close, a third of a millisecond.
+const BATCH: usize = 32;
+
+/// So many messages are finished at once; a connection costs less than a crowd of them would.
+const MAX_UNFINISHED: usize = 64;
+
+/// The longest time between two passes over all lanes.
+const LONGEST_PASS: Duration = Duration::from_secs(10);
+
+/// A watcher outlives its last connection by this, so that a run of short-lived connections does not start
+/// one each.
+const LINGER: Duration = Duration::from_millis(500);
+
+/// In place of a number of connections: the watcher has gone.
+const GONE: usize = usize::MAX;
+
+#[derive(Debug)]
+pub(crate) struct Watcher {
+    runtime: runtime::Id,
+    connections: AtomicUsize,
+    inbox: Mutex<Inbox>,
+    stirred: Notify,
+}
+
+#[derive(Default)]
+struct Inbox {
+    stirred: Vec<(Arc<Lane>, u64)>,
+    unfinished: Vec<Unfinished>,
+}
+
+impl std::fmt::Debug for Inbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inbox")
+            .field("stirred", &self.stirred.len())
+            .field("unfinished", &self.unfinished.len())
+            .finish()
+    }
+}
+
+impl Watcher {
+    /// Starts the watcher of the runtime that we are in.
+    pub(crate) fn start<A>(runtime: &runtime::Handle, hosts: &Arc<Hosts<A>>) -> Arc<Self>
+    where
+        A: Clone + Eq + Hash + Send + Sync + 'static,
+    {
+        let watcher = Arc::new(Self {
+            runtime: runtime.id(),
+            connections: AtomicUsize::new(0),
+            inbox: Mutex::default(),
+            stirred: Notify::new(),
+        });
+        let task = Task { watcher: Arc::clone(&watcher), hosts: Arc::downgrade(hosts) };
+        runtime.spawn(task.run());
+        watcher
+    }
+
+    pub(crate) fn runtime(&self) -> runtime::Id {
+        self.runtime
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        self.connections.load(Ordering::SeqCst) == GONE
+    }
+
+    /// Counts one more connection, unless the watcher has gone.
+    pub(crate) fn add_connection(&self) -> bool {
+        let add = |connections| (connections != GONE).then(|| connections + 1);
+        self.connections.fetch_update(Ordering::SeqCst, Ordering::SeqCst, add).is_ok()
+    }
+
+    pub(crate) fn remove_connection(&self) {
+        let remove = |connections| (connections != GONE).then(|| connections - 1);
+        let before = self.connections.fetch_update(Ordering::SeqCst, Ordering::SeqCst, remove);
+        if before == Ok(1) {
+            self.stirred.notify_one();
+        }
+    }
+
+    /// An idle connection has stirred.
+    pub(crate) fn look_after(&self, lane: Arc<Lane>, sequence: u64) {
+        let mut inbox = self.inbox();
+        // Asked under the lock, as the task empties the inbox for good after it has gone.
+        if !self.is_gone() {
+            inbox.stirred.push((lane, sequence));
+            drop(inbox);
+            self.stirred.notify_one();
+        }
+    }
+
+    /// A message is to be finished for its connection's sake; closes the connection if nobody can.
+    pub(crate) fn finish(&self, mut message: Unfinished) {
+        let mut inbox = self.inbox();
+        if self.is_gone() || inbox.unfinished.len() >= MAX_UNFINISHED {
+            drop(inbox);
+            message.give_up();
+        } else {
+            inbox.unfinished.push(message);
+            drop(inbox);
+            self.stirred.notify_one();
+        }
+    }
+
+    fn inbox(&self) -> MutexGuard<'_, Inbox> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn retire(&self) -> bool {
+        self.connections.compare_exchange(0, GONE, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+    }
+}
+
+struct Task<A: Eq + Hash> {
+    watcher: Arc<Watcher>,
+    hosts: Weak<Hosts<A>>,
+}
+
+impl<A: Clone + Eq + Hash + Send + Sync + 'static> Task<A> {
+    async fn run(self) {
+        let mut unfinished = Vec::new();
+        let mut next_pass = Instant::now() + LONGEST_PASS;
+        loop {
+            self.wait(&mut unfinished, next_pass).await;
+            self.look_after_stirred().await;
+            self.take_unfinished(&mut unfinished);
+            let now = Instant::now();
+            if self.watcher.connections.load(Ordering::SeqCst) == 0 {
+                next_pass = next_pass.min(now + LINGER);
+            }
+            if next_pass <= now {
+                next_pass = self.pass(now).await;
+                if self.watcher.retire() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Waits until there is something to do, and goes on with unfinished messages meanwhile.
+    async fn wait(&self, unfinished: &mut Vec<Unfinished>, next_pass: Instant) {
+        let deadlines = unfinished.iter().map(Unfinished::deadline);
+        let mut timer = pin!(sleep_until(deadlines.fold(next_pass, Instant::min)));
+        let mut stirred = pin!(self.watcher.stirred.notified());
+        poll_fn(|cx| {
+            finish(unfinished, cx);
+            let called = stirred.as_mut().poll(cx);
+            if called.is_ready() { called } else { timer.as_mut().poll(cx) }
+        })
+        .await;
+        give_up_late(unfinished);
+    }
+
+    async fn look_after_stirred(&self) {
+        loop {
+            let batch: Vec<_> = {
+                let mut inbox = self.watcher.inbox();
+                let batch = inbox.stirred.len().min(BATCH);
+                inbox.stirred.drain(..batch).collect()
+            };
+            if batch.is_empty() {
+                return;
+            }
+            for (lane, sequence) in batch {
+                lane.look_after(sequence);
+            }
+            yield_now().await;
+        }
+    }
+
+    fn take_unfinished(&self, unfinished: &mut Vec<Unfinished>) {
+        unfinished.append(&mut self.watcher.inbox().unfinished);
+        for message in unfinished.iter_mut().skip(MAX_UNFINISHED) {
+            message.give_up();
+        }
+        unfinished.truncate(MAX_UNFINISHED);
+    }
+
+    /// Closes what has been idle for too long, forgets vacant hosts; says when to look again.
+    async fn pass(&self, now: Instant) -> Instant {
+        let Some(lanes) = self.hosts.upgrade().map(|hosts| hosts.lanes_of(&self.watcher)) else {
+            return now + LONGEST_PASS;
+        };
+        let mut next = now + LONGEST_PASS;
+        let mut closed = 0;
+        for lane in lanes {
+            while lane.reap_one(now) {
+                closed += 1;
+                if closed % BATCH == 0 {
+                    yield_now().await;
+                }
+            }
+            if let Some(expiry) = lane.next_expiry() {
+                next = next.min(expiry);
+            }
+        }
+        if let Some(hosts) = self.hosts.upgrade() {
+            hosts.forget_vacant();
+        }
+        next
+    }
+}
+
+/// Polls every unfinished message once and drops those that are done.
+fn finish(unfinished: &mut Vec<Unfinished>, cx: &mut Context<'_>) {
+    unfinished.retain_mut(|message| message.poll(cx).is_pending());
+}
+
+fn give_up_late(unfinished: &mut [Unfinished]) {
+    let now = Instant::now();
+    for message in unfinished.iter_mut().filter(|message| message.deadline() <= now) {
+        message.give_up();
+    }
+}
+
+impl<A: Eq + Hash> Drop for Task<A> {
+    fn drop(&mut self) {
+        self.watcher.connections.store(GONE, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+        let left = std::mem::take(&mut *self.watcher.inbox());
+        drop(left);
+        if let Some(hosts) = self.hosts.upgrade() {
+            hosts.clear_lanes_of(&self.watcher, Reason::RuntimeGone);
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! A TCP stream that can be made to read from the kernel itself.
+//!
+//! tokio answers a read from what epoll last told it. While a [`KernelCheck`] is open, this stream asks the
+//! socket first: what the kernel has is read, an end is an end, and only when the kernel says that nothing
+//! is there does the read go on as usual, which also leaves the waker.
+
+use std::io::{self, Read};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use pool_core::KernelCheck;
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// Enough for a TLS session ticket at a time; on plain HTTP/1 any byte at all ends the connection.
+const READ: usize = 512;
+
+/// A TCP connection of a [`TcpConnector`](crate::TcpConnector).
+#[derive(Debug)]
+pub struct TcpStream {
+    socket: tokio::net::TcpStream,
+    check: KernelCheck,
+}
+
+impl TcpStream {
+    pub(crate) fn new(socket: tokio::net::TcpStream, check: KernelCheck) -> Self {
+        Self { socket, check }
+    }
+
+    /// Reads from the kernel; pending when it has nothing, which settles the question.
+    fn ask_kernel(&self, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let mut bytes = [0; READ];
+        let room = buffer.remaining().min(READ);
+        match (&*SockRef::from(&self.socket)).read(&mut bytes[..room]) {
+            Ok(read) => {
+                buffer.put_slice(&bytes[..read]);
+                Poll::Ready(Ok(()))
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.check.settle();
+                Poll::Pending
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.ask_kernel(buffer),
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+}
+
+impl AsyncRead for TcpStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.check.is_open()
+            && let Poll::Ready(result) = self.ask_kernel(buffer)
+        {
+            return Poll::Ready(result);
+        }
+        Pin::new(&mut self.socket).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for TcpStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffers: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write_vectored(cx, buffers)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}

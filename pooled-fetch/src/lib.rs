@@ -1,0 +1,22 @@
+#![doc = include_str!("../../README.md")]
+//!
+//! # Where to go from here
+//!
+//! * [`http()`] is the whole interface for most; [`pool()`] is what lies behind it.
+//! * A pool with settings of your own: [`Pool::builder`] over a [`TcpConnector`].
+//! * Another transport: implement [`Connector`]. Libraries should depend on [`pool_core`] alone.
+
+mod http;
+
+pub use self::http::{http, pool};
+#[doc(no_inline)]
+pub use pool_core;
+#[doc(inline)]
+pub use pool_core::{
+    Body, BuildError, Builder, Connected, Connector, Error, ErrorKind, Pool, Reason, Stats, Target,
+};
+#[doc(inline)]
+pub use pool_tcp::TcpConnector;
+
+/// A request body whose content is all at hand.
+pub type FullBytes = http_body_util::Full<bytes::Bytes>;
