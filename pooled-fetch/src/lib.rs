@@ -1,3 +1,5 @@
+//! The facade: one function over a default pool, and all that is needed for one of your own.
+//!
 #![doc = include_str!("../../README.md")]
 //!
 //! # Where to go from here

@@ -1,0 +1,151 @@
+//! The commands of this workspace: `cargo xtask help` lists them.
+//!
+//! What `cargo build` and `cargo test` do is not repeated here. A command belongs here when it spans the
+//! crates: then it is written in the language that everyone here reads, and hosted machines run the very same.
+
+mod ci;
+mod manifests;
+mod prose;
+mod rules;
+mod sh;
+mod source;
+mod tally;
+mod tidy;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use lexopt::{Arg, Parser, ValueExt};
+
+const HELP: &str = "\
+cargo xtask COMMAND
+
+  ci [--strict] [--only ROW]...   run the whole matrix, or only the rows that are named
+       --strict                   a row that had to be skipped is a failure
+       rows                       format tidy alone clippy docs unit suite xtask doctests
+                                  examples quickstart interop
+  tidy                            check the house rules, and list every place that breaks one
+  help                            show this text
+";
+
+fn main() -> ExitCode {
+    match command(Parser::from_env()) {
+        Ok(command) => execute(command),
+        Err(error) => {
+            eprint!("error: {error}\n\n{HELP}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+#[derive(Debug, PartialEq)]
+enum Command {
+    Ci { strict: bool, only: Vec<String> },
+    Tidy,
+    Help,
+}
+
+fn execute(command: Command) -> ExitCode {
+    // Every path and every command line below is meant to be read from the root of the workspace.
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
+    if let Err(error) = std::env::set_current_dir(root) {
+        eprintln!("error: entering {}: {error}", root.display());
+        return ExitCode::FAILURE;
+    }
+    let green = match command {
+        Command::Ci { strict, only } => ci::run(strict, &only),
+        Command::Tidy => tidy::run(),
+        Command::Help => {
+            print!("{HELP}");
+            true
+        }
+    };
+    if green { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn command(mut arguments: Parser) -> Result<Command, lexopt::Error> {
+    let name = match arguments.next()? {
+        Some(Arg::Value(name)) => name.string()?,
+        Some(Arg::Long("help") | Arg::Short('h')) => return Ok(Command::Help),
+        Some(other) => return Err(other.unexpected()),
+        None => return Err("which command?".into()),
+    };
+    match name.as_str() {
+        "ci" => ci_command(arguments),
+        "tidy" => alone(arguments, Command::Tidy),
+        "help" => alone(arguments, Command::Help),
+        _ => Err(format!("there is no command `{name}`").into()),
+    }
+}
+
+fn ci_command(mut arguments: Parser) -> Result<Command, lexopt::Error> {
+    let (mut strict, mut only) = (false, Vec::new());
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Arg::Long("strict") => strict = true,
+            Arg::Long("only") => only.push(row(arguments.value()?.string()?)?),
+            Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help),
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(Command::Ci { strict, only })
+}
+
+/// A misspelt row must not be a run of nothing that is green.
+fn row(name: String) -> Result<String, lexopt::Error> {
+    if ci::ROWS.iter().any(|row| row.name == name) {
+        return Ok(name);
+    }
+    Err(format!("there is no row `{name}`").into())
+}
+
+fn alone(mut arguments: Parser, command: Command) -> Result<Command, lexopt::Error> {
+    match arguments.next()? {
+        None => Ok(command),
+        Some(Arg::Long("help") | Arg::Short('h')) => Ok(Command::Help),
+        Some(other) => Err(other.unexpected()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(words: &str) -> Result<Command, String> {
+        command(Parser::from_args(words.split_whitespace())).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_command_is_read_with_its_options() {
+        assert_eq!(parsed("tidy"), Ok(Command::Tidy));
+        let only = vec!["tidy".to_owned(), "format".to_owned()];
+        assert_eq!(
+            parsed("ci --strict --only tidy --only=format"),
+            Ok(Command::Ci { strict: true, only })
+        );
+    }
+
+    #[test]
+    fn whatever_is_not_understood_is_refused() {
+        for words in
+            ["", "build", "--strict", "ci --only", "ci --only nothing", "ci tidy", "tidy --strict"]
+        {
+            assert!(parsed(words).is_err(), "{words}");
+        }
+    }
+
+    #[test]
+    fn help_is_given_wherever_it_is_asked_for() {
+        for words in ["help", "--help", "-h", "ci --help", "tidy -h"] {
+            assert_eq!(parsed(words), Ok(Command::Help), "{words}");
+        }
+    }
+
+    #[test]
+    fn the_help_names_every_row_in_order() {
+        let (_, rows) = HELP.split_once("  rows ").expect("the rows");
+        let named: Vec<_> = rows.split_whitespace().take(ci::ROWS.len()).collect();
+        let rows: Vec<_> = ci::ROWS.iter().map(|row| row.name).collect();
+        assert_eq!(named, rows);
+    }
+}
