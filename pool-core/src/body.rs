@@ -21,8 +21,10 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use crate::error::Error;
+use crate::info::ConnectionInfo;
 use crate::lease::Lease;
 use crate::stats::Reason;
+use crate::timers::FrameTimer;
 use crate::unfinished::Unfinished;
 
 /// The body of a response.
@@ -37,6 +39,8 @@ use crate::unfinished::Unfinished;
 /// A future that reads frames can be dropped and made again; no frame is lost.
 pub struct Body {
     state: State,
+    connection: ConnectionInfo,
+    timer: Option<FrameTimer>,
 }
 
 enum State {
@@ -53,13 +57,20 @@ type NextFrame = Option<Result<Frame<Bytes>, Error>>;
 
 impl Body {
     pub(crate) fn new(incoming: Incoming, lease: Lease) -> Self {
-        let mut body = Self { state: State::Streaming { incoming, lease } };
+        let connection = lease.connection.info();
+        let timer = lease.lane.host.shared.settings.body_timeout.map(FrameTimer::new);
+        let mut body = Self { state: State::Streaming { incoming, lease }, connection, timer };
         body.settle();
         body
     }
 
-    pub(crate) fn empty() -> Self {
-        Self { state: State::NOTHING }
+    pub(crate) fn empty(connection: ConnectionInfo) -> Self {
+        Self { state: State::NOTHING, connection, timer: None }
+    }
+
+    /// The connection that carried this response, as it was then.
+    pub fn connection(&self) -> &ConnectionInfo {
+        &self.connection
     }
 
     /// Lets go of the connection if hyper has done with it.
@@ -75,7 +86,8 @@ impl Body {
             lease.checkin();
         } else {
             let address = Arc::clone(&lease.lane.host.name);
-            lease.discard(Reason::Ended);
+            let reason = lease.connection.ended_for();
+            lease.discard(reason);
             self.state = State::Parted { incoming, address };
         }
     }
@@ -84,9 +96,9 @@ impl Body {
         std::mem::replace(&mut self.state, State::NOTHING)
     }
 
-    fn fail(&mut self) {
+    fn fail(&mut self, reason: Reason) {
         if let State::Streaming { lease, .. } = self.take() {
-            lease.discard(Reason::Failed);
+            lease.discard(reason);
         }
     }
 
@@ -138,7 +150,19 @@ impl HttpBody for Body {
             }
             State::Streaming { incoming, lease } => {
                 let next = |cx: &mut Context<'_>| Pin::new(&mut *incoming).poll_frame(cx);
-                let frame = std::task::ready!(lease.connection.poll(cx, next));
+                let frame = match (lease.connection.poll(cx, next), &mut this.timer) {
+                    (Poll::Ready(frame), _) => frame,
+                    (Poll::Pending, None) => return Poll::Pending,
+                    (Poll::Pending, Some(timer)) => {
+                        let limit = std::task::ready!(timer.poll(cx));
+                        let error = Error::body_timeout(&lease.lane.host.name, limit);
+                        this.fail(Reason::TimedOut);
+                        return Poll::Ready(Some(Err(error)));
+                    }
+                };
+                if let Some(timer) = &mut this.timer {
+                    timer.stop();
+                }
                 frame.map(|frame| {
                     frame.map_err(|error| Error::response_body(&lease.lane.host.name, error))
                 })
@@ -146,7 +170,7 @@ impl HttpBody for Body {
         };
         match &frame {
             Some(Ok(_)) => this.settle(),
-            Some(Err(_)) => this.fail(),
+            Some(Err(_)) => this.fail(Reason::Failed),
             None => {
                 this.settle();
                 this.leave_unfinished();

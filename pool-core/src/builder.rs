@@ -30,6 +30,18 @@ pub struct Builder<C> {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
+    pub(crate) max_connections: Option<usize>,
+    pub(crate) max_connections_per_address: Option<usize>,
+    pub(crate) max_idle: Option<usize>,
+    pub(crate) max_idle_per_address: Option<usize>,
+    pub(crate) max_waiters_per_address: Option<usize>,
+    pub(crate) max_lifetime: Option<Duration>,
+    pub(crate) lifetime_jitter: f64,
+    pub(crate) max_uses: Option<u64>,
+    pub(crate) checkout_timeout: Option<Duration>,
+    pub(crate) response_timeout: Option<Duration>,
+    pub(crate) body_timeout: Option<Duration>,
+    pub(crate) expect_continue_timeout: Duration,
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) connect_timeout: Option<Duration>,
     pub(crate) probe: bool,
@@ -45,6 +57,18 @@ pub(crate) struct DrainLimit {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            max_connections: None,
+            max_connections_per_address: None,
+            max_idle: None,
+            max_idle_per_address: None,
+            max_waiters_per_address: Some(1024),
+            max_lifetime: None,
+            lifetime_jitter: 0.1,
+            max_uses: None,
+            checkout_timeout: Some(Duration::from_secs(30)),
+            response_timeout: None,
+            body_timeout: None,
+            expect_continue_timeout: Duration::from_secs(1),
             idle_timeout: Some(Duration::from_secs(90)),
             connect_timeout: Some(Duration::from_secs(10)),
             probe: true,
@@ -53,9 +77,166 @@ impl Default for Settings {
     }
 }
 
+impl Settings {
+    /// Whether every connection closes when its message has ended.
+    pub(crate) fn keeps_nothing(&self) -> bool {
+        self.idle_timeout == Some(Duration::ZERO)
+            || self.max_idle == Some(0)
+            || self.max_idle_per_address == Some(0)
+    }
+
+    fn check(&self) -> Result<(), BuildError> {
+        let none = "with zero nothing could be sent";
+        let more = "more idle connections than connections";
+        let above = |idle: Option<usize>, all: Option<usize>| matches!((idle, all), (Some(idle), Some(all)) if idle > all);
+        let nonsense = [
+            (self.max_connections == Some(0), "max_connections", none),
+            (self.max_connections_per_address == Some(0), "max_connections_per_address", none),
+            (self.max_uses == Some(0), "max_uses", none),
+            (self.connect_timeout == Some(Duration::ZERO), "connect_timeout", none),
+            (above(self.max_idle, self.max_connections), "max_idle", more),
+            (
+                above(self.max_idle_per_address, self.max_connections_per_address),
+                "max_idle_per_address",
+                more,
+            ),
+            (
+                !(0.0..=1.0).contains(&self.lifetime_jitter),
+                "lifetime_jitter",
+                "not between 0 and 1",
+            ),
+        ];
+        match nonsense.into_iter().find(|(found, ..)| *found) {
+            Some((_, setting, why)) => Err(BuildError::new(setting, why)),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether some limit may ask which idle connection of all hosts is the oldest.
+    pub(crate) fn ranks_idle(&self) -> bool {
+        self.max_connections.is_some() || self.max_idle.is_some()
+    }
+}
+
 impl<C: Connector> Builder<C> {
     pub(crate) fn new(connector: C) -> Self {
         Self { connector, settings: Settings::default() }
+    }
+
+    /// How many connections may exist in all: being opened, lent and idle; `None` for as many as are asked
+    /// for.
+    ///
+    /// Never exceeded. At the limit the connection that has been idle longest, to whatever address, makes
+    /// room; if none is idle, the request waits. Zero is refused. Defaults to `None`, as in every Rust
+    /// peer: only you know your file descriptors.
+    pub fn max_connections(mut self, limit: impl Into<Option<usize>>) -> Self {
+        self.settings.max_connections = limit.into();
+        self
+    }
+
+    /// How many connections to one address may exist: being opened, lent and idle; `None` for as many as
+    /// are asked for.
+    ///
+    /// Never exceeded; requests wait first in, first out. Zero is refused. Defaults to `None`.
+    pub fn max_connections_per_address(mut self, limit: impl Into<Option<usize>>) -> Self {
+        self.settings.max_connections_per_address = limit.into();
+        self
+    }
+
+    /// How many idle connections are kept in all; `None` for all that come home.
+    ///
+    /// The one that has been idle longest, to whatever address, goes first, as in nginx and Go. Zero keeps
+    /// none. Defaults to `None`: the idle timeout bounds them in time.
+    pub fn max_idle(mut self, limit: impl Into<Option<usize>>) -> Self {
+        self.settings.max_idle = limit.into();
+        self
+    }
+
+    /// How many idle connections to one address are kept; `None` for all that come home.
+    ///
+    /// The one that has been idle longest goes first. Zero keeps none. Defaults to `None`, as in reqwest;
+    /// Go's 2 makes a busy gateway open connections all the time.
+    pub fn max_idle_per_address(mut self, limit: impl Into<Option<usize>>) -> Self {
+        self.settings.max_idle_per_address = limit.into();
+        self
+    }
+
+    /// How many requests may wait for a connection to one address in each runtime, beyond those for which
+    /// one is being opened; `None` for any number.
+    ///
+    /// One more fails at once with [`ErrorKind::QueueFull`](crate::ErrorKind::QueueFull). Zero: a request
+    /// that can have neither an idle connection nor a new one fails at once. Defaults to 1,024, as Envoy
+    /// has it.
+    pub fn max_waiters_per_address(mut self, limit: impl Into<Option<usize>>) -> Self {
+        self.settings.max_waiters_per_address = limit.into();
+        self
+    }
+
+    /// How long a request may wait for a connection, idle or new; `None` for ever.
+    ///
+    /// After that it fails with [`ErrorKind::CheckoutTimeout`](crate::ErrorKind::CheckoutTimeout). A dial
+    /// that was started on its account goes on and serves the next. Zero: what cannot be served from the
+    /// idle connections fails at once. Defaults to 30 s, three times the connect timeout.
+    pub fn checkout_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.settings.checkout_timeout = timeout.into();
+        self
+    }
+
+    /// How long the server may take for the head of its response; `None` for ever.
+    ///
+    /// Counted from the last byte of the request that the stream accepted to the last byte of the head, so
+    /// neither a long upload uses it up nor a head that comes a byte a minute renews it. The connection
+    /// then closes, and the request fails with
+    /// [`ErrorKind::ResponseTimeout`](crate::ErrorKind::ResponseTimeout). Defaults to `None`, and then no
+    /// timer exists: long polls are as legitimate as short answers.
+    pub fn response_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.settings.response_timeout = timeout.into();
+        self
+    }
+
+    /// How long the server may take between two frames of a response body; `None` for ever.
+    ///
+    /// Counted only while somebody waits for the next frame. The connection then closes, and the body
+    /// fails with [`ErrorKind::BodyTimeout`](crate::ErrorKind::BodyTimeout). Defaults to `None`, and then
+    /// no timer exists.
+    pub fn body_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.settings.body_timeout = timeout.into();
+        self
+    }
+
+    /// How long the body of a request with `Expect: 100-continue` waits for the server's `100`.
+    ///
+    /// After that it is sent all the same, since not every server answers. Defaults to 1 s, as in Go and
+    /// .NET. Zero: it does not wait.
+    pub fn expect_continue_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.expect_continue_timeout = timeout;
+        self
+    }
+
+    /// How old a connection may become; `None` for any age.
+    ///
+    /// An older one serves no further request, but a request is never cut. Each connection draws its own
+    /// age between this and a tenth less, so that connections opened together do not end together. Zero:
+    /// every connection serves one request. Defaults to `None`; set it where addresses move behind a name.
+    pub fn max_lifetime(mut self, lifetime: impl Into<Option<Duration>>) -> Self {
+        self.settings.max_lifetime = lifetime.into();
+        self
+    }
+
+    /// By how much of the [lifetime](Self::max_lifetime) a connection may fall short of it, between 0 and 1.
+    ///
+    /// Defaults to 0.1.
+    pub fn lifetime_jitter(mut self, share: f64) -> Self {
+        self.settings.lifetime_jitter = share;
+        self
+    }
+
+    /// How many requests a connection may serve; `None` for any number.
+    ///
+    /// Zero is refused. Defaults to `None`: a server that has a limit says so with `Connection: close`.
+    pub fn max_uses(mut self, uses: impl Into<Option<u64>>) -> Self {
+        self.settings.max_uses = uses.into();
+        self
     }
 
     /// How long a connection may rest before it is closed; `None` for ever.
@@ -103,12 +284,11 @@ impl<C: Connector> Builder<C> {
     ///
     /// # Errors
     ///
-    /// A [`BuildError`] that names the setting that makes no sense: a connect timeout of zero, with which
-    /// no connection could ever be opened.
+    /// A [`BuildError`] that names the setting that makes no sense: a limit of zero or a connect timeout of
+    /// zero, with which no connection could ever be opened; more idle connections than connections; a
+    /// jitter outside 0 to 1.
     pub fn build(self) -> Result<Pool<C>, BuildError> {
-        if self.settings.connect_timeout == Some(Duration::ZERO) {
-            return Err(BuildError::new("connect_timeout", "with zero nothing could be opened"));
-        }
+        self.settings.check()?;
         Ok(Pool::with_settings(self.connector, self.settings))
     }
 }

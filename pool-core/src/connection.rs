@@ -15,25 +15,30 @@
 //! our own poll of the connection alone, so they are polled right after it and need no waker. A finished
 //! hyper connection is dropped in the very poll that finished it, or its sender would wait for ever.
 
+use std::error::Error as _;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use http::header::{CONNECTION, UPGRADE};
 use http::{Method, Request, Response, Version};
 use hyper::body::Incoming;
-use hyper::client::conn::TrySendError;
+pub(crate) use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::coop::unconstrained;
+use tokio::time::Instant;
 
 use crate::connector::{Connected, KernelCheck};
 use crate::host::Permit;
+use crate::info::{ConnectionInfo, Origin, Visit};
 use crate::request_body::RequestBody;
+use crate::shared::Shared;
 use crate::stats::Reason;
-use crate::stream::{Counted, Traffic};
+use crate::stream::{Counted, Traffic, Unasked};
 use crate::waker::{ConnectionWaker, Watch};
 
 /// A connection over a stream of any type, by way of its last field.
@@ -43,8 +48,9 @@ pub(crate) struct Connection<D: Drive + ?Sized = dyn Drive> {
     own_waker: Waker,
     traffic: Arc<Traffic>,
     kernel_check: Option<KernelCheck>,
-    /// What had been read when the connection came to rest.
-    read_at_rest: u64,
+    origin: Arc<Origin>,
+    visit: Visit,
+    retires: Option<Instant>,
     speaks_http10: bool,
     last_use: bool,
     permit: Permit,
@@ -59,21 +65,41 @@ pub(crate) trait Drive: Send {
     /// Prepares for the stream to become something else after the next response.
     fn allow_upgrade(&mut self);
 
-    fn is_finished(&self) -> bool;
+    /// How it came to its end, if it has.
+    fn ending(&self) -> Option<Ending>;
 
     /// Closes the stream now.
     fn close(&mut self);
 }
 
+/// How hyper came to close a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// As the messages, or the end of the stream, asked for.
+    Clean,
+    /// It had read more than the messages.
+    Surplus,
+    /// The stream failed.
+    Failed,
+}
+
 /// Opens HTTP/1 over a stream. No byte goes over it yet.
 pub(crate) async fn open<S>(
     connected: Connected<S>,
+    connect_time: Duration,
     mut permit: Permit,
     watch: Weak<dyn Watch>,
+    retires: Option<Instant>,
 ) -> hyper::Result<Box<Connection>>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let origin = Origin {
+        id: permit.next_connection_id(),
+        local_address: connected.local_address,
+        peer_address: connected.peer_address,
+        connect_time,
+    };
     let (stream, traffic) = Counted::new(connected.stream);
     let (sender, connection) = http1::Builder::new().handshake(TokioIo::new(stream)).await?;
     permit.opened();
@@ -84,7 +110,9 @@ where
         waker,
         traffic,
         kernel_check: connected.kernel_check,
-        read_at_rest: 0,
+        origin: Arc::new(origin),
+        visit: Visit::default(),
+        retires,
         speaks_http10: false,
         last_use: false,
         permit,
@@ -100,6 +128,7 @@ impl Connection {
         request: Request<RequestBody>,
     ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>> + use<>
     {
+        self.visit.use_number += 1;
         if asks_for_upgrade(&request) {
             self.driver.allow_upgrade();
             self.last_use = true;
@@ -138,20 +167,30 @@ impl Connection {
 
     /// Whether hyper has done with the last message, both ways, and takes another request.
     pub(crate) fn is_ready(&self) -> bool {
-        self.sender.is_ready() && !self.driver.is_finished()
+        self.sender.is_ready() && !self.is_finished()
     }
 
     /// Whether hyper has closed the connection.
     pub(crate) fn is_finished(&self) -> bool {
-        self.driver.is_finished()
+        self.driver.ending().is_some()
+    }
+
+    /// Why hyper has closed the connection, or why it must be closed now that its message has ended.
+    pub(crate) fn ended_for(&self) -> Reason {
+        match (self.traffic.unasked(), self.driver.ending()) {
+            (Unasked::Bytes, _) | (Unasked::Nothing, Some(Ending::Surplus)) => Reason::Unsolicited,
+            (Unasked::RequestTimeout, _) => Reason::ClosedByPeer,
+            (Unasked::Nothing, Some(Ending::Failed)) => Reason::Failed,
+            (Unasked::Nothing, _) => Reason::Ended,
+        }
     }
 
     /// Makes the connection tell its watch, under `sequence`, when it stirs; or says why it must close.
     pub(crate) fn rest(&mut self, sequence: u64) -> Result<(), Reason> {
         if self.last_use || !self.is_ready() {
-            return Err(Reason::Ended);
+            return Err(self.ended_for());
         }
-        self.read_at_rest = self.traffic.read();
+        self.traffic.expect_nothing();
         // The last poll has left the waker with the stream, unless a wake says that more has come.
         if self.traffic.read_waits() && self.waker.rest(sequence) {
             return Ok(());
@@ -164,9 +203,11 @@ impl Connection {
         for _ in 0..2 {
             self.waker.begin();
             self.poll_unconstrained();
-            if self.driver.is_finished() {
-                let quiet = self.traffic.read() == self.read_at_rest;
-                return Err(if quiet { Reason::ClosedByPeer } else { Reason::Unsolicited });
+            if self.is_finished() {
+                return Err(match self.ended_for() {
+                    Reason::Ended => Reason::ClosedByPeer,
+                    reason => reason,
+                });
             }
             if self.waker.rest(sequence) {
                 return Ok(());
@@ -185,8 +226,26 @@ impl Connection {
     }
 
     /// The connection was taken out of the idle store.
-    pub(crate) fn leave_rest(&self) {
+    pub(crate) fn leave_rest(&mut self, idle_for: Duration) {
+        self.visit.idle_for = idle_for;
+        self.visit.queue_time = Duration::ZERO;
         self.waker.begin();
+    }
+
+    /// Whether a request has gone over it before.
+    pub(crate) fn is_used(&self) -> bool {
+        self.visit.use_number > 0
+    }
+
+    /// Why the connection should serve no further request, if it has lived or worked long enough.
+    pub(crate) fn worn_out(&self, shared: &Shared, now: Instant) -> Option<Reason> {
+        if shared.settings.max_uses.is_some_and(|limit| self.visit.use_number >= limit) {
+            Some(Reason::MaxUses)
+        } else if self.retires.is_some_and(|retires| retires <= now) {
+            Some(Reason::MaxLifetime)
+        } else {
+            None
+        }
     }
 
     /// Makes the next read ask the kernel whether an idle connection is still quiet.
@@ -207,6 +266,21 @@ impl Connection {
     /// Whether a body of unknown length can be sent: to an HTTP/1.0 server hyper would send it empty.
     pub(crate) fn can_send_chunked(&self) -> bool {
         !self.speaks_http10
+    }
+
+    /// What a response that it brought says of it.
+    pub(crate) fn info(&self) -> ConnectionInfo {
+        ConnectionInfo::new(Arc::clone(&self.origin), self.visit)
+    }
+
+    /// The request waited so long for this connection, which then was not idle.
+    pub(crate) fn note_queue_time(&mut self, waited: Duration) {
+        self.visit.queue_time = waited;
+        self.visit.idle_for = Duration::ZERO;
+    }
+
+    pub(crate) fn traffic(&self) -> &Traffic {
+        &self.traffic
     }
 
     pub(crate) fn waker(&self) -> &Arc<ConnectionWaker> {
@@ -245,33 +319,40 @@ fn asks_to_stay<B>(request: &Request<B>) -> bool {
 enum Driver<S: AsyncRead + AsyncWrite + Unpin> {
     Http(http1::Connection<TokioIo<Counted<S>>, RequestBody>),
     Upgradeable(Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>),
-    Finished,
+    Finished(Ending),
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Drive for Driver<S> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         // What hyper reports here it has either told the request as well, or concerns no request.
-        let _ = std::task::ready!(match self {
+        let ended = std::task::ready!(match self {
             Self::Http(connection) => connection.poll_without_shutdown(cx),
             Self::Upgradeable(connection) => connection.as_mut().poll(cx),
-            Self::Finished => return Poll::Ready(()),
+            Self::Finished(_) => return Poll::Ready(()),
         });
-        *self = Self::Finished;
+        *self = Self::Finished(match ended {
+            Ok(()) => Ending::Clean,
+            Err(error) if error.source().is_none() => Ending::Surplus,
+            Err(_) => Ending::Failed,
+        });
         Poll::Ready(())
     }
 
     fn allow_upgrade(&mut self) {
-        *self = match std::mem::replace(self, Self::Finished) {
+        *self = match std::mem::replace(self, Self::Finished(Ending::Clean)) {
             Self::Http(connection) => Self::Upgradeable(Box::pin(connection.with_upgrades())),
             other => other,
         };
     }
 
-    fn is_finished(&self) -> bool {
-        matches!(self, Self::Finished)
+    fn ending(&self) -> Option<Ending> {
+        match self {
+            Self::Finished(ending) => Some(*ending),
+            _ => None,
+        }
     }
 
     fn close(&mut self) {
-        *self = Self::Finished;
+        *self = Self::Finished(Ending::Clean);
     }
 }

@@ -23,7 +23,7 @@ struct Inner {
 
 enum Cause {
     Text(&'static str),
-    After(Duration),
+    After(&'static str, Duration),
     Io(io::Error),
     Http(hyper::Error),
 }
@@ -36,6 +36,12 @@ pub enum ErrorKind {
     InvalidRequest,
     /// There is no tokio runtime to open a connection on.
     NoRuntime,
+    /// The pool was closed.
+    Closed,
+    /// As many requests as may wait for this address already do.
+    QueueFull,
+    /// No connection came free, and none could be opened, within the checkout timeout.
+    CheckoutTimeout,
     /// No connection could be opened.
     Connect,
     /// No connection was open within the connect timeout.
@@ -44,6 +50,12 @@ pub enum ErrorKind {
     RequestBody,
     /// The request may have reached the server, but no response came back.
     Response,
+    /// The head of the response was not complete within the response timeout.
+    ResponseTimeout,
+    /// The server sent 1xx answers without end, and no final one.
+    EndlessInformational,
+    /// The next frame of the response body did not come within the body timeout.
+    BodyTimeout,
     /// The response came, but its body did not arrive whole.
     ResponseBody,
 }
@@ -52,11 +64,15 @@ impl ErrorKind {
     fn step(self) -> &'static str {
         match self {
             Self::InvalidRequest => "checking the request to",
-            Self::NoRuntime => "checking out a connection to",
+            Self::NoRuntime | Self::Closed | Self::QueueFull | Self::CheckoutTimeout => {
+                "checking out a connection to"
+            }
             Self::Connect | Self::ConnectTimeout => "connecting to",
             Self::RequestBody => "sending the request body to",
-            Self::Response => "waiting for the response of",
-            Self::ResponseBody => "reading the response body from",
+            Self::Response | Self::ResponseTimeout | Self::EndlessInformational => {
+                "waiting for the response of"
+            }
+            Self::ResponseBody | Self::BodyTimeout => "reading the response body from",
         }
     }
 }
@@ -74,12 +90,25 @@ impl Error {
         Self::new(ErrorKind::NoRuntime, address, Cause::Text("there is no tokio runtime here"))
     }
 
+    pub(crate) fn closed(address: &Arc<str>) -> Self {
+        Self::new(ErrorKind::Closed, address, Cause::Text("the pool is closed"))
+    }
+
+    pub(crate) fn queue_full(address: &Arc<str>) -> Self {
+        let why = "too many requests wait for a connection already";
+        Self::new(ErrorKind::QueueFull, address, Cause::Text(why))
+    }
+
+    pub(crate) fn checkout_timeout(address: &Arc<str>, after: Duration) -> Self {
+        Self::new(ErrorKind::CheckoutTimeout, address, Cause::After("no connection", after))
+    }
+
     pub(crate) fn connect(address: &Arc<str>, error: io::Error) -> Self {
         Self::new(ErrorKind::Connect, address, Cause::Io(error))
     }
 
     pub(crate) fn connect_timeout(address: &Arc<str>, after: Duration) -> Self {
-        Self::new(ErrorKind::ConnectTimeout, address, Cause::After(after))
+        Self::new(ErrorKind::ConnectTimeout, address, Cause::After("not connected", after))
     }
 
     pub(crate) fn handshake(address: &Arc<str>, error: hyper::Error) -> Self {
@@ -89,6 +118,19 @@ impl Error {
     pub(crate) fn exchange(address: &Arc<str>, error: hyper::Error) -> Self {
         let kind = if error.is_user() { ErrorKind::RequestBody } else { ErrorKind::Response };
         Self::new(kind, address, Cause::Http(error))
+    }
+
+    pub(crate) fn response_timeout(address: &Arc<str>, after: Duration) -> Self {
+        Self::new(ErrorKind::ResponseTimeout, address, Cause::After("no response", after))
+    }
+
+    pub(crate) fn endless_informational(address: &Arc<str>) -> Self {
+        let why = "1xx answers without end";
+        Self::new(ErrorKind::EndlessInformational, address, Cause::Text(why))
+    }
+
+    pub(crate) fn body_timeout(address: &Arc<str>, after: Duration) -> Self {
+        Self::new(ErrorKind::BodyTimeout, address, Cause::After("no frame", after))
     }
 
     pub(crate) fn response_body(address: &Arc<str>, error: hyper::Error) -> Self {
@@ -111,7 +153,7 @@ impl fmt::Display for Error {
         write!(f, "{} {}: ", self.0.kind.step(), self.0.address)?;
         match &self.0.cause {
             Cause::Text(text) => f.write_str(text),
-            Cause::After(timeout) => write!(f, "not connected within {timeout:?}"),
+            Cause::After(what, timeout) => write!(f, "{what} within {timeout:?}"),
             Cause::Io(error) => write_io(f, error),
             Cause::Http(error) => write_chain(f, error),
         }
@@ -157,7 +199,7 @@ impl StdError for Error {
         match &self.0.cause {
             Cause::Io(error) => Some(error),
             Cause::Http(error) => Some(error),
-            Cause::Text(_) | Cause::After(_) => None,
+            Cause::Text(_) | Cause::After(..) => None,
         }
     }
 }

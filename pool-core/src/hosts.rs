@@ -11,7 +11,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use dashmap::DashMap;
 use tokio::runtime::{Handle, Id};
 
-use crate::host::{Host, Lane, Shared};
+use crate::builder::Settings;
+use crate::host::Host;
+use crate::lane::{Dial, Lane};
+use crate::shared::Shared;
 use crate::stats::{Reason, Stats};
 use crate::watcher::Watcher;
 
@@ -31,6 +34,12 @@ impl Entry {
         self.lanes.iter().find(|lane| lane.runtime() == runtime && !lane.watcher.is_gone())
     }
 
+    fn add_to(&self, stats: &mut Stats) {
+        let idle = self.lanes.iter().map(|lane| lane.idle()).sum();
+        let waiting = self.lanes.iter().map(|lane| lane.queue().waiting()).sum();
+        stats.add(&self.host.counters, idle, waiting);
+    }
+
     fn is_vacant(&self) -> bool {
         self.host.is_vacant() && self.lanes.iter().all(|lane| Arc::strong_count(lane) == 1)
     }
@@ -41,8 +50,17 @@ impl<A: Clone + Eq + Hash + Send + Sync + 'static> Hosts<A> {
         Self { map: DashMap::new(), watchers: Mutex::default(), shared }
     }
 
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.shared.settings
+    }
+
     /// The lane of `address` in `runtime`, which must be the current one.
-    pub(crate) fn lane(self: &Arc<Self>, address: &A, runtime: &Handle) -> Arc<Lane>
+    pub(crate) fn lane(
+        self: &Arc<Self>,
+        address: &A,
+        runtime: &Handle,
+        dialer: impl FnOnce() -> Box<dyn Dial>,
+    ) -> Arc<Lane>
     where
         A: Debug,
     {
@@ -59,7 +77,7 @@ impl<A: Clone + Eq + Hash + Send + Sync + 'static> Hosts<A> {
             return Arc::clone(lane);
         }
         entry.lanes.retain(|lane| !lane.watcher.is_gone());
-        let lane = Lane::new(Arc::clone(&entry.host), watcher);
+        let lane = Lane::new(Arc::clone(&entry.host), watcher, dialer());
         entry.lanes.push(Arc::clone(&lane));
         lane
     }
@@ -81,12 +99,18 @@ impl<A: Clone + Eq + Hash + Send + Sync + 'static> Hosts<A> {
 
     pub(crate) fn stats(&self) -> Stats {
         let mut stats = Stats::default();
-        stats.add(&self.shared.forgotten, 0);
+        stats.add(&self.shared.forgotten, 0, 0);
         for entry in &self.map {
-            let idle = entry.lanes.iter().map(|lane| lane.idle()).sum();
-            stats.add(&entry.host.counters, idle);
+            entry.add_to(&mut stats);
         }
         stats
+    }
+
+    pub(crate) fn stats_of(&self, address: &A) -> Option<Stats> {
+        let entry = self.map.get(address)?;
+        let mut stats = Stats::default();
+        entry.add_to(&mut stats);
+        Some(stats)
     }
 }
 

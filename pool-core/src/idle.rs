@@ -83,15 +83,15 @@ impl<T: Send + 'static> Idle<T> {
     }
 
     /// Looks at the least recently used value.
-    pub(crate) fn oldest<R>(&self, look: impl Fn(&T) -> R) -> Option<R> {
+    pub(crate) fn oldest<R>(&self, look: impl Fn(u64, &T) -> R) -> Option<R> {
         while let Some(entry) = self.older.front() {
-            let found = lock(entry.value()).as_ref().map(&look);
+            let found = lock(entry.value()).as_ref().map(|value| look(*entry.key(), value));
             if found.is_some() {
                 return found;
             }
             entry.remove();
         }
-        lock(&self.newest).as_ref().map(|(_, value)| look(value))
+        lock(&self.newest).as_ref().map(|(sequence, value)| look(*sequence, value))
     }
 
     /// Takes out the value that was pushed as `sequence`, if it still rests here.

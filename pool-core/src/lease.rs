@@ -4,20 +4,25 @@
 //! ways: [`checkin`](Lease::checkin), or its connection closes. There is no third, and no flag: a lease
 //! that is merely dropped drops its connection, which closes the socket and gives the permit back.
 
+use std::fmt;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
 use crate::body::Body;
-use crate::connection::Connection;
+use crate::connection::{Connection, TrySendError};
 use crate::error::Error;
-use crate::host::Lane;
+use crate::lane::Lane;
 use crate::request_body::RequestBody;
 use crate::stats::Reason;
+use crate::stream::Traffic;
+use crate::timers::HeadTimer;
 
 pub(crate) struct Lease {
     pub(crate) connection: Box<Connection>,
@@ -42,21 +47,46 @@ impl Lease {
     /// Cancel safety: the future owns the lease, so dropping it closes the connection, and no later
     /// request can read what this one left behind.
     pub(crate) async fn send(mut self, request: Request<RequestBody>) -> Outcome {
+        if self.connection.is_used() {
+            self.lane.host.counters.reused();
+        }
+        if self.lane.host.shared.settings.probe {
+            self.connection.ask_kernel();
+        }
+        let mut patience = Patience::new(&self);
         let mut response = pin!(self.connection.send(request));
-        let answer = poll_fn(|cx| self.connection.poll(cx, |cx| response.as_mut().poll(cx))).await;
+        let answer =
+            poll_fn(|cx| match self.connection.poll(cx, |cx| response.as_mut().poll(cx)) {
+                Poll::Ready(answer) => Poll::Ready(Ok(answer)),
+                Poll::Pending => patience.poll(cx, self.connection.traffic()).map(Err),
+            })
+            .await;
         match answer {
-            Ok(response) => Outcome::Response(self.receive(response)),
-            Err(mut error) => match error.take_message() {
-                Some(request) => {
-                    self.discard(Reason::ClosedByPeer);
-                    Outcome::Unsent(request, error.into_error())
-                }
-                None => {
-                    let error = Error::exchange(&self.lane.host.name, error.into_error());
-                    self.discard(Reason::Failed);
-                    Outcome::Failed(error)
-                }
-            },
+            Ok(Ok(response)) => Outcome::Response(self.receive(response)),
+            Ok(Err(error)) => self.refuse(error),
+            Err(impatient) => {
+                let error = impatient.into_error(&self.lane.host.name);
+                self.discard(Reason::TimedOut);
+                Outcome::Failed(error)
+            }
+        }
+    }
+
+    fn refuse(self, mut error: TrySendError<Request<RequestBody>>) -> Outcome {
+        match error.take_message() {
+            Some(request) => {
+                let reason = match self.connection.ended_for() {
+                    Reason::Ended => Reason::ClosedByPeer,
+                    reason => reason,
+                };
+                self.discard(reason);
+                Outcome::Unsent(request, error.into_error())
+            }
+            None => {
+                let error = Error::exchange(&self.lane.host.name, error.into_error());
+                self.discard(Reason::Failed);
+                Outcome::Failed(error)
+            }
         }
     }
 
@@ -64,10 +94,16 @@ impl Lease {
         self.connection.note_version(response.version());
         let upgrade = response.extensions().get::<OnUpgrade>().is_some();
         if upgrade && self.connection.is_finished() {
+            let info = self.connection.info();
             self.discard(Reason::Upgraded);
-            return response.map(|_| Body::empty());
+            return response.map(|_| Body::empty(info));
         }
         response.map(|incoming| Body::new(incoming, self))
+    }
+
+    /// Whether the server understands the body of a request, which may be `chunked`.
+    pub(crate) fn can_carry(&self, chunked: bool) -> bool {
+        !chunked || self.connection.can_send_chunked()
     }
 
     /// The message has ended and hyper is ready for the next: the connection goes home.
@@ -78,5 +114,53 @@ impl Lease {
     /// The connection must not come back.
     pub(crate) fn discard(self, reason: Reason) {
         self.connection.discard(reason);
+    }
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease").field("lane", &self.lane).finish_non_exhaustive()
+    }
+}
+
+/// What a request does not wait for: a head that takes too long, and 1xx answers without end.
+struct Patience {
+    timer: Option<HeadTimer>,
+    read_before: u64,
+}
+
+enum Impatient {
+    After(Duration),
+    WithInterim,
+}
+
+/// More than hyper's limit for one head; only a run of 1xx answers can come to so much.
+const MAX_INTERIM: u64 = 1024 * 1024;
+
+impl Patience {
+    fn new(lease: &Lease) -> Self {
+        Self {
+            timer: lease.lane.host.shared.settings.response_timeout.map(HeadTimer::new),
+            read_before: lease.connection.traffic().read(),
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, traffic: &Traffic) -> Poll<Impatient> {
+        if traffic.read() - self.read_before > MAX_INTERIM {
+            return Poll::Ready(Impatient::WithInterim);
+        }
+        match &mut self.timer {
+            Some(timer) => timer.poll(cx, traffic.written()).map(Impatient::After),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl Impatient {
+    fn into_error(self, address: &Arc<str>) -> Error {
+        match self {
+            Self::After(limit) => Error::response_timeout(address, limit),
+            Self::WithInterim => Error::endless_informational(address),
+        }
     }
 }

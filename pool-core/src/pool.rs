@@ -7,18 +7,20 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body as HttpBody;
 use tokio::runtime::Handle;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
 use crate::body::Body;
 use crate::builder::{Builder, Settings};
-use crate::connection;
 use crate::connector::Connector;
+use crate::dial::Dialer;
 use crate::error::Error;
 use crate::head;
-use crate::host::{Lane, Permit, Shared};
 use crate::hosts::Hosts;
+use crate::informational;
+use crate::lane::Lane;
 use crate::lease::{Lease, Outcome};
 use crate::request_body::{BoxError, RequestBody};
+use crate::shared::Shared;
 use crate::stats::{Reason, Stats};
 
 /// So many stale connections are tried before a request insists on a new one.
@@ -36,7 +38,7 @@ pub struct Pool<C: Connector> {
 }
 
 struct Inner<C: Connector> {
-    connector: C,
+    connector: Arc<C>,
     hosts: Arc<Hosts<C::Address>>,
 }
 
@@ -53,7 +55,7 @@ impl<C: Connector> Pool<C> {
 
     pub(crate) fn with_settings(connector: C, settings: Settings) -> Self {
         let hosts = Arc::new(Hosts::new(Arc::new(Shared::new(settings))));
-        Self { inner: Arc::new(Inner { connector, hosts }) }
+        Self { inner: Arc::new(Inner { connector: Arc::new(connector), hosts }) }
     }
 
     /// Sends a request to `address` and waits for the head of its response.
@@ -87,6 +89,8 @@ impl<C: Connector> Pool<C> {
         let authority = || self.inner.connector.target(address).authority;
         head::prepare(&mut request, authority)
             .map_err(|why| Error::invalid_request(&name(address), why))?;
+        let patience = self.inner.hosts.settings().expect_continue_timeout;
+        informational::connect(&mut request, patience);
         self.inner.exchange(address, request).await
     }
 
@@ -94,76 +98,82 @@ impl<C: Connector> Pool<C> {
     pub fn stats(&self) -> Stats {
         self.inner.hosts.stats()
     }
+
+    /// The part of [`stats`](Self::stats) that concerns one address; none if the pool knows nothing of it.
+    pub fn stats_of(&self, address: &C::Address) -> Option<Stats> {
+        self.inner.hosts.stats_of(address)
+    }
 }
 
 impl<C: Connector> Inner<C> {
-    /// Ends, because each turn but the last consumes an idle connection, there are at most
-    /// [`STALE_TRIES`] of those, and a new connection is never followed by another turn.
+    /// Ends, because a new connection is never followed by another turn, and after [`STALE_TRIES`] turns
+    /// idle connections are left alone.
     async fn exchange(
         &self,
         address: &C::Address,
         mut request: Request<RequestBody>,
     ) -> Result<Response<Body>, Error> {
-        let runtime = Handle::try_current().map_err(|_| Error::no_runtime(&name(address)))?;
-        let lane = self.hosts.lane(address, &runtime);
-        for _ in 0..STALE_TRIES {
-            let Some(lease) = checkout(&lane, &request) else { break };
-            match lease.send(request).await {
-                Outcome::Response(response) => return Ok(response),
-                Outcome::Failed(error) => return Err(error),
-                Outcome::Unsent(back, _) => request = back,
+        let chunked = request.body().exact_len().is_none();
+        let mut tries = 0;
+        loop {
+            let lease = self.checkout(address, chunked, tries < STALE_TRIES).await?;
+            let last = !lease.connection.is_used() || tries >= 2 * STALE_TRIES;
+            let host = last.then(|| Arc::clone(&lease.lane.host));
+            match (lease.send(request).await, host) {
+                (Outcome::Response(response), _) => return Ok(response),
+                (Outcome::Failed(error), _) => return Err(error),
+                (Outcome::Unsent(_, error), Some(host)) => {
+                    return Err(Error::exchange(&host.name, error));
+                }
+                (Outcome::Unsent(back, _), None) => request = back,
             }
-        }
-        let lease = self.connect(address, lane, &runtime).await?;
-        let host = Arc::clone(&lease.lane.host);
-        match lease.send(request).await {
-            Outcome::Response(response) => Ok(response),
-            Outcome::Failed(error) => Err(error),
-            Outcome::Unsent(_, error) => Err(Error::exchange(&host.name, error)),
+            tries += 1;
         }
     }
 
-    async fn connect(
+    /// An idle connection that can carry the request, or whatever comes first: a returned or a new one.
+    async fn checkout(
         &self,
         address: &C::Address,
-        mut lane: Arc<Lane>,
-        runtime: &Handle,
+        chunked: bool,
+        trust_idle: bool,
     ) -> Result<Lease, Error> {
-        let permit = loop {
-            match Permit::new(&lane) {
-                Some(permit) => break permit,
-                // The watcher retired between the look-up and here.
-                None => lane = self.hosts.lane(address, runtime),
+        let lane = self.lane(address)?;
+        let now = Instant::now();
+        while trust_idle && let Some(lease) = lane.checkout(now) {
+            if lease.can_carry(chunked) {
+                return Ok(lease);
             }
-        };
-        let name = Arc::clone(&lane.host.name);
-        let connecting = self.connector.connect(address);
-        let connected = match lane.host.shared.settings.connect_timeout {
-            None => connecting.await,
-            Some(limit) => timeout(limit, connecting)
-                .await
-                .map_err(|_| Error::connect_timeout(&name, limit))?,
+            lease.discard(Reason::Unsuitable);
         }
-        .map_err(|error| Error::connect(&name, error))?;
-        let watch = Arc::downgrade(&lane);
-        let connection = connection::open(connected, permit, watch)
-            .await
-            .map_err(|error| Error::handshake(&name, error))?;
-        Ok(Lease::new(connection, lane))
+        loop {
+            let lease = wait(&lane, now, trust_idle).await?;
+            if lease.can_carry(chunked) {
+                return Ok(lease);
+            }
+            lease.discard(Reason::Unsuitable);
+        }
+    }
+
+    fn lane(&self, address: &C::Address) -> Result<Arc<Lane>, Error> {
+        let runtime = Handle::try_current().map_err(|_| Error::no_runtime(&name(address)))?;
+        Ok(self.hosts.lane(address, &runtime, || Dialer::boxed(&self.connector, address)))
     }
 }
 
-/// The newest idle connection that can carry the request.
-fn checkout(lane: &Arc<Lane>, request: &Request<RequestBody>) -> Option<Lease> {
-    let now = Instant::now();
-    let chunked = request.body().exact_len().is_none();
-    loop {
-        let lease = lane.checkout(now)?;
-        if !chunked || lease.connection.can_send_chunked() {
-            return Some(lease);
-        }
-        lease.discard(Reason::Unsuitable);
-    }
+/// Waits in the queue of a lane for as long as the checkout timeout allows.
+async fn wait(lane: &Arc<Lane>, now: Instant, trust_idle: bool) -> Result<Lease, Error> {
+    let name = &lane.host.name;
+    let ticket = lane.enqueue(now, trust_idle).ok_or_else(|| Error::queue_full(name))?;
+    let answer = match lane.host.shared.settings.checkout_timeout {
+        None => ticket.await,
+        Some(limit) => timeout_at(now + limit, ticket)
+            .await
+            .map_err(|_| Error::checkout_timeout(name, limit))?,
+    };
+    let mut lease = answer.unwrap_or_else(|| Err(Error::closed(name)))?;
+    lease.connection.note_queue_time(now.elapsed());
+    Ok(lease)
 }
 
 fn name(address: &impl fmt::Debug) -> Arc<str> {

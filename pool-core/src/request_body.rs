@@ -9,12 +9,17 @@ use std::any::Any;
 use std::error::Error as StdError;
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{Empty, Full};
 use pin_project_lite::pin_project;
+use tokio::time::{Sleep, sleep};
+
+use crate::informational::Gate;
 
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
@@ -27,6 +32,15 @@ pub(crate) enum RequestBody {
     Full(Bytes),
     /// It comes as it comes.
     Streaming { body: BoxBody, promised: Option<u64> },
+    /// The server has first to say that it wants it, or to keep silent for a while.
+    Waiting(Box<Waiting>),
+}
+
+pub(crate) struct Waiting {
+    gate: Arc<Gate>,
+    patience: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+    body: RequestBody,
 }
 
 impl RequestBody {
@@ -58,6 +72,11 @@ impl RequestBody {
         }
     }
 
+    /// The same body, held back until the gate opens or `patience` has passed since hyper asked for it.
+    pub(crate) fn behind(self, gate: Arc<Gate>, patience: Duration) -> Self {
+        Self::Waiting(Box::new(Waiting { gate, patience, timer: None, body: self }))
+    }
+
     /// Its length, if that is known before it is read.
     pub(crate) fn exact_len(&self) -> Option<u64> {
         self.size_hint().exact()
@@ -81,6 +100,12 @@ impl Body for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
         match this {
+            Self::Waiting(waiting) => {
+                std::task::ready!(waiting.poll(cx));
+                let body = std::mem::replace(&mut waiting.body, Self::Empty);
+                *this = body;
+                Pin::new(this).poll_frame(cx)
+            }
             Self::Empty => Poll::Ready(None),
             Self::Full(bytes) => {
                 let bytes = std::mem::take(bytes);
@@ -109,6 +134,7 @@ impl Body for RequestBody {
         match self {
             Self::Empty => true,
             Self::Full(_) => false,
+            Self::Waiting(waiting) => waiting.body.is_end_stream(),
             // While bytes are owed the end must be polled for, so that the shortfall is an error.
             Self::Streaming { body, promised } => {
                 promised.unwrap_or(0) == 0 && body.is_end_stream()
@@ -121,7 +147,18 @@ impl Body for RequestBody {
             Self::Empty => SizeHint::with_exact(0),
             Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Streaming { body, .. } => body.size_hint(),
+            Self::Waiting(waiting) => waiting.body.size_hint(),
         }
+    }
+}
+
+impl Waiting {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.gate.poll_open(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        let patience = self.patience;
+        self.timer.get_or_insert_with(|| Box::pin(sleep(patience))).as_mut().poll(cx)
     }
 }
 
@@ -169,6 +206,7 @@ impl fmt::Debug for RequestBody {
             Self::Empty => f.write_str("Empty"),
             Self::Full(bytes) => write!(f, "Full({} bytes)", bytes.len()),
             Self::Streaming { .. } => f.write_str("Streaming"),
+            Self::Waiting(waiting) => write!(f, "Waiting({:?})", waiting.body),
         }
     }
 }

@@ -16,10 +16,20 @@ pub enum Reason {
     ClosedByPeer,
     /// Bytes arrived that nobody had asked for.
     Unsolicited,
+    /// Its server has lately sent bytes that nobody had asked for, on this connection or another.
+    Quarantined,
     /// It had been idle for longer than the idle timeout.
     IdleTimeout,
+    /// Its lifetime was over.
+    MaxLifetime,
+    /// It had served as many requests as it may.
+    MaxUses,
+    /// A limit on idle or open connections wanted its place.
+    Evicted,
     /// Reading, writing or parsing failed.
     Failed,
+    /// The server took longer than the response or body timeout.
+    TimedOut,
     /// The request was dropped before its response came.
     Cancelled,
     /// The response body was dropped early and had too much left to drain.
@@ -42,7 +52,7 @@ const REASONS: usize = Reason::PoolClosed as usize + 1;
 pub struct Stats {
     /// Connections opened since the pool was built.
     pub opened: u64,
-    /// Checkouts served by a connection that had served before.
+    /// Requests sent over a connection that had served before.
     pub reused: u64,
     /// Connections being opened.
     pub opening: usize,
@@ -50,6 +60,8 @@ pub struct Stats {
     pub leased: usize,
     /// Connections at rest.
     pub idle: usize,
+    /// Requests that wait for a connection.
+    pub waiting: usize,
     closed: [u64; REASONS],
 }
 
@@ -64,7 +76,8 @@ impl Stats {
         self.closed.iter().sum()
     }
 
-    pub(crate) fn add(&mut self, counters: &Counters, idle: usize) {
+    pub(crate) fn add(&mut self, counters: &Counters, idle: usize, waiting: usize) {
+        self.waiting += waiting;
         let opened = counters.opened.load(Ordering::Relaxed);
         let mut closed_here = 0;
         for (sum, counter) in self.closed.iter_mut().zip(&counters.closed) {

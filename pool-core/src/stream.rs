@@ -1,24 +1,47 @@
-//! The adapter around every stream: it counts the bytes that were read and knows whether a read waits.
+//! The adapter around every stream: what went through it, and what came that nobody had asked for.
 //!
-//! hyper does not tell an idle connection that was closed from one that was written to unasked; the count
-//! does. Only the poll that drives the connection writes it, so it needs no read-modify-write.
+//! hyper does not tell an idle connection that was closed from one that was written to unasked; the adapter
+//! does: a byte that arrives after a message has ended and before one of the next request was accepted
+//! belongs to nobody. Only the poll that drives the connection writes these counters, so they need no
+//! read-modify-write.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// What has come through a stream since it was opened.
+/// What has gone through a stream since it was opened.
 #[derive(Debug, Default)]
 pub(crate) struct Traffic {
+    written: AtomicU64,
     read: AtomicU64,
     read_waits: AtomicBool,
+    asked: AtomicBool,
+    unasked: AtomicU8,
 }
 
+/// What arrived on a connection while it was idle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unasked {
+    Nothing,
+    /// The server says that it closes because no request came: a clean close, as Go has it.
+    RequestTimeout,
+    Bytes,
+}
+
+const NOTHING: u8 = 0;
+const REQUEST_TIMEOUT: u8 = 1;
+const BYTES: u8 = 2;
+
 impl Traffic {
+    /// Bytes that the stream has accepted.
+    pub(crate) fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
     /// Bytes that the stream has delivered.
     pub(crate) fn read(&self) -> u64 {
         self.read.load(Ordering::Relaxed)
@@ -28,6 +51,38 @@ impl Traffic {
     pub(crate) fn read_waits(&self) -> bool {
         self.read_waits.load(Ordering::Relaxed)
     }
+
+    /// From here on no byte is expected, until one of the next request has been accepted.
+    pub(crate) fn expect_nothing(&self) {
+        self.asked.store(false, Ordering::Relaxed);
+    }
+
+    /// What has arrived since [`expect_nothing`](Self::expect_nothing) without being asked for.
+    pub(crate) fn unasked(&self) -> Unasked {
+        match self.unasked.load(Ordering::Relaxed) {
+            NOTHING => Unasked::Nothing,
+            REQUEST_TIMEOUT => Unasked::RequestTimeout,
+            _ => Unasked::Bytes,
+        }
+    }
+
+    fn note_read(&self, bytes: &[u8]) {
+        count(&self.read, bytes.len());
+        if !bytes.is_empty() && !self.asked.load(Ordering::Relaxed) {
+            let timeout = bytes.starts_with(b"HTTP/1.1 408") || bytes.starts_with(b"HTTP/1.0 408");
+            let what = if timeout { REQUEST_TIMEOUT } else { BYTES };
+            self.unasked.store(what, Ordering::Relaxed);
+        }
+    }
+
+    fn note_written(&self, bytes: usize) {
+        count(&self.written, bytes);
+        self.asked.store(true, Ordering::Relaxed);
+    }
+}
+
+fn count(counter: &AtomicU64, bytes: usize) {
+    counter.store(counter.load(Ordering::Relaxed) + bytes as u64, Ordering::Relaxed);
 }
 
 #[derive(Debug)]
@@ -41,10 +96,13 @@ impl<S> Counted<S> {
         let traffic = Arc::<Traffic>::default();
         (Self { stream, traffic: Arc::clone(&traffic) }, traffic)
     }
-}
 
-fn count(counter: &AtomicU64, bytes: usize) {
-    counter.store(counter.load(Ordering::Relaxed) + bytes as u64, Ordering::Relaxed);
+    fn accepted(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(bytes)) = result {
+            self.traffic.note_written(bytes);
+        }
+        result
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
@@ -55,7 +113,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        count(&self.traffic.read, buffer.filled().len() - before);
+        self.traffic.note_read(&buffer.filled()[before..]);
         self.traffic.read_waits.store(result.is_pending(), Ordering::Relaxed);
         result
     }
@@ -67,7 +125,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.accepted(result)
     }
 
     fn poll_write_vectored(
@@ -75,7 +134,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
         cx: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, buffers)
+        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, buffers);
+        self.accepted(result)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -25,8 +25,8 @@ use tokio::sync::Notify;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
-use crate::host::Lane;
 use crate::hosts::Hosts;
+use crate::lane::Lane;
 use crate::stats::Reason;
 use crate::unfinished::Unfinished;
 
@@ -59,6 +59,7 @@ pub(crate) struct Watcher {
 struct Inbox {
     stirred: Vec<(Arc<Lane>, u64)>,
     unfinished: Vec<Unfinished>,
+    dials: Vec<Arc<Lane>>,
 }
 
 impl std::fmt::Debug for Inbox {
@@ -120,6 +121,16 @@ impl Watcher {
         }
     }
 
+    /// A lane wants to dial, and may now.
+    pub(crate) fn dial_for(&self, lane: Arc<Lane>) {
+        let mut inbox = self.inbox();
+        if !self.is_gone() {
+            inbox.dials.push(lane);
+            drop(inbox);
+            self.stirred.notify_one();
+        }
+    }
+
     /// A message is to be finished for its connection's sake; closes the connection if nobody can.
     pub(crate) fn finish(&self, mut message: Unfinished) {
         let mut inbox = self.inbox();
@@ -153,6 +164,7 @@ impl<A: Clone + Eq + Hash + Send + Sync + 'static> Task<A> {
         let mut next_pass = Instant::now() + LONGEST_PASS;
         loop {
             self.wait(&mut unfinished, next_pass).await;
+            self.start_dials();
             self.look_after_stirred().await;
             self.take_unfinished(&mut unfinished);
             let now = Instant::now();
@@ -180,6 +192,13 @@ impl<A: Clone + Eq + Hash + Send + Sync + 'static> Task<A> {
         })
         .await;
         give_up_late(unfinished);
+    }
+
+    fn start_dials(&self) {
+        let lanes = std::mem::take(&mut self.watcher.inbox().dials);
+        for lane in lanes {
+            lane.dial();
+        }
     }
 
     async fn look_after_stirred(&self) {

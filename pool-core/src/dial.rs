@@ -1,0 +1,107 @@
+//! Opening a connection: a task of its own, so that it belongs to the pool and not to a request.
+//!
+//! A request that is cancelled leaves its dial behind; the connection serves the next who waits, or rests.
+//! A dial that dies with its runtime gives its permit back, and whoever waits for one is called.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+
+use crate::connection::{self, Connection};
+use crate::connector::Connector;
+use crate::error::Error;
+use crate::host::Permit;
+use crate::lane::{Dial, Lane};
+
+pub(crate) struct Dialer<C: Connector> {
+    connector: Arc<C>,
+    address: C::Address,
+}
+
+impl<C: Connector> Dialer<C> {
+    pub(crate) fn boxed(connector: &Arc<C>, address: &C::Address) -> Box<dyn Dial> {
+        Box::new(Self { connector: Arc::clone(connector), address: address.clone() })
+    }
+}
+
+impl<C: Connector> Dial for Dialer<C> {
+    fn dial(&self, lane: Arc<Lane>, permit: Permit) {
+        let (connector, address) = (Arc::clone(&self.connector), self.address.clone());
+        let under_way = UnderWay(lane);
+        tokio::spawn(async move {
+            let lane = Arc::clone(&under_way.0);
+            let opened = {
+                let dial = pin!(open(&*connector, &address, &lane, permit));
+                unless_closed(&lane, dial).await
+            };
+            drop(under_way);
+            match opened {
+                Ok(connection) => lane.checkin(connection),
+                Err(error) => lane.dial_failed(error),
+            }
+            // While this dial was counted, a waiter may have seen no need for one of its own.
+            lane.dial();
+        });
+    }
+}
+
+/// A dial counts as under way until it has ended, or was dropped with its runtime.
+struct UnderWay(Arc<Lane>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.queue().end_dial();
+    }
+}
+
+async fn open<C: Connector>(
+    connector: &C,
+    address: &C::Address,
+    lane: &Arc<Lane>,
+    permit: Permit,
+) -> Result<Box<Connection>, Error> {
+    let (name, settings) = (&lane.host.name, &lane.host.shared.settings);
+    let started = Instant::now();
+    let connecting = connector.connect(address);
+    let connected = match settings.connect_timeout {
+        None => connecting.await,
+        Some(limit) => {
+            timeout(limit, connecting).await.map_err(|_| Error::connect_timeout(name, limit))?
+        }
+    }
+    .map_err(|error| Error::connect(name, error))?;
+    let now = Instant::now();
+    let retires = settings
+        .max_lifetime
+        .and_then(|lifetime| now.checked_add(jittered(lifetime, settings.lifetime_jitter)));
+    let watch = Arc::downgrade(lane);
+    connection::open(connected, now - started, permit, watch, retires)
+        .await
+        .map_err(|error| Error::handshake(name, error))
+}
+
+/// Connections opened at one moment shall not all end at one moment.
+fn jittered(lifetime: Duration, jitter: f64) -> Duration {
+    lifetime.mul_f64(1.0 - jitter * fastrand::f64())
+}
+
+/// Abandons the dial when the pool closes.
+async fn unless_closed<T>(
+    lane: &Lane,
+    mut dial: std::pin::Pin<&mut impl Future<Output = Result<T, Error>>>,
+) -> Result<T, Error> {
+    let shared = &lane.host.shared;
+    let mut closing = pin!(shared.closing.notified());
+    closing.as_mut().enable();
+    poll_fn(|cx| {
+        if shared.is_closed() || closing.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(Error::closed(&lane.host.name)));
+        }
+        dial.as_mut().poll(cx)
+    })
+    .await
+}

@@ -1,0 +1,162 @@
+//! Those who wait for a connection of one lane, first in, first out.
+//!
+//! A waiter takes whatever comes first, a returned connection or a new one; it does not own the dial that
+//! was started on its account. The queue knows how many dials are under way, so that no more are started
+//! than there are waiters.
+//!
+//! What must hold: an answer is never lost. It is handed to a waiter through a channel that gives it back
+//! if the waiter has gone, and a waiter that goes looks into the channel one last time.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering, fence};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use tokio::sync::oneshot;
+
+use crate::error::Error;
+use crate::lane::Lane;
+use crate::lease::Lease;
+
+/// What a waiter gets: a connection, or the reason why its dial failed.
+pub(crate) type Answer = Result<Lease, Error>;
+
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    state: Mutex<State>,
+    /// As many as there are waiters; read without the lock on the way of every request.
+    waiting: AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiters: VecDeque<Waiter>,
+    dials: usize,
+    next_ticket: u64,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    ticket: u64,
+    answer: oneshot::Sender<Answer>,
+}
+
+impl Queue {
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::SeqCst)
+    }
+
+    /// Joins the end of the queue of `lane`, which is this one.
+    pub(crate) fn join(&self, lane: &Arc<Lane>) -> Ticket {
+        let (sender, receiver) = oneshot::channel();
+        let number = {
+            let mut state = self.state();
+            state.next_ticket += 1;
+            let ticket = state.next_ticket;
+            state.waiters.push_back(Waiter { ticket, answer: sender });
+            self.waiting.store(state.waiters.len(), Ordering::SeqCst);
+            ticket
+        };
+        // Whoever lays a connection to rest looks for waiters afterwards; who joins looks for
+        // connections afterwards. One of the two sees the other.
+        fence(Ordering::SeqCst);
+        Ticket { lane: Arc::clone(lane), number, answer: receiver }
+    }
+
+    /// False if the waiter has been served.
+    fn leave(&self, ticket: u64) -> bool {
+        let mut state = self.state();
+        let Ok(place) = state.waiters.binary_search_by_key(&ticket, |waiter| waiter.ticket) else {
+            return false;
+        };
+        let gone = state.waiters.remove(place);
+        self.waiting.store(state.waiters.len(), Ordering::SeqCst);
+        drop(state);
+        gone.is_some()
+    }
+
+    /// Hands the answer to the one that has waited longest; back if nobody waits.
+    pub(crate) fn offer(&self, mut answer: Answer) -> Option<Answer> {
+        loop {
+            let waiter = {
+                let mut state = self.state();
+                let waiter = state.waiters.pop_front();
+                self.waiting.store(state.waiters.len(), Ordering::SeqCst);
+                waiter
+            };
+            let Some(waiter) = waiter else { return Some(answer) };
+            match waiter.answer.send(answer) {
+                Ok(()) => return None,
+                Err(back) => answer = back,
+            }
+        }
+    }
+
+    /// Whether more wait than dials are under way and `limit` allows.
+    pub(crate) fn is_over(&self, limit: usize) -> bool {
+        let state = self.state();
+        state.waiters.len().saturating_sub(state.dials) > limit
+    }
+
+    pub(crate) fn wants_dial(&self) -> bool {
+        let state = self.state();
+        state.waiters.len() > state.dials
+    }
+
+    /// Counts one more dial, if one is wanted.
+    pub(crate) fn begin_dial(&self) -> bool {
+        let mut state = self.state();
+        let wanted = state.waiters.len() > state.dials;
+        state.dials += usize::from(wanted);
+        wanted
+    }
+
+    pub(crate) fn end_dial(&self) {
+        self.state().dials -= 1;
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it is locked.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A place in the queue.
+///
+/// Cancel safety: a ticket that is dropped leaves the queue; a connection that it had just been given goes
+/// to the next waiter, or to rest.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    lane: Arc<Lane>,
+    number: u64,
+    answer: oneshot::Receiver<Answer>,
+}
+
+impl Ticket {
+    /// Gives the place up, unless it has been served.
+    pub(crate) fn give_up(&self) -> bool {
+        self.lane.queue().leave(self.number)
+    }
+}
+
+impl Future for Ticket {
+    /// None if the queue went away with its runtime.
+    type Output = Option<Answer>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Answer>> {
+        Pin::new(&mut self.answer).poll(cx).map(Result::ok)
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if self.give_up() {
+            return;
+        }
+        self.answer.close();
+        if let Ok(Ok(lease)) = self.answer.try_recv() {
+            lease.checkin();
+        }
+    }
+}
