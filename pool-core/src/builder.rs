@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::connector::Connector;
 use crate::error::BuildError;
+use crate::events::{Observed, Observer};
 use crate::pool::Pool;
 
 /// Sets up a [`Pool`]. Made by [`Pool::builder`].
@@ -46,6 +47,7 @@ pub(crate) struct Settings {
     pub(crate) connect_timeout: Option<Duration>,
     pub(crate) probe: bool,
     pub(crate) drain_limit: DrainLimit,
+    pub(crate) observed: Observed,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -73,6 +75,7 @@ impl Default for Settings {
             connect_timeout: Some(Duration::from_secs(10)),
             probe: true,
             drain_limit: DrainLimit { bytes: 64 * 1024, time: Duration::from_millis(20) },
+            observed: Observed::default(),
         }
     }
 }
@@ -277,6 +280,14 @@ impl<C: Connector> Builder<C> {
     /// 50 ms.
     pub fn drain_limit(mut self, bytes: u64, time: Duration) -> Self {
         self.settings.drain_limit = DrainLimit { bytes, time };
+        self
+    }
+
+    /// Has `observer` told of everything that happens to connections, as it happens.
+    ///
+    /// Defaults to nobody, at no cost; [`Pool::stats`] counts in any case.
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.settings.observed = Observed::by(observer);
         self
     }
 

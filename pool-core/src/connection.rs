@@ -94,15 +94,14 @@ pub(crate) async fn open<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let (stream, traffic) = Counted::new(connected.stream);
+    let (sender, connection) = http1::Builder::new().handshake(TokioIo::new(stream)).await?;
     let origin = Origin {
-        id: permit.next_connection_id(),
+        id: permit.opened(connect_time),
         local_address: connected.local_address,
         peer_address: connected.peer_address,
         connect_time,
     };
-    let (stream, traffic) = Counted::new(connected.stream);
-    let (sender, connection) = http1::Builder::new().handshake(TokioIo::new(stream)).await?;
-    permit.opened();
     let waker = ConnectionWaker::new(watch);
     Ok(Box::new(Connection {
         sender,
@@ -266,6 +265,14 @@ impl Connection {
     /// Whether a body of unknown length can be sent: to an HTTP/1.0 server hyper would send it empty.
     pub(crate) fn can_send_chunked(&self) -> bool {
         !self.speaks_http10
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.origin.id
+    }
+
+    pub(crate) fn visit(&self) -> Visit {
+        self.visit
     }
 
     /// What a response that it brought says of it.

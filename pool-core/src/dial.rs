@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout};
 use crate::connection::{self, Connection};
 use crate::connector::Connector;
 use crate::error::Error;
+use crate::events::Event;
 use crate::host::Permit;
 use crate::lane::{Dial, Lane};
 
@@ -41,7 +42,10 @@ impl<C: Connector> Dial for Dialer<C> {
             drop(under_way);
             match opened {
                 Ok(connection) => lane.checkin(connection),
-                Err(error) => lane.dial_failed(error),
+                Err(error) => {
+                    lane.host.tell(|| Event::OpenFailed { error: &error });
+                    lane.dial_failed(error);
+                }
             }
             // While this dial was counted, a waiter may have seen no need for one of its own.
             lane.dial();

@@ -38,6 +38,8 @@ pub enum ErrorKind {
     NoRuntime,
     /// The pool was closed.
     Closed,
+    /// The address was retired by `drain`, `retain` or `sync`.
+    Retired,
     /// As many requests as may wait for this address already do.
     QueueFull,
     /// No connection came free, and none could be opened, within the checkout timeout.
@@ -64,9 +66,11 @@ impl ErrorKind {
     fn step(self) -> &'static str {
         match self {
             Self::InvalidRequest => "checking the request to",
-            Self::NoRuntime | Self::Closed | Self::QueueFull | Self::CheckoutTimeout => {
-                "checking out a connection to"
-            }
+            Self::NoRuntime
+            | Self::Closed
+            | Self::Retired
+            | Self::QueueFull
+            | Self::CheckoutTimeout => "checking out a connection to",
             Self::Connect | Self::ConnectTimeout => "connecting to",
             Self::RequestBody => "sending the request body to",
             Self::Response | Self::ResponseTimeout | Self::EndlessInformational => {
@@ -92,6 +96,10 @@ impl Error {
 
     pub(crate) fn closed(address: &Arc<str>) -> Self {
         Self::new(ErrorKind::Closed, address, Cause::Text("the pool is closed"))
+    }
+
+    pub(crate) fn retired(address: &Arc<str>) -> Self {
+        Self::new(ErrorKind::Retired, address, Cause::Text("the address is retired"))
     }
 
     pub(crate) fn queue_full(address: &Arc<str>) -> Self {

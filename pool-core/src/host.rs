@@ -9,11 +9,15 @@
 //! What must hold: a connection exists only with a [`Permit`], and what a permit counts is given back when
 //! it drops, whatever path led there; then whoever was refused for it is called.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::events::Event;
 use crate::lane::Lane;
 use crate::quarantine::Quarantine;
 use crate::shared::{Shared, raise_below};
@@ -28,6 +32,8 @@ pub(crate) struct Host {
     pub(crate) shared: Arc<Shared>,
     pub(crate) quarantine: Quarantine,
     open: AtomicUsize,
+    retired: AtomicBool,
+    vacated: Notify,
     lanes: Mutex<Vec<Weak<Lane>>>,
 }
 
@@ -39,13 +45,45 @@ impl Host {
             shared,
             quarantine: Quarantine::default(),
             open: AtomicUsize::new(0),
+            retired: AtomicBool::new(false),
+            vacated: Notify::new(),
             lanes: Mutex::default(),
         })
     }
 
     /// Whether nothing of this host exists, open or opening, and nothing needs to be remembered of it.
     pub(crate) fn is_vacant(&self) -> bool {
-        self.open.load(Ordering::Acquire) == 0 && !self.quarantine.is_on(Instant::now())
+        self.open.load(Ordering::SeqCst) == 0
+            && !self.is_retired()
+            && !self.quarantine.is_on(Instant::now())
+    }
+
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::SeqCst)
+    }
+
+    /// Retires the host or takes it back; true if it was not so before.
+    pub(crate) fn set_retired(&self, retired: bool) -> bool {
+        let before = self.retired.swap(retired, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+        before != retired
+    }
+
+    /// Waits until no connection of the host is open.
+    pub(crate) async fn vacated(&self) {
+        loop {
+            let mut vacated = pin!(self.vacated.notified());
+            // Before the look, so that what happens between look and wait is not missed.
+            vacated.as_mut().enable();
+            if self.open.load(Ordering::SeqCst) == 0 {
+                return;
+            }
+            vacated.await;
+        }
+    }
+
+    pub(crate) fn tell<'a>(&self, event: impl FnOnce() -> Event<'a>) {
+        self.shared.settings.observed.tell(&self.name, event);
     }
 
     pub(crate) fn add_lane(&self, lane: &Arc<Lane>) {
@@ -103,7 +141,8 @@ impl Drop for Host {
 pub(crate) struct Permit {
     host: Arc<Host>,
     watcher: Arc<Watcher>,
-    reason: Option<Reason>,
+    /// The connection, and why it closes; none while it is being opened.
+    connection: Option<(u64, Reason)>,
 }
 
 /// Why there is no permit.
@@ -133,24 +172,25 @@ impl Permit {
         }
         host.counters.opening();
         let (host, watcher) = (Arc::clone(host), Arc::clone(&lane.watcher));
-        Ok(Self { host, watcher, reason: None })
+        Ok(Self { host, watcher, connection: None })
     }
 
-    pub(crate) fn next_connection_id(&self) -> u64 {
-        self.host.shared.next_connection_id()
-    }
-
-    /// The connection is open; if nobody says why it closes, its request was cancelled.
-    pub(crate) fn opened(&mut self) {
+    /// The connection is open, and this is its id. If nobody says why it closes, its request was cancelled.
+    pub(crate) fn opened(&mut self, took: Duration) -> u64 {
+        let id = self.host.shared.next_connection_id();
         self.host.counters.opening_ended();
         self.host.counters.opened();
-        self.reason = Some(Reason::Cancelled);
+        self.connection = Some((id, Reason::Cancelled));
+        self.host.tell(|| Event::Opened { id, took });
+        id
     }
 
     /// Says why the connection is about to close.
-    pub(crate) fn closing(&mut self, reason: Reason) {
-        self.reason = Some(reason);
-        if reason == Reason::Unsolicited {
+    pub(crate) fn closing(&mut self, why: Reason) {
+        if let Some((_, reason)) = &mut self.connection {
+            *reason = why;
+        }
+        if why == Reason::Unsolicited {
             self.host.quarantine.strike(Instant::now());
         }
     }
@@ -158,12 +198,17 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        match self.reason {
-            Some(reason) => self.host.counters.closed(reason),
+        match self.connection {
+            Some((id, reason)) => {
+                self.host.counters.closed(reason);
+                self.host.tell(|| Event::Closed { id, reason });
+            }
             None => self.host.counters.opening_ended(),
         }
         self.host.shared.remove_open();
-        self.host.open.fetch_sub(1, Ordering::SeqCst);
+        if self.host.open.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.host.vacated.notify_waiters();
+        }
         self.watcher.remove_connection();
         self.host.room_was_made();
     }

@@ -69,10 +69,7 @@ impl<A: Clone + Eq + Hash + Send + Sync + 'static> Hosts<A> {
             return lane;
         }
         let watcher = self.watcher(runtime);
-        let mut entry = self.map.entry(address.clone()).or_insert_with(|| Entry {
-            host: Host::new(format!("{address:?}").into(), Arc::clone(&self.shared)),
-            lanes: Vec::new(),
-        });
+        let mut entry = self.map.entry(address.clone()).or_insert_with(|| self.entry(address));
         if let Some(lane) = entry.lane(id) {
             return Arc::clone(lane);
         }
@@ -80,6 +77,41 @@ impl<A: Clone + Eq + Hash + Send + Sync + 'static> Hosts<A> {
         let lane = Lane::new(Arc::clone(&entry.host), watcher, dialer());
         entry.lanes.push(Arc::clone(&lane));
         lane
+    }
+
+    fn entry(&self, address: &A) -> Entry
+    where
+        A: Debug,
+    {
+        let host = Host::new(format!("{address:?}").into(), Arc::clone(&self.shared));
+        Entry { host, lanes: Vec::new() }
+    }
+
+    /// Remembers that `address` is retired; the lanes are the caller's to empty.
+    pub(crate) fn retire(&self, address: &A) -> (Arc<Host>, Vec<Arc<Lane>>)
+    where
+        A: Debug,
+    {
+        let entry = self.map.entry(address.clone()).or_insert_with(|| self.entry(address));
+        entry.host.set_retired(true);
+        (Arc::clone(&entry.host), entry.lanes.clone())
+    }
+
+    /// Retires what `keep` refuses and takes back what it keeps; gives the newly retired addresses, and
+    /// their lanes, which are the caller's to empty.
+    pub(crate) fn retire_unless(
+        &self,
+        mut keep: impl FnMut(&A) -> bool,
+    ) -> (Vec<A>, Vec<Arc<Lane>>) {
+        let (mut addresses, mut lanes) = (Vec::new(), Vec::new());
+        for entry in &self.map {
+            let retired = !keep(entry.key());
+            if entry.host.set_retired(retired) && retired {
+                addresses.push(entry.key().clone());
+                lanes.extend(entry.lanes.iter().cloned());
+            }
+        }
+        (addresses, lanes)
     }
 
     fn watcher(self: &Arc<Self>, runtime: &Handle) -> Arc<Watcher> {
@@ -125,11 +157,11 @@ impl<A: Eq + Hash> Hosts<A> {
         }
     }
 
-    /// Closes all that is idle; nothing comes home afterwards.
+    /// Closes all that is idle and refuses all who wait; nothing comes home afterwards.
     pub(crate) fn close(&self) {
         self.shared.close();
         for lane in self.lanes(|_| true) {
-            lane.clear(Reason::PoolClosed);
+            lane.retire();
         }
     }
 

@@ -171,6 +171,8 @@ impl Lane {
     fn closed_for(&self) -> Option<Reason> {
         if self.shared().is_closed() {
             Some(Reason::PoolClosed)
+        } else if self.host.is_retired() {
+            Some(Reason::Retired)
         } else if self.watcher.is_gone() {
             Some(Reason::RuntimeGone)
         } else {
@@ -265,6 +267,29 @@ impl Lane {
     /// Closes the connection that has been idle longest. False when there is none.
     pub(crate) fn evict_oldest(&self, reason: Reason) -> bool {
         self.close(self.idle.pop_oldest_if(|_| true), reason)
+    }
+
+    /// Why requests are refused here, if they are.
+    pub(crate) fn is_refused(&self) -> Option<Error> {
+        if self.shared().is_closed() {
+            Some(Error::closed(&self.host.name))
+        } else if self.host.is_retired() {
+            Some(Error::retired(&self.host.name))
+        } else {
+            None
+        }
+    }
+
+    /// Refuses all who wait and closes all that is idle, now that this has been decided.
+    pub(crate) fn retire(&self) {
+        while self.queue.waiting() > 0
+            && let Some(error) = self.is_refused()
+        {
+            self.queue.offer(Err(error));
+        }
+        if let Some(reason) = self.closed_for() {
+            self.clear(reason);
+        }
     }
 
     /// Closes all that is idle.

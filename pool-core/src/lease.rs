@@ -18,6 +18,8 @@ use hyper::upgrade::OnUpgrade;
 use crate::body::Body;
 use crate::connection::{Connection, TrySendError};
 use crate::error::Error;
+use crate::events::Event;
+use crate::info::Visit;
 use crate::lane::Lane;
 use crate::request_body::RequestBody;
 use crate::stats::Reason;
@@ -55,6 +57,10 @@ impl Lease {
         }
         let mut patience = Patience::new(&self);
         let mut response = pin!(self.connection.send(request));
+        self.lane.host.tell(|| {
+            let Visit { use_number, idle_for, .. } = self.connection.visit();
+            Event::CheckedOut { id: self.connection.id(), use_number, idle_for }
+        });
         let answer =
             poll_fn(|cx| match self.connection.poll(cx, |cx| response.as_mut().poll(cx)) {
                 Poll::Ready(answer) => Poll::Ready(Ok(answer)),
@@ -108,6 +114,7 @@ impl Lease {
 
     /// The message has ended and hyper is ready for the next: the connection goes home.
     pub(crate) fn checkin(self) {
+        self.lane.host.tell(|| Event::CheckedIn { id: self.connection.id() });
         self.lane.checkin(self.connection);
     }
 

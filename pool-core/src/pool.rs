@@ -19,6 +19,7 @@ use crate::hosts::Hosts;
 use crate::informational;
 use crate::lane::Lane;
 use crate::lease::{Lease, Outcome};
+use crate::queue::Ticket;
 use crate::request_body::{BoxError, RequestBody};
 use crate::shared::Shared;
 use crate::stats::{Reason, Stats};
@@ -94,6 +95,14 @@ impl<C: Connector> Pool<C> {
         self.inner.exchange(address, request).await
     }
 
+    pub(crate) fn lane(&self, address: &C::Address) -> Result<Arc<Lane>, Error> {
+        self.inner.lane(address)
+    }
+
+    pub(crate) fn hosts(&self) -> &Hosts<C::Address> {
+        &self.inner.hosts
+    }
+
     /// What the pool has done and what it holds.
     pub fn stats(&self) -> Stats {
         self.inner.hosts.stats()
@@ -147,7 +156,8 @@ impl<C: Connector> Inner<C> {
             lease.discard(Reason::Unsuitable);
         }
         loop {
-            let lease = wait(&lane, now, trust_idle).await?;
+            let ticket = join(&lane, now, trust_idle)?;
+            let lease = answer(&lane, now, ticket).await?;
             if lease.can_carry(chunked) {
                 return Ok(lease);
             }
@@ -157,22 +167,30 @@ impl<C: Connector> Inner<C> {
 
     fn lane(&self, address: &C::Address) -> Result<Arc<Lane>, Error> {
         let runtime = Handle::try_current().map_err(|_| Error::no_runtime(&name(address)))?;
-        Ok(self.hosts.lane(address, &runtime, || Dialer::boxed(&self.connector, address)))
+        let lane = self.hosts.lane(address, &runtime, || Dialer::boxed(&self.connector, address));
+        lane.is_refused().map_or(Ok(lane), Err)
     }
 }
 
-/// Waits in the queue of a lane for as long as the checkout timeout allows.
-async fn wait(lane: &Arc<Lane>, now: Instant, trust_idle: bool) -> Result<Lease, Error> {
+/// Joins the queue of a lane.
+pub(crate) fn join(lane: &Arc<Lane>, now: Instant, trust_idle: bool) -> Result<Ticket, Error> {
     let name = &lane.host.name;
     let ticket = lane.enqueue(now, trust_idle).ok_or_else(|| Error::queue_full(name))?;
+    // Whoever closes or retires answers all who wait afterwards, and this looks after joining.
+    lane.is_refused().map_or(Ok(ticket), Err)
+}
+
+/// Waits for a place in the queue to be served, as long as the checkout timeout allows.
+pub(crate) async fn answer(lane: &Lane, since: Instant, ticket: Ticket) -> Result<Lease, Error> {
+    let name = &lane.host.name;
     let answer = match lane.host.shared.settings.checkout_timeout {
         None => ticket.await,
-        Some(limit) => timeout_at(now + limit, ticket)
+        Some(limit) => timeout_at(since + limit, ticket)
             .await
             .map_err(|_| Error::checkout_timeout(name, limit))?,
     };
     let mut lease = answer.unwrap_or_else(|| Err(Error::closed(name)))?;
-    lease.connection.note_queue_time(now.elapsed());
+    lease.connection.note_queue_time(since.elapsed());
     Ok(lease)
 }
 

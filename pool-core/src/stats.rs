@@ -40,7 +40,9 @@ pub enum Reason {
     Upgraded,
     /// The runtime that drove it has gone.
     RuntimeGone,
-    /// The pool was dropped.
+    /// Its address was retired.
+    Retired,
+    /// The pool was closed or dropped.
     PoolClosed,
 }
 

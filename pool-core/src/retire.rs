@@ -1,0 +1,92 @@
+//! Addresses come and go: warming up, retiring, draining, closing.
+//!
+//! A retired address closes what is idle, lets what is lent end, and refuses requests until it is named
+//! again. A host remembers that it is retired, so a retired address is not forgotten.
+
+use std::collections::HashSet;
+
+use tokio::time::Instant;
+
+use crate::connector::Connector;
+use crate::error::Error;
+use crate::lease::Lease;
+use crate::pool::{Pool, answer, join};
+
+impl<C: Connector> Pool<C> {
+    /// Opens connections to `address` until `count` are idle, those included that are idle already.
+    ///
+    /// Within the limits: where they do not allow it, it waits as a request would.
+    ///
+    /// # Errors
+    ///
+    /// That of the first connection that could not be opened; those that could stay open.
+    ///
+    /// # Cancel safety
+    ///
+    /// Connections that were opened, or are being opened, stay with the pool.
+    pub async fn warm(&self, address: &C::Address, count: usize) -> Result<(), Error> {
+        let lane = self.lane(address)?;
+        let now = Instant::now();
+        let missing = count.saturating_sub(lane.idle());
+        let tickets: Vec<_> = (0..missing).map(|_| join(&lane, now, false)).collect();
+        // Held until all are there: one that went home at once would serve the next ticket.
+        let mut held = Vec::with_capacity(missing);
+        let mut failed = None;
+        for ticket in tickets {
+            let answer = async { answer(&lane, now, ticket?).await };
+            match answer.await {
+                Ok(lease) => held.push(Held(Some(lease))),
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Retires every known address that `keep` refuses, and takes back those it keeps. Gives the addresses
+    /// that this call has retired.
+    ///
+    /// `keep` must not call the pool.
+    pub fn retain(&self, keep: impl FnMut(&C::Address) -> bool) -> Vec<C::Address> {
+        let (addresses, lanes) = self.hosts().retire_unless(keep);
+        lanes.iter().for_each(|lane| lane.retire());
+        addresses
+    }
+
+    /// As [`retain`](Self::retain) for a list, such as service discovery gives.
+    pub fn sync(&self, addresses: impl IntoIterator<Item = C::Address>) -> Vec<C::Address> {
+        let addresses: HashSet<_> = addresses.into_iter().collect();
+        self.retain(|address| addresses.contains(address))
+    }
+
+    /// Retires `address`: closes what is idle, refuses what comes, and resolves when what was lent has
+    /// ended.
+    ///
+    /// Until [`retain`](Self::retain) or [`sync`](Self::sync) names it again, requests to the address fail
+    /// with [`ErrorKind::Retired`](crate::ErrorKind::Retired).
+    ///
+    /// # Cancel safety
+    ///
+    /// The address stays retired.
+    pub async fn drain(&self, address: &C::Address) {
+        let (host, lanes) = self.hosts().retire(address);
+        lanes.iter().for_each(|lane| lane.retire());
+        host.vacated().await;
+    }
+
+    /// Closes the pool: what is idle closes at once, requests that wait fail, those that come fail with
+    /// [`ErrorKind::Closed`](crate::ErrorKind::Closed), and what is lent closes when its response ends.
+    pub fn close(&self) {
+        self.hosts().close();
+    }
+}
+
+/// A lease that goes back to the pool unless it is used.
+struct Held(Option<Lease>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(lease) = self.0.take() {
+            lease.checkin();
+        }
+    }
+}
