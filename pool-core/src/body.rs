@@ -32,7 +32,11 @@ use crate::unfinished::Unfinished;
 /// Its connection is checked in as soon as the message has ended, even while the body is still held. A
 /// body that is dropped early is drained by the pool within the
 /// [drain limit](crate::Builder::drain_limit), else its connection closes. While it is held and not
-/// polled, nothing is read from the server.
+/// polled, nothing is read from the server, and what is left of the request body is not sent.
+///
+/// A server may answer before it has read the whole request. When the response has ended, or was dropped,
+/// what is left of the request body is sent on as long as the server takes it in without a pause longer
+/// than the time of the drain limit; then the connection closes.
 ///
 /// # Cancel safety
 ///
@@ -46,7 +50,7 @@ pub struct Body {
 enum State {
     Streaming { incoming: Incoming, lease: Lease },
     Arrived { data: Option<Bytes>, trailers: Option<HeaderMap> },
-    Parted { incoming: Incoming, address: Arc<str> },
+    Parted { incoming: Incoming, address: Arc<str>, error: Option<hyper::Error> },
 }
 
 impl State {
@@ -80,15 +84,15 @@ impl Body {
         if !ready && !lease.connection.is_finished() {
             return;
         }
-        let State::Streaming { incoming, lease } = self.take() else { return };
+        let State::Streaming { incoming, mut lease } = self.take() else { return };
         if ready {
             self.state = arrived(incoming);
             lease.checkin();
         } else {
             let address = Arc::clone(&lease.lane.host.name);
-            let reason = lease.connection.ended_for();
+            let (reason, error) = (lease.connection.ended_for(), lease.connection.take_error());
             lease.discard(reason);
-            self.state = State::Parted { incoming, address };
+            self.state = State::Parted { incoming, address, error };
         }
     }
 
@@ -142,11 +146,12 @@ impl HttpBody for Body {
                 let frame = data.or_else(|| trailers.take().map(Frame::trailers));
                 return Poll::Ready(frame.map(Ok));
             }
-            State::Parted { incoming, address } => {
+            State::Parted { incoming, address, error } => {
                 let frame = std::task::ready!(Pin::new(incoming).poll_frame(cx));
-                return Poll::Ready(
-                    frame.map(|frame| frame.map_err(|error| Error::response_body(address, error))),
-                );
+                return Poll::Ready(frame.map(|frame| {
+                    // What ended the connection says more than that it ended.
+                    frame.map_err(|end| Error::response_body(address, error.take().unwrap_or(end)))
+                }));
             }
             State::Streaming { incoming, lease } => {
                 let next = |cx: &mut Context<'_>| Pin::new(&mut *incoming).poll_frame(cx);
@@ -164,7 +169,10 @@ impl HttpBody for Body {
                     timer.stop();
                 }
                 frame.map(|frame| {
-                    frame.map_err(|error| Error::response_body(&lease.lane.host.name, error))
+                    frame.map_err(|end| {
+                        let error = lease.connection.take_error().unwrap_or(end);
+                        Error::response_body(&lease.lane.host.name, error)
+                    })
                 })
             }
         };

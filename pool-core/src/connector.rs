@@ -111,7 +111,7 @@ impl<C: Connector + ?Sized> Connector for Box<C> {
 pub struct Target {
     /// `http` or `https`.
     pub scheme: Scheme,
-    /// The `Host` of a request that brings none.
+    /// Host and port, the port also where it is the scheme's own.
     pub authority: Authority,
 }
 
@@ -124,6 +124,16 @@ impl Target {
     /// A target behind TLS.
     pub fn https(authority: Authority) -> Self {
         Self { scheme: Scheme::HTTPS, authority }
+    }
+
+    /// The `Host` of a request that brings none: the authority, without the port if that is the scheme's
+    /// own, RFC 9110 4.2.3.
+    pub fn host(&self) -> String {
+        let own = if self.scheme == Scheme::HTTPS { 443 } else { 80 };
+        match self.authority.port_u16() {
+            Some(port) if port == own => self.authority.host().to_owned(),
+            _ => self.authority.as_str().to_owned(),
+        }
     }
 }
 

@@ -16,6 +16,7 @@ use crate::connector::Connector;
 use crate::error::Error;
 use crate::events::Event;
 use crate::host::Permit;
+use crate::kept::Birth;
 use crate::lane::{Dial, Lane};
 
 pub(crate) struct Dialer<C: Connector> {
@@ -82,9 +83,10 @@ async fn open<C: Connector>(
     let retires = settings
         .max_lifetime
         .and_then(|lifetime| now.checked_add(jittered(lifetime, settings.lifetime_jitter)));
+    let addresses = (connected.local_address, connected.peer_address);
+    let birth = Birth::new(addresses, now - started, connected.kernel_check, retires);
     let watch = Arc::downgrade(lane);
-    connection::open(connected, now - started, permit, watch, retires)
-        .await
+    connection::open(connected.stream, birth, permit, watch)
         .map_err(|error| Error::handshake(name, error))
 }
 

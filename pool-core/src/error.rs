@@ -34,7 +34,7 @@ enum Cause {
 pub enum ErrorKind {
     /// The request contradicts itself or cannot be written; it never left.
     InvalidRequest,
-    /// There is no tokio runtime to open a connection on.
+    /// There is no tokio runtime to open a connection on, or it has shut down.
     NoRuntime,
     /// The pool was closed.
     Closed,
@@ -48,6 +48,8 @@ pub enum ErrorKind {
     Connect,
     /// No connection was open within the connect timeout.
     ConnectTimeout,
+    /// A connection was open, but closed before the request was written: it is proven unsent.
+    Unsent,
     /// The caller's request body failed, or broke the promise of its length.
     RequestBody,
     /// The request may have reached the server, but no response came back.
@@ -72,6 +74,7 @@ impl ErrorKind {
             | Self::QueueFull
             | Self::CheckoutTimeout => "checking out a connection to",
             Self::Connect | Self::ConnectTimeout => "connecting to",
+            Self::Unsent => "sending the request to",
             Self::RequestBody => "sending the request body to",
             Self::Response | Self::ResponseTimeout | Self::EndlessInformational => {
                 "waiting for the response of"
@@ -92,6 +95,10 @@ impl Error {
 
     pub(crate) fn no_runtime(address: &Arc<str>) -> Self {
         Self::new(ErrorKind::NoRuntime, address, Cause::Text("there is no tokio runtime here"))
+    }
+
+    pub(crate) fn runtime_gone(address: &Arc<str>) -> Self {
+        Self::new(ErrorKind::NoRuntime, address, Cause::Text("the tokio runtime has shut down"))
     }
 
     pub(crate) fn closed(address: &Arc<str>) -> Self {
@@ -141,8 +148,13 @@ impl Error {
         Self::new(ErrorKind::BodyTimeout, address, Cause::After("no frame", after))
     }
 
+    pub(crate) fn unsent(address: &Arc<str>, error: hyper::Error) -> Self {
+        Self::new(ErrorKind::Unsent, address, Cause::Http(error))
+    }
+
     pub(crate) fn response_body(address: &Arc<str>, error: hyper::Error) -> Self {
-        Self::new(ErrorKind::ResponseBody, address, Cause::Http(error))
+        let kind = if error.is_user() { ErrorKind::RequestBody } else { ErrorKind::ResponseBody };
+        Self::new(kind, address, Cause::Http(error))
     }
 
     /// The step that failed.

@@ -5,24 +5,50 @@
 //! names its section.
 
 use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING};
-use http::uri::{Authority, Parts, PathAndQuery};
+use http::uri::{Parts, PathAndQuery};
 use http::{Method, Request, Uri, Version};
 use http_body::Body as _;
 
+use crate::connector::Target;
 use crate::request_body::RequestBody;
 
 /// Makes the head fit for the wire, or says why it cannot be.
 ///
-/// `authority` is asked only for a request that names no host itself.
+/// `target` is asked only for a request that names no host itself.
 pub(crate) fn prepare(
     request: &mut Request<RequestBody>,
-    authority: impl FnOnce() -> Authority,
+    target: impl FnOnce() -> Target,
 ) -> Result<(), &'static str> {
     check_version(request)?;
+    check_target(request)?;
     check_length(request)?;
-    say_host(request, authority)?;
+    say_host(request, target)?;
     if *request.method() != Method::CONNECT {
         make_origin_form(request.uri_mut());
+    }
+    Ok(())
+}
+
+/// The four forms of a request target, RFC 9112 3.2.
+fn check_target(request: &Request<RequestBody>) -> Result<(), &'static str> {
+    let uri = request.uri();
+    let authority_only = uri.authority().is_some() && uri.scheme().is_none();
+    if *request.method() == Method::CONNECT {
+        if !authority_only {
+            return Err("CONNECT needs host:port, and nothing else, as its URI");
+        }
+        // Bytes after the head already belong to the tunnel, RFC 9110 9.3.6.
+        return if request.body().is_end_stream() {
+            Ok(())
+        } else {
+            Err("CONNECT carries no body")
+        };
+    }
+    if authority_only {
+        return Err("the URI is a host, not a path: a path begins with a slash");
+    }
+    if uri.path() == "*" && *request.method() != Method::OPTIONS {
+        return Err("only OPTIONS may ask for *");
     }
     Ok(())
 }
@@ -44,7 +70,7 @@ fn check_version<B>(request: &mut Request<B>) -> Result<(), &'static str> {
 /// The framing of the body, RFC 9112 6: one truth about its length, and one way to tell it.
 fn check_length(request: &mut Request<RequestBody>) -> Result<(), &'static str> {
     let told = told_length(request.headers())?;
-    let chunked = request.headers().contains_key(TRANSFER_ENCODING);
+    let chunked = told_chunked(request.headers())?;
     if told.is_some() && chunked {
         return Err("content-length and transfer-encoding contradict each other");
     }
@@ -63,8 +89,6 @@ fn check_length(request: &mut Request<RequestBody>) -> Result<(), &'static str> 
         request.body_mut().promise(length);
     } else if request.version() == Version::HTTP_10 {
         return Err("an HTTP/1.0 request body needs a known length");
-    } else if *request.method() == Method::CONNECT {
-        return Err("CONNECT carries no body");
     } else if !chunked {
         // Without a word hyper would leave such a body out of a GET or HEAD.
         request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
@@ -81,6 +105,23 @@ fn tell_empty(request: &mut Request<RequestBody>, told: Option<u64>, chunked: bo
     if expected && told.is_none() {
         request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
+}
+
+/// Whether the head has a `transfer-encoding`, in which `chunked` stands once and last, RFC 9112 6.1.
+///
+/// hyper adds a `chunked` that is missing, but does not see one that stands elsewhere.
+fn told_chunked(headers: &HeaderMap) -> Result<bool, &'static str> {
+    let mut ended = false;
+    for value in headers.get_all(TRANSFER_ENCODING) {
+        let codings = value.to_str().map_err(|_| "transfer-encoding is not text")?;
+        for coding in codings.split(',') {
+            if ended {
+                return Err("chunked must stand once and last in transfer-encoding");
+            }
+            ended = coding.trim().eq_ignore_ascii_case("chunked");
+        }
+    }
+    Ok(headers.contains_key(TRANSFER_ENCODING))
 }
 
 /// The `content-length` of the head; several must agree, RFC 9110 8.6.
@@ -104,7 +145,7 @@ fn told_length(headers: &HeaderMap) -> Result<Option<u64>, &'static str> {
 /// Exactly one `Host`, RFC 9112 3.2: the caller's, else that of the URI, else that of the address.
 fn say_host<B>(
     request: &mut Request<B>,
-    authority: impl FnOnce() -> Authority,
+    target: impl FnOnce() -> Target,
 ) -> Result<(), &'static str> {
     let mut hosts = request.headers().get_all(HOST).iter();
     if hosts.next().is_some() {
@@ -114,21 +155,17 @@ fn say_host<B>(
         };
     }
     let host = match request.uri().authority() {
-        Some(authority) => host_value(authority),
-        None if *request.method() == Method::CONNECT => {
-            return Err("CONNECT needs an authority as its URI");
-        }
-        None => host_value(&authority()),
-    }?;
+        Some(authority) => without_user(authority.as_str()).to_owned(),
+        None => target().host(),
+    };
+    let host = HeaderValue::try_from(host).map_err(|_| "the authority cannot be a Host")?;
     request.headers_mut().insert(HOST, host);
     Ok(())
 }
 
 /// A `Host` carries no user information, RFC 9110 4.2.4.
-fn host_value(authority: &Authority) -> Result<HeaderValue, &'static str> {
-    let text = authority.as_str();
-    let host = text.rsplit_once('@').map_or(text, |(_, host)| host);
-    HeaderValue::from_str(host).map_err(|_| "the authority cannot be a Host")
+fn without_user(authority: &str) -> &str {
+    authority.rsplit_once('@').map_or(authority, |(_, host)| host)
 }
 
 /// To anything but a proxy a request names only the path, RFC 9112 3.2.1.
@@ -148,6 +185,7 @@ fn make_origin_form(uri: &mut Uri) {
 #[cfg(test)]
 mod tests {
     use http::request::Builder;
+    use http::uri::Authority;
     use http_body_util::Full;
 
     use super::*;
@@ -157,7 +195,7 @@ mod tests {
         body: &'static str,
     ) -> Result<Request<RequestBody>, &'static str> {
         let mut request = builder.body(RequestBody::new(Full::from(body))).unwrap();
-        prepare(&mut request, || Authority::from_static("192.0.2.1:8080"))?;
+        prepare(&mut request, || Target::http(Authority::from_static("192.0.2.1:8080")))?;
         Ok(request)
     }
 
@@ -230,7 +268,28 @@ mod tests {
             refused(Request::get("/").header("host", "a").header("host", "b"), ""),
             "more than one Host"
         );
-        assert_eq!(refused(Request::connect("/path"), ""), "CONNECT needs an authority as its URI");
+        for builder in [
+            Request::connect("/path"),
+            Request::connect("/path").header("host", "example.org"),
+            Request::connect("http://example.org/"),
+        ] {
+            let why = "CONNECT needs host:port, and nothing else, as its URI";
+            assert_eq!(refused(builder, ""), why);
+        }
+        assert_eq!(refused(Request::connect("example.org:443"), "body"), "CONNECT carries no body");
+        assert_eq!(
+            refused(Request::get("index.html"), ""),
+            "the URI is a host, not a path: a path begins with a slash"
+        );
+        assert_eq!(refused(Request::get("*"), ""), "only OPTIONS may ask for *");
+        for codings in [["chunked, gzip"].as_slice(), &["chunked, chunked"], &["chunked", "gzip"]] {
+            let add =
+                |builder: Builder, coding: &&str| builder.header("transfer-encoding", *coding);
+            assert_eq!(
+                refused(codings.iter().fold(post(), add), "four"),
+                "chunked must stand once and last in transfer-encoding"
+            );
+        }
         for (version, why) in [
             (Version::HTTP_3, "HTTP/3 cannot be spoken here"),
             (Version::HTTP_09, "HTTP/0.9 cannot be spoken here"),

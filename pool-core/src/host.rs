@@ -190,7 +190,7 @@ impl Permit {
         if let Some((_, reason)) = &mut self.connection {
             *reason = why;
         }
-        if why == Reason::Unsolicited {
+        if why == Reason::Unsolicited && self.host.shared.settings.quarantine {
             self.host.quarantine.strike(Instant::now());
         }
     }

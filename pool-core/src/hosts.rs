@@ -11,11 +11,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use dashmap::DashMap;
 use tokio::runtime::{Handle, Id};
 
-use crate::builder::Settings;
 use crate::host::Host;
 use crate::lane::{Dial, Lane};
+use crate::settings::Settings;
 use crate::shared::Shared;
-use crate::stats::{Reason, Stats};
+use crate::stats::{Held, Reason, Stats};
 use crate::watcher::Watcher;
 
 pub(crate) struct Hosts<A: Eq + Hash> {
@@ -35,9 +35,13 @@ impl Entry {
     }
 
     fn add_to(&self, stats: &mut Stats) {
-        let idle = self.lanes.iter().map(|lane| lane.idle()).sum();
-        let waiting = self.lanes.iter().map(|lane| lane.queue().waiting()).sum();
-        stats.add(&self.host.counters, idle, waiting);
+        let sum = |count: fn(&Lane) -> usize| self.lanes.iter().map(|lane| count(lane)).sum();
+        let held = Held {
+            idle: sum(Lane::idle),
+            parked: sum(Lane::parked),
+            waiting: sum(|lane| lane.queue().waiting()),
+        };
+        stats.add(&self.host.counters, held);
     }
 
     fn is_vacant(&self) -> bool {
@@ -131,7 +135,7 @@ impl<A: Clone + Eq + Hash + Send + Sync + 'static> Hosts<A> {
 
     pub(crate) fn stats(&self) -> Stats {
         let mut stats = Stats::default();
-        stats.add(&self.shared.forgotten, 0, 0);
+        stats.add(&self.shared.forgotten, Held::default());
         for entry in &self.map {
             entry.add_to(&mut stats);
         }

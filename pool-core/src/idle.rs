@@ -8,7 +8,8 @@
 //! memory is collected in epochs), so an entry is a slot, and whoever empties the slot owns the value.
 //! `SkipMap::range` leaks what it visits and is not used.
 
-use std::sync::atomic::{AtomicUsize, Ordering, fence};
+use std::ops::Bound;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crossbeam_skiplist::SkipMap;
@@ -29,21 +30,32 @@ impl<T: Send + 'static> Idle<T> {
         self.len.load(Ordering::Relaxed)
     }
 
+    /// Lays down the newest value.
     pub(crate) fn push(&self, sequence: u64, value: T) {
         self.len.fetch_add(1, Ordering::Relaxed);
-        let older = {
-            let mut newest = lock(&self.newest);
-            match &*newest {
-                // Two check-ins may arrive in the other order than they took their sequences.
-                Some((held, _)) if *held > sequence => Some((sequence, value)),
-                _ => newest.replace((sequence, value)),
-            }
+        let mut newest = lock(&self.newest);
+        let older = match &*newest {
+            // Two check-ins may arrive in the other order than they took their sequences.
+            Some((held, _)) if *held > sequence => Some((sequence, value)),
+            _ => newest.replace((sequence, value)),
+        };
+        // Under the lock, so that a value can be found at every moment between push and take.
+        if let Some((sequence, value)) = older {
+            self.older.insert(sequence, Mutex::new(Some(value)));
+        }
+    }
+
+    /// Lays a value that was taken out back to where it was.
+    pub(crate) fn put_back(&self, sequence: u64, value: T) {
+        self.len.fetch_add(1, Ordering::Relaxed);
+        let mut newest = lock(&self.newest);
+        let older = match &*newest {
+            Some((held, _)) if *held < sequence => newest.replace((sequence, value)),
+            // An empty cell says nothing of the map, in which newer ones may stand.
+            _ => Some((sequence, value)),
         };
         if let Some((sequence, value)) = older {
             self.older.insert(sequence, Mutex::new(Some(value)));
-            // Whoever empties the store for good says so first; what was inserted unseen is then seen by
-            // the caller's look at what was said.
-            fence(Ordering::SeqCst);
         }
     }
 
@@ -94,6 +106,43 @@ impl<T: Send + 'static> Idle<T> {
         lock(&self.newest).as_ref().map(|(sequence, value)| look(*sequence, value))
     }
 
+    /// Looks at the least recently used of the values that were pushed after `sequence`.
+    pub(crate) fn next_after<R>(&self, sequence: u64, look: impl Fn(&T) -> R) -> Option<R> {
+        let mut entry = self.older.lower_bound(Bound::Excluded(&sequence));
+        while let Some(here) = entry {
+            let found = lock(here.value()).as_ref().map(&look);
+            if found.is_some() {
+                return found;
+            }
+            entry = here.next();
+        }
+        let newest = lock(&self.newest);
+        newest.as_ref().filter(|(held, _)| *held > sequence).map(|(_, value)| look(value))
+    }
+
+    /// Takes out the least recently used of the values that were pushed after `sequence`, if `wanted`
+    /// says so.
+    pub(crate) fn pop_next_if(
+        &self,
+        sequence: u64,
+        wanted: impl Fn(&T) -> bool,
+    ) -> Option<(u64, T)> {
+        let mut entry = self.older.lower_bound(Bound::Excluded(&sequence));
+        while let Some(here) = entry {
+            let mut slot = lock(here.value());
+            if slot.is_some() {
+                let value = slot.take_if(|value| wanted(value))?;
+                drop(slot);
+                here.remove();
+                return self.out(value).map(|value| (*here.key(), value));
+            }
+            drop(slot);
+            entry = here.next();
+        }
+        let newest = lock(&self.newest).take_if(|(held, value)| *held > sequence && wanted(value));
+        newest.and_then(|(held, value)| self.out(value).map(|value| (held, value)))
+    }
+
     /// Takes out the value that was pushed as `sequence`, if it still rests here.
     pub(crate) fn take(&self, sequence: u64) -> Option<T> {
         let newest = lock(&self.newest).take_if(|(held, _)| *held == sequence);
@@ -142,6 +191,52 @@ mod tests {
         }
         let order: Vec<u64> = std::iter::from_fn(|| idle.pop_newest()).collect();
         assert_eq!(order, [4, 3, 2, 1]);
+    }
+
+    #[test]
+    fn a_value_that_is_put_back_keeps_its_place_in_the_order() {
+        for back in 0..4 {
+            let idle = Idle::new();
+            for sequence in 0..4 {
+                idle.push(sequence, sequence);
+            }
+            let value = idle.take(back).unwrap();
+            idle.put_back(back, value);
+            let order: Vec<u64> = std::iter::from_fn(|| idle.pop_newest()).collect();
+            assert_eq!(order, [3, 2, 1, 0], "after {back}");
+        }
+    }
+
+    #[test]
+    fn a_value_can_be_found_while_newer_ones_displace_it() {
+        let idle = Idle::new();
+        std::thread::scope(|scope| {
+            let pushing = scope.spawn(|| {
+                for sequence in 1..200_000 {
+                    idle.push(sequence, ());
+                    idle.take(sequence);
+                }
+            });
+            idle.push(0, ());
+            while !pushing.is_finished() {
+                assert!(idle.take(0).is_some(), "a resting value was not to be found");
+                idle.put_back(0, ());
+            }
+        });
+    }
+
+    #[test]
+    fn those_that_were_pushed_after_a_sequence_are_taken_out_in_order() {
+        let idle = Idle::new();
+        for sequence in 0..4 {
+            idle.push(sequence, sequence);
+        }
+        assert_eq!(idle.next_after(1, |value| *value), Some(2));
+        assert_eq!(idle.pop_next_if(1, |_| false), None);
+        assert_eq!(idle.pop_next_if(1, |_| true), Some((2, 2)));
+        assert_eq!(idle.pop_next_if(2, |_| true), Some((3, 3)));
+        assert_eq!(idle.pop_next_if(3, |_| true), None);
+        assert_eq!(idle.len(), 2);
     }
 
     #[test]

@@ -3,22 +3,24 @@
 //! A connection is driven by the runtime that opened it, so it is lent only to requests of that runtime:
 //! idle connections and waiters stand in lanes.
 //!
-//! What must hold: while anybody waits nothing stays at rest, and while anybody waits without a dial on its
-//! account, either a dial is refused by a limit or one is started.
+//! What must hold: while anybody waits nothing stays at rest. Who lays a connection to rest looks for waiters
+//! afterwards; who joins the queue looks for connections afterwards. One of the two sees the other.
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use tokio::runtime;
 use tokio::time::Instant;
 
 use crate::connection::Connection;
 use crate::error::Error;
-use crate::host::{Host, Permit, Refusal};
+use crate::host::{Host, Permit};
 use crate::idle::Idle;
+use crate::kept::Kept;
 use crate::lease::Lease;
-use crate::queue::{Queue, Ticket};
+use crate::queue::Queue;
+use crate::resting::Resting;
 use crate::shared::Shared;
 use crate::stats::Reason;
 use crate::waker::Watch;
@@ -30,14 +32,15 @@ pub(crate) struct Lane {
     idle: Idle<Resting>,
     queue: Queue,
     dialer: Box<dyn Dial>,
+    parked: AtomicUsize,
+    /// Every older connection at rest is parked; only the watcher parks.
+    parked_up_to: AtomicU64,
     in_line: AtomicBool,
     in_ranking: AtomicBool,
 }
 
-struct Resting {
-    connection: Box<Connection>,
-    since: Instant,
-}
+/// How a connection is put into the idle store.
+type Put = fn(&Idle<Resting>, u64, Resting);
 
 /// Opens connections to the lane's address, whose type only the implementor knows.
 pub(crate) trait Dial: Send + Sync {
@@ -54,6 +57,8 @@ impl Lane {
             idle: Idle::new(),
             queue: Queue::default(),
             dialer,
+            parked: AtomicUsize::new(0),
+            parked_up_to: AtomicU64::new(0),
             in_line: AtomicBool::new(false),
             in_ranking: AtomicBool::new(false),
         });
@@ -69,11 +74,20 @@ impl Lane {
         &self.queue
     }
 
+    pub(crate) fn dialer(&self) -> &dyn Dial {
+        &*self.dialer
+    }
+
+    /// How many connections rest here, parked ones included.
     pub(crate) fn idle(&self) -> usize {
         self.idle.len()
     }
 
-    fn shared(&self) -> &Shared {
+    pub(crate) fn parked(&self) -> usize {
+        self.parked.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
         &self.host.shared
     }
 
@@ -84,26 +98,25 @@ impl Lane {
         if self.queue.waiting() > 0 { None } else { self.take_newest(now) }
     }
 
-    fn take_newest(self: &Arc<Self>, now: Instant) -> Option<Lease> {
-        let Resting { mut connection, since } = self.out(self.idle.pop_newest())?;
-        if self.is_expired(since, now) {
+    pub(crate) fn take_newest(self: &Arc<Self>, now: Instant) -> Option<Lease> {
+        let resting = self.out(self.idle.pop_newest())?;
+        if self.is_expired(resting.since, now) {
             // So are all the others, which are older: the watcher closes them, in batches.
-            connection.discard(Reason::IdleTimeout);
+            resting.discard(Reason::IdleTimeout);
             return None;
         }
-        if let Some(reason) = self.unfit(&connection, now) {
-            connection.discard(reason);
+        if let Some(reason) = self.unfit(resting.kept(), now) {
+            resting.discard(reason);
             return None;
         }
-        connection.leave_rest(now.saturating_duration_since(since));
-        Some(Lease::new(connection, Arc::clone(self)))
+        resting.wake(now).map(|connection| Lease::new(connection, Arc::clone(self)))
     }
 
     /// Takes back a connection whose message has ended, or that nobody has used yet.
     pub(crate) fn checkin(self: &Arc<Self>, connection: Box<Connection>) {
         let now = Instant::now();
-        if let Some(reason) = connection.worn_out(self.shared(), now).or_else(|| self.closed_for())
-        {
+        let unfit = self.unfit(connection.kept(), now);
+        if let Some(reason) = unfit.or_else(|| self.closed_for()) {
             return connection.discard(reason);
         }
         let mut lease = Lease::new(connection, Arc::clone(self));
@@ -133,7 +146,7 @@ impl Lane {
         }
         let sequence = self.shared().next_sequence();
         match connection.rest(sequence) {
-            Ok(()) => self.insert(sequence, connection, now),
+            Ok(()) => self.insert(sequence, Resting::new(connection, now), Idle::push),
             Err(reason) => return connection.discard(reason),
         }
         let limit = settings.max_idle_per_address;
@@ -144,10 +157,11 @@ impl Lane {
         }
     }
 
-    fn insert(self: &Arc<Self>, sequence: u64, connection: Box<Connection>, since: Instant) {
-        let waker = Arc::clone(connection.waker());
+    fn insert(self: &Arc<Self>, sequence: u64, resting: Resting, put: Put) {
+        let waker = resting.waker();
         let too_many = self.shared().add_idle();
-        self.idle.push(sequence, Resting { connection, since });
+        self.parked.fetch_add(usize::from(resting.is_parked()), Ordering::Relaxed);
+        put(&self.idle, sequence, resting);
         waker.found();
         if self.shared().settings.ranks_idle() {
             self.shared().ranking.enter(sequence, self);
@@ -163,8 +177,8 @@ impl Lane {
     }
 
     /// Why a connection must not be lent again.
-    fn unfit(&self, connection: &Connection, now: Instant) -> Option<Reason> {
-        let suspect = connection.is_used() && self.host.quarantine.is_on(now);
+    fn unfit(&self, connection: &Kept, now: Instant) -> Option<Reason> {
+        let suspect = connection.use_number > 0 && self.host.quarantine.is_on(now);
         suspect.then_some(Reason::Quarantined).or_else(|| connection.worn_out(self.shared(), now))
     }
 
@@ -180,82 +194,33 @@ impl Lane {
         }
     }
 
-    // Those who wait, and their dials.
-
-    /// Joins the queue, and starts a dial if more wait than are under way.
-    ///
-    /// Who does not `trust_idle` connections waits for one that has just proven alive, or is new. None if
-    /// too many wait already for what the limits allow.
-    pub(crate) fn enqueue(self: &Arc<Self>, now: Instant, trust_idle: bool) -> Option<Ticket> {
-        let ticket = self.queue.join(self);
-        if trust_idle
-            && let Some(lease) = self.take_newest(now)
-            && let Some(Ok(back)) = self.queue.offer(Ok(lease))
-        {
-            self.checkin(back.connection);
-        }
-        self.dial();
-        let limit = self.shared().settings.max_waiters_per_address;
-        let full = limit.is_some_and(|limit| self.queue.is_over(limit)) && ticket.give_up();
-        (!full).then_some(ticket)
-    }
-
-    /// Starts dials while more wait than are under way and the limits allow. In the lane's runtime only.
-    pub(crate) fn dial(self: &Arc<Self>) {
-        while self.queue.begin_dial() {
-            match self.permit() {
-                Ok(permit) => self.dialer.dial(Arc::clone(self), permit),
-                Err(refusal) => {
-                    self.queue.end_dial();
-                    // Room may have been made while the dial was still counted as under way, and whoever
-                    // made it then saw nobody in need.
-                    let room = self.host.has_room() && self.shared().has_room();
-                    if refusal == Refusal::WatcherGone || !room {
-                        return;
-                    }
-                }
-            }
-        }
-    }
-
-    /// A permit, if need be in place of an idle connection of which nobody here can make use.
-    fn permit(self: &Arc<Self>) -> Result<Permit, Refusal> {
-        loop {
-            match Permit::new(self) {
-                Err(Refusal::AddressFull) if self.host.evict() => {}
-                Err(Refusal::PoolFull) if self.shared().ranking.evict() => {}
-                Err(Refusal::PoolFull) => {
-                    self.shared().join_line(self);
-                    return Err(Refusal::PoolFull);
-                }
-                done => return done,
-            }
-        }
-    }
-
-    /// Has the watcher start the dials that are wanted: it is called where a connection closes, which may
-    /// be anywhere.
-    pub(crate) fn call_dial(self: Arc<Self>) {
-        let watcher = Arc::clone(&self.watcher);
-        watcher.dial_for(self);
-    }
-
-    /// A dial fails the one waiter that it was for.
-    pub(crate) fn dial_failed(&self, error: Error) {
-        self.queue.offer(Err(error));
-    }
-
     // What the watcher and the limits do to those at rest.
 
     /// Looks at an idle connection that has stirred: closes it, or lays it back where it was.
     pub(crate) fn look_after(self: &Arc<Self>, sequence: u64) {
-        let Some(Resting { mut connection, since }) = self.out(self.idle.take(sequence)) else {
-            return;
-        };
-        match connection.rest_after_poll(sequence) {
-            Ok(()) => self.insert(sequence, connection, since),
-            Err(reason) => connection.discard(reason),
+        let Some(mut resting) = self.out(self.idle.take(sequence)) else { return };
+        match resting.rest_after_poll(sequence) {
+            Ok(()) => self.insert(sequence, resting, Idle::put_back),
+            Err(reason) => resting.discard(reason),
         }
+    }
+
+    /// Parks the connection that has been idle longest with its HTTP state, if that is long enough. False
+    /// when there is none.
+    pub(crate) fn park_one(self: &Arc<Self>, now: Instant) -> bool {
+        let Some(park_after) = self.shared().settings.park_after else { return false };
+        let due = |resting: &Resting| {
+            !resting.is_parked() && now.saturating_duration_since(resting.since) >= park_after
+        };
+        let parked_up_to = self.parked_up_to.load(Ordering::Relaxed);
+        let Some((sequence, resting)) = self.idle.pop_next_if(parked_up_to, due) else {
+            return false;
+        };
+        self.parked_up_to.store(sequence, Ordering::Relaxed);
+        if let Some(resting) = self.out(Some(resting)).and_then(|resting| resting.park(sequence)) {
+            self.insert(sequence, resting, Idle::put_back);
+        }
+        true
     }
 
     /// Closes the connection that has been idle longest, if that is too long. False when there is none.
@@ -300,7 +265,7 @@ impl Lane {
     fn close(&self, resting: Option<Resting>, reason: Reason) -> bool {
         match self.out(resting) {
             Some(resting) => {
-                resting.connection.discard(reason);
+                resting.discard(reason);
                 true
             }
             None => false,
@@ -309,8 +274,9 @@ impl Lane {
 
     /// Counts what has left the idle store.
     fn out(&self, resting: Option<Resting>) -> Option<Resting> {
-        if resting.is_some() {
+        if let Some(resting) = &resting {
             self.shared().remove_idle();
+            self.parked.fetch_sub(usize::from(resting.is_parked()), Ordering::Relaxed);
         }
         resting
     }
@@ -319,10 +285,17 @@ impl Lane {
         self.idle.oldest(|sequence, _| sequence)
     }
 
-    /// When the connection that has been idle longest will have been so for too long.
-    pub(crate) fn next_expiry(&self) -> Option<Instant> {
-        let timeout = self.shared().settings.idle_timeout?;
-        self.idle.oldest(|_, resting| resting.since)?.checked_add(timeout)
+    /// When the next connection at rest will have been so for long enough to be closed or parked.
+    pub(crate) fn next_pass(&self) -> Option<Instant> {
+        let settings = &self.shared().settings;
+        let expiry = settings
+            .idle_timeout
+            .and_then(|timeout| self.idle.oldest(|_, resting| resting.since)?.checked_add(timeout));
+        let parking = settings.park_after.and_then(|park_after| {
+            let parked_up_to = self.parked_up_to.load(Ordering::Relaxed);
+            self.idle.next_after(parked_up_to, |resting| resting.since)?.checked_add(park_after)
+        });
+        expiry.into_iter().chain(parking).min()
     }
 
     fn is_expired(&self, since: Instant, now: Instant) -> bool {

@@ -14,6 +14,7 @@ use std::time::Duration;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
+use tokio::task::coop::unconstrained;
 
 use crate::body::Body;
 use crate::connection::{Connection, TrySendError};
@@ -49,14 +50,13 @@ impl Lease {
     /// Cancel safety: the future owns the lease, so dropping it closes the connection, and no later
     /// request can read what this one left behind.
     pub(crate) async fn send(mut self, request: Request<RequestBody>) -> Outcome {
-        if self.connection.is_used() {
-            self.lane.host.counters.reused();
-        }
         if self.lane.host.shared.settings.probe {
-            self.connection.ask_kernel();
+            self.connection.kept().ask_kernel();
         }
         let mut patience = Patience::new(&self);
-        let mut response = pin!(self.connection.send(request));
+        // The answer comes through a tokio channel, which with an empty coop budget would return pending
+        // and wake nobody we hear of.
+        let mut response = pin!(unconstrained(self.connection.send(request)));
         self.lane.host.tell(|| {
             let Visit { use_number, idle_for, .. } = self.connection.visit();
             Event::CheckedOut { id: self.connection.id(), use_number, idle_for }
@@ -81,10 +81,7 @@ impl Lease {
     fn refuse(self, mut error: TrySendError<Request<RequestBody>>) -> Outcome {
         match error.take_message() {
             Some(request) => {
-                let reason = match self.connection.ended_for() {
-                    Reason::Ended => Reason::ClosedByPeer,
-                    reason => reason,
-                };
+                let reason = self.connection.closed_for();
                 self.discard(reason);
                 Outcome::Unsent(request, error.into_error())
             }
@@ -98,6 +95,9 @@ impl Lease {
 
     fn receive(mut self, response: Response<Incoming>) -> Response<Body> {
         self.connection.note_version(response.version());
+        if self.connection.visit().use_number > 1 {
+            self.lane.host.counters.reused();
+        }
         let upgrade = response.extensions().get::<OnUpgrade>().is_some();
         if upgrade && self.connection.is_finished() {
             let info = self.connection.info();

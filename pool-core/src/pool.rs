@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
 
 use crate::body::Body;
-use crate::builder::{Builder, Settings};
+use crate::builder::Builder;
 use crate::connector::Connector;
 use crate::dial::Dialer;
 use crate::error::Error;
@@ -21,6 +21,7 @@ use crate::lane::Lane;
 use crate::lease::{Lease, Outcome};
 use crate::queue::Ticket;
 use crate::request_body::{BoxError, RequestBody};
+use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::stats::{Reason, Stats};
 
@@ -87,8 +88,7 @@ impl<C: Connector> Pool<C> {
         B::Error: Into<BoxError>,
     {
         let mut request = request.map(RequestBody::new);
-        let authority = || self.inner.connector.target(address).authority;
-        head::prepare(&mut request, authority)
+        head::prepare(&mut request, || self.inner.connector.target(address))
             .map_err(|why| Error::invalid_request(&name(address), why))?;
         let patience = self.inner.hosts.settings().expect_continue_timeout;
         informational::connect(&mut request, patience);
@@ -132,7 +132,7 @@ impl<C: Connector> Inner<C> {
                 (Outcome::Response(response), _) => return Ok(response),
                 (Outcome::Failed(error), _) => return Err(error),
                 (Outcome::Unsent(_, error), Some(host)) => {
-                    return Err(Error::exchange(&host.name, error));
+                    return Err(Error::unsent(&host.name, error));
                 }
                 (Outcome::Unsent(back, _), None) => request = back,
             }
@@ -147,22 +147,43 @@ impl<C: Connector> Inner<C> {
         chunked: bool,
         trust_idle: bool,
     ) -> Result<Lease, Error> {
-        let lane = self.lane(address)?;
         let now = Instant::now();
-        while trust_idle && let Some(lease) = lane.checkout(now) {
-            if lease.can_carry(chunked) {
-                return Ok(lease);
+        if trust_idle {
+            let lane = self.lane(address)?;
+            while let Some(lease) = lane.checkout(now) {
+                if lease.can_carry(chunked) {
+                    return Ok(lease);
+                }
+                lease.discard(Reason::Unsuitable);
             }
-            lease.discard(Reason::Unsuitable);
         }
         loop {
-            let ticket = join(&lane, now, trust_idle)?;
+            let (lane, ticket) = self.queue_up(address, now, trust_idle)?;
             let lease = answer(&lane, now, ticket).await?;
             if lease.can_carry(chunked) {
                 return Ok(lease);
             }
             lease.discard(Reason::Unsuitable);
         }
+    }
+
+    /// Joins the queue of the address.
+    fn queue_up(
+        &self,
+        address: &C::Address,
+        now: Instant,
+        trust_idle: bool,
+    ) -> Result<(Arc<Lane>, Ticket), Error> {
+        // A watcher may retire between the look-up and here, and then the lane is no good; two in a row
+        // go only where the runtime itself has shut down.
+        for _ in 0..2 {
+            let lane = self.lane(address)?;
+            let ticket = join(&lane, now, trust_idle)?;
+            if !lane.watcher.is_gone() {
+                return Ok((lane, ticket));
+            }
+        }
+        Err(Error::runtime_gone(&name(address)))
     }
 
     fn lane(&self, address: &C::Address) -> Result<Arc<Lane>, Error> {

@@ -79,7 +79,10 @@ impl RequestBody {
 
     /// Its length, if that is known before it is read.
     pub(crate) fn exact_len(&self) -> Option<u64> {
-        self.size_hint().exact()
+        match self {
+            Self::Streaming { promised: Some(length), .. } => Some(*length),
+            _ => self.size_hint().exact(),
+        }
     }
 
     /// Holds a streaming body to the `content-length` that the caller wrote into the head.

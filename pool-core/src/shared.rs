@@ -11,9 +11,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::Notify;
 
-use crate::builder::Settings;
 use crate::lane::Lane;
 use crate::ranking::Ranking;
+use crate::settings::Settings;
 use crate::stats::Counters;
 
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 //!
 //! Each host counts for itself, so that requests to different addresses share no counter; a host that is
 //! forgotten leaves its sums with the pool. At rest the numbers are exact:
-//! `opened = leased + idle + closed`.
+//! `opened = leased + idle + parked + closed`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -54,14 +54,16 @@ const REASONS: usize = Reason::PoolClosed as usize + 1;
 pub struct Stats {
     /// Connections opened since the pool was built.
     pub opened: u64,
-    /// Requests sent over a connection that had served before.
+    /// Responses that came over a connection that had served before.
     pub reused: u64,
     /// Connections being opened.
     pub opening: usize,
     /// Connections checked out.
     pub leased: usize,
-    /// Connections at rest.
+    /// Connections at rest with their HTTP state.
     pub idle: usize,
+    /// Connections at rest as bare streams.
+    pub parked: usize,
     /// Requests that wait for a connection.
     pub waiting: usize,
     closed: [u64; REASONS],
@@ -78,8 +80,8 @@ impl Stats {
         self.closed.iter().sum()
     }
 
-    pub(crate) fn add(&mut self, counters: &Counters, idle: usize, waiting: usize) {
-        self.waiting += waiting;
+    pub(crate) fn add(&mut self, counters: &Counters, held: Held) {
+        self.waiting += held.waiting;
         let opened = counters.opened.load(Ordering::Relaxed);
         let mut closed_here = 0;
         for (sum, counter) in self.closed.iter_mut().zip(&counters.closed) {
@@ -90,10 +92,20 @@ impl Stats {
         self.opened += opened;
         self.reused += counters.reused.load(Ordering::Relaxed);
         self.opening += usize::try_from(counters.opening.load(Ordering::Relaxed)).unwrap_or(0);
-        self.idle += idle;
+        self.idle += held.idle.saturating_sub(held.parked);
+        self.parked += held.parked;
         let open = usize::try_from(opened.saturating_sub(closed_here)).unwrap_or(usize::MAX);
-        self.leased += open.saturating_sub(idle);
+        self.leased += open.saturating_sub(held.idle);
     }
+}
+
+/// What the lanes of one host hold.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Held {
+    /// Connections at rest, parked ones included.
+    pub(crate) idle: usize,
+    pub(crate) parked: usize,
+    pub(crate) waiting: usize,
 }
 
 /// The counters of one host, or the sums of those forgotten.

@@ -4,8 +4,10 @@
 //! drop itself does no I/O: the rest is left to the watcher of the connection's runtime, which reads on
 //! for a little while and a little volume, and closes what is not done by then.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -20,7 +22,16 @@ const FRAMES_PER_POLL: usize = 16;
 pub(crate) struct Unfinished {
     message: Option<Message>,
     left: u64,
+    written: u64,
     deadline: Instant,
+}
+
+/// So far away that nothing still waits then.
+const FAR_FUTURE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+fn after(time: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(time).unwrap_or(now + FAR_FUTURE)
 }
 
 struct Message {
@@ -33,7 +44,8 @@ impl Unfinished {
         let limit = lease.lane.host.shared.settings.drain_limit;
         Self {
             left: limit.bytes,
-            deadline: Instant::now() + limit.time,
+            deadline: after(limit.time),
+            written: lease.connection.traffic().written(),
             message: Some(Message { incoming, lease }),
         }
     }
@@ -63,7 +75,18 @@ impl Unfinished {
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         for _ in 0..FRAMES_PER_POLL {
             let Some(message) = &mut self.message else { return Poll::Ready(()) };
-            let step = message.poll(cx);
+            // It may poll a request body of the caller's, and one that panics must not take the watcher
+            // and all idle connections along.
+            let Ok(step) = catch_unwind(AssertUnwindSafe(|| message.poll(cx))) else {
+                self.give_up();
+                return Poll::Ready(());
+            };
+            // A server that still takes in the request is let finish.
+            let written = message.lease.connection.traffic().written();
+            if written != self.written {
+                self.written = written;
+                self.deadline = after(message.lease.lane.shared().settings.drain_limit.time);
+            }
             match step {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Step::Read(bytes)) => match self.left.checked_sub(bytes) {

@@ -17,7 +17,7 @@ use std::hash::Hash;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::Context;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::runtime;
@@ -33,6 +33,9 @@ use crate::unfinished::Unfinished;
 /// So many connections are closed or looked at before other tasks get their turn: at about 10 µs for
 /// each close, a third of a millisecond.
 const BATCH: usize = 32;
+
+/// So many lanes are visited in a pass before other tasks get their turn.
+const VISITS: usize = 256;
 
 /// So many messages are finished at once; a connection costs less than a crowd of them would.
 const MAX_UNFINISHED: usize = 64;
@@ -186,9 +189,10 @@ impl<A: Clone + Eq + Hash + Send + Sync + 'static> Task<A> {
         let mut timer = pin!(sleep_until(deadlines.fold(next_pass, Instant::min)));
         let mut stirred = pin!(self.watcher.stirred.notified());
         poll_fn(|cx| {
+            // Before the messages, which could use up the task's budget at every poll.
+            let called = stirred.as_mut().poll(cx).is_ready() | timer.as_mut().poll(cx).is_ready();
             finish(unfinished, cx);
-            let called = stirred.as_mut().poll(cx);
-            if called.is_ready() { called } else { timer.as_mut().poll(cx) }
+            if called { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
         give_up_late(unfinished);
@@ -202,17 +206,10 @@ impl<A: Clone + Eq + Hash + Send + Sync + 'static> Task<A> {
     }
 
     async fn look_after_stirred(&self) {
-        loop {
-            let batch: Vec<_> = {
-                let mut inbox = self.watcher.inbox();
-                let batch = inbox.stirred.len().min(BATCH);
-                inbox.stirred.drain(..batch).collect()
-            };
-            if batch.is_empty() {
-                return;
-            }
+        let stirred = std::mem::take(&mut self.watcher.inbox().stirred);
+        for batch in stirred.chunks(BATCH) {
             for (lane, sequence) in batch {
-                lane.look_after(sequence);
+                lane.look_after(*sequence);
             }
             yield_now().await;
         }
@@ -226,26 +223,31 @@ impl<A: Clone + Eq + Hash + Send + Sync + 'static> Task<A> {
         unfinished.truncate(MAX_UNFINISHED);
     }
 
-    /// Closes what has been idle for too long, forgets vacant hosts; says when to look again.
+    /// Closes what has been idle for too long, parks what has been so for a while, forgets vacant hosts; says
+    /// when to look again.
     async fn pass(&self, now: Instant) -> Instant {
         let Some(lanes) = self.hosts.upgrade().map(|hosts| hosts.lanes_of(&self.watcher)) else {
             return now + LONGEST_PASS;
         };
         let mut next = now + LONGEST_PASS;
-        let mut closed = 0;
-        for lane in lanes {
-            while lane.reap_one(now) {
-                closed += 1;
-                if closed % BATCH == 0 {
+        let mut moved = 0;
+        for (visited, lane) in lanes.into_iter().enumerate() {
+            if visited % VISITS == VISITS - 1 {
+                yield_now().await;
+            }
+            while lane.reap_one(now) || lane.park_one(now) {
+                moved += 1;
+                if moved % BATCH == 0 {
                     yield_now().await;
                 }
             }
-            if let Some(expiry) = lane.next_expiry() {
-                next = next.min(expiry);
+            if let Some(due) = lane.next_pass() {
+                next = next.min(due);
             }
         }
         if let Some(hosts) = self.hosts.upgrade() {
             hosts.forget_vacant();
+            next = next.max(now + hosts.settings().shortest_pass());
         }
         next
     }

@@ -38,18 +38,11 @@ impl Connector for TcpConnector {
         Ok(Connected::new(stream).with_addresses(local, peer).with_kernel_check(check))
     }
 
-    /// The address itself: `127.0.0.1:8080`, `[::1]:8080`, and without the port where it is 80.
+    /// The address itself, without a zone, which is of this machine alone.
     fn target(&self, address: &SocketAddr) -> Target {
-        let text = match (address, address.port()) {
-            (SocketAddr::V4(v4), 80) => v4.ip().to_string(),
-            (SocketAddr::V6(v6), 80) => format!("[{}]", v6.ip()),
-            // A zone is of this machine alone and does not belong into a Host.
-            (SocketAddr::V6(v6), port) => format!("[{}]:{port}", v6.ip()),
-            (SocketAddr::V4(_), _) => address.to_string(),
-        };
-        Target::http(
-            Authority::try_from(text).unwrap_or_else(|_| Authority::from_static("localhost")),
-        )
+        let without_zone = SocketAddr::new(address.ip(), address.port());
+        let authority = Authority::try_from(without_zone.to_string());
+        Target::http(authority.unwrap_or_else(|_| Authority::from_static("localhost")))
     }
 }
 
@@ -67,7 +60,7 @@ mod tests {
             ("[fe80::1%2]:81", "[fe80::1]:81"),
         ] {
             let target = TcpConnector::new().target(&address.parse().unwrap());
-            assert_eq!(target.authority, host);
+            assert_eq!(target.host(), host);
         }
     }
 }

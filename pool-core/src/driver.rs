@@ -1,0 +1,97 @@
+//! hyper's side of an HTTP/1 connection: what is polled, and how it came to its end.
+//!
+//! What must hold: a finished hyper connection is dropped in the very poll that finished it. Its sender would
+//! wait for ever otherwise, and its socket would stay open.
+
+use std::error::Error as _;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::parked::Bare;
+use crate::request_body::RequestBody;
+use crate::stream::Counted;
+
+/// hyper's side of a connection, whatever stream it is over.
+pub(crate) trait Drive: Send {
+    /// Polls until nothing more can be done; at the end closes the stream.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// Prepares for the stream to become something else after the next response.
+    fn allow_upgrade(&mut self);
+
+    /// How it came to its end, if it has.
+    fn ending(&self) -> Option<Ending>;
+
+    /// The error that ended it, if it was one that no response could tell.
+    fn take_error(&mut self) -> Option<hyper::Error>;
+
+    /// Takes the stream back, which must be quiet; none if it is in use or has ended.
+    fn give_up_http(self: Box<Self>) -> Option<Box<dyn Bare>>;
+}
+
+/// How hyper came to close a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// As the messages, or the end of the stream, asked for.
+    Clean,
+    /// It had read more than the messages.
+    Surplus,
+    /// The stream failed.
+    Failed,
+}
+
+#[expect(clippy::large_enum_variant, reason = "it lives in the box of its connection")]
+pub(crate) enum Driver<S: AsyncRead + AsyncWrite + Unpin> {
+    Http(http1::Connection<TokioIo<Counted<S>>, RequestBody>),
+    Upgradeable(Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>),
+    Finished(Ending, Option<hyper::Error>),
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Drive for Driver<S> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let ended = std::task::ready!(match self {
+            Self::Http(connection) => connection.poll_without_shutdown(cx),
+            Self::Upgradeable(connection) => connection.as_mut().poll(cx),
+            Self::Finished(..) => return Poll::Ready(()),
+        });
+        *self = match ended {
+            Ok(()) => Self::Finished(Ending::Clean, None),
+            Err(error) if error.is_user() || error.source().is_some() => {
+                Self::Finished(Ending::Failed, Some(error))
+            }
+            Err(error) => Self::Finished(Ending::Surplus, Some(error)),
+        };
+        Poll::Ready(())
+    }
+
+    fn allow_upgrade(&mut self) {
+        *self = match std::mem::replace(self, Self::Finished(Ending::Clean, None)) {
+            Self::Http(connection) => Self::Upgradeable(Box::pin(connection.with_upgrades())),
+            other => other,
+        };
+    }
+
+    fn ending(&self) -> Option<Ending> {
+        match self {
+            Self::Finished(ending, _) => Some(*ending),
+            _ => None,
+        }
+    }
+
+    fn take_error(&mut self) -> Option<hyper::Error> {
+        match self {
+            Self::Finished(_, error) => error.take(),
+            _ => None,
+        }
+    }
+
+    fn give_up_http(self: Box<Self>) -> Option<Box<dyn Bare>> {
+        let Self::Http(connection) = *self else { return None };
+        let parts = connection.into_parts();
+        parts.read_buf.is_empty().then(|| Box::new(parts.io.into_inner()) as Box<dyn Bare>)
+    }
+}

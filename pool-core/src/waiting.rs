@@ -1,0 +1,79 @@
+//! What a lane does for those who wait: dials, within the limits.
+//!
+//! What must hold: while anybody waits without a dial on its account, either a dial is refused by a limit, or
+//! one is started. Whoever was refused looks again after it has stopped counting its dial as under way; whoever
+//! makes room counts it first and then looks who is in need. One of the two sees the other.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use crate::error::Error;
+use crate::host::{Permit, Refusal};
+use crate::lane::Lane;
+use crate::queue::Ticket;
+
+impl Lane {
+    /// Joins the queue, and starts a dial if more wait than are under way.
+    ///
+    /// Who does not `trust_idle` connections waits for one that has just proven alive, or is new. None if
+    /// too many wait already for what the limits allow.
+    pub(crate) fn enqueue(self: &Arc<Self>, now: Instant, trust_idle: bool) -> Option<Ticket> {
+        let ticket = self.queue().join(self);
+        if trust_idle
+            && let Some(lease) = self.take_newest(now)
+            && let Some(Ok(back)) = self.queue().offer(Ok(lease))
+        {
+            self.checkin(back.connection);
+        }
+        self.dial();
+        let limit = self.shared().settings.max_waiters_per_address;
+        let full = limit.is_some_and(|limit| self.queue().is_over(limit)) && ticket.give_up();
+        (!full).then_some(ticket)
+    }
+
+    /// Starts dials while more wait than are under way and the limits allow. In the lane's runtime only.
+    pub(crate) fn dial(self: &Arc<Self>) {
+        while self.queue().begin_dial() {
+            match self.permit() {
+                Ok(permit) => self.dialer().dial(Arc::clone(self), permit),
+                Err(refusal) => {
+                    self.queue().end_dial();
+                    // Room may have been made while the dial was still counted as under way, and whoever
+                    // made it then saw nobody in need.
+                    let room = self.host.has_room() && self.shared().has_room();
+                    if refusal == Refusal::WatcherGone || !room {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// A permit, if need be in place of an idle connection of which nobody here can make use.
+    fn permit(self: &Arc<Self>) -> Result<Permit, Refusal> {
+        loop {
+            match Permit::new(self) {
+                Err(Refusal::AddressFull) if self.host.evict() => {}
+                Err(Refusal::PoolFull) if self.shared().ranking.evict() => {}
+                Err(Refusal::PoolFull) => {
+                    self.shared().join_line(self);
+                    return Err(Refusal::PoolFull);
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// Has the watcher start the dials that are wanted: it is called where a connection closes, which may
+    /// be anywhere.
+    pub(crate) fn call_dial(self: Arc<Self>) {
+        let watcher = Arc::clone(&self.watcher);
+        watcher.dial_for(self);
+    }
+
+    /// A dial fails the one waiter that it was for.
+    pub(crate) fn dial_failed(&self, error: Error) {
+        self.queue().offer(Err(error));
+    }
+}
