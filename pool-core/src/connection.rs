@@ -23,22 +23,20 @@ use std::time::Duration;
 use http::header::{CONNECTION, UPGRADE};
 use http::{Method, Request, Response, Version};
 use hyper::body::Incoming;
-pub(crate) use hyper::client::conn::TrySendError;
-use hyper::client::conn::http1::SendRequest;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::driver::{Drive, Ending};
+use crate::driver::{Bare, Drive, Ending, Sender, TrySendError};
 use crate::host::Permit;
 use crate::info::{ConnectionInfo, Visit};
 use crate::kept::{Birth, Kept};
-use crate::parked::{Bare, Parked};
+use crate::parked::Parked;
 use crate::request_body::RequestBody;
 use crate::stats::Reason;
 use crate::stream::{Counted, Traffic, Unasked};
 use crate::waker::Watch;
 
 pub(crate) struct Connection {
-    sender: SendRequest<RequestBody>,
+    sender: Sender,
     // Before what is kept: a limit must not be free while the socket is still open.
     driver: Box<dyn Drive>,
     last_use: bool,
@@ -64,11 +62,7 @@ where
 }
 
 impl Connection {
-    pub(crate) fn new(
-        sender: SendRequest<RequestBody>,
-        driver: Box<dyn Drive>,
-        kept: Kept,
-    ) -> Box<Self> {
+    pub(crate) fn new(sender: Sender, driver: Box<dyn Drive>, kept: Kept) -> Box<Self> {
         Box::new(Self {
             sender,
             driver,

@@ -1,19 +1,31 @@
-//! hyper's side of an HTTP/1 connection: what is polled, and how it came to its end.
+//! hyper's side of an HTTP/1 connection: how it is opened over a stream, polled, ended, and taken off again.
 //!
 //! What must hold: a finished hyper connection is dropped in the very poll that finished it. Its sender would
 //! wait for ever otherwise, and its socket would stay open.
 
 use std::error::Error as _;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
 
+pub(crate) use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::parked::Bare;
 use crate::request_body::RequestBody;
 use crate::stream::Counted;
+
+/// Takes requests for a connection that somebody drives.
+pub(crate) type Sender = http1::SendRequest<RequestBody>;
+
+/// A stream of any type that speaks no HTTP for now.
+pub(crate) trait Bare: Send {
+    /// Ready when anything comes: an end, an error, or a byte that nobody asked for.
+    fn poll_stirs(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// Opens HTTP/1 over the stream. No byte goes over it yet.
+    fn shake_hands(self: Box<Self>) -> hyper::Result<(Sender, Box<dyn Drive>)>;
+}
 
 /// hyper's side of a connection, whatever stream it is over.
 pub(crate) trait Drive: Send {
@@ -45,7 +57,7 @@ pub(crate) enum Ending {
 }
 
 #[expect(clippy::large_enum_variant, reason = "it lives in the box of its connection")]
-pub(crate) enum Driver<S: AsyncRead + AsyncWrite + Unpin> {
+enum Driver<S: AsyncRead + AsyncWrite + Unpin> {
     Http(http1::Connection<TokioIo<Counted<S>>, RequestBody>),
     Upgradeable(Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>),
     Finished(Ending, Option<hyper::Error>),
@@ -93,5 +105,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Drive for Driver<S> {
         let Self::Http(connection) = *self else { return None };
         let parts = connection.into_parts();
         parts.read_buf.is_empty().then(|| Box::new(parts.io.into_inner()) as Box<dyn Bare>)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Bare for Counted<S> {
+    fn poll_stirs(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // As long as a status line up to its code, so that a 408 can be told from other bytes.
+        let mut bytes = [0; 16];
+        Pin::new(self).poll_read(cx, &mut ReadBuf::new(&mut bytes)).map(|_| ())
+    }
+
+    fn shake_hands(self: Box<Self>) -> hyper::Result<(Sender, Box<dyn Drive>)> {
+        let handshake = pin!(http1::Builder::new().handshake(TokioIo::new(*self)));
+        match handshake.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(done) => {
+                done.map(|(sender, http)| (sender, Box::new(Driver::Http(http)) as Box<dyn Drive>))
+            }
+            // An HTTP/1 handshake exchanges nothing, so there is nothing that it could wait for.
+            Poll::Pending => unreachable!("an HTTP/1 handshake waits for nothing"),
+        }
     }
 }

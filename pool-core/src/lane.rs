@@ -14,7 +14,6 @@ use tokio::runtime;
 use tokio::time::Instant;
 
 use crate::connection::Connection;
-use crate::error::Error;
 use crate::host::{Host, Permit};
 use crate::idle::Idle;
 use crate::kept::Kept;
@@ -29,12 +28,12 @@ use crate::watcher::Watcher;
 pub(crate) struct Lane {
     pub(crate) host: Arc<Host>,
     pub(crate) watcher: Arc<Watcher>,
-    idle: Idle<Resting>,
+    pub(crate) idle: Idle<Resting>,
     queue: Queue,
     dialer: Box<dyn Dial>,
     parked: AtomicUsize,
     /// Every older connection at rest is parked; only the watcher parks.
-    parked_up_to: AtomicU64,
+    pub(crate) parked_up_to: AtomicU64,
     in_line: AtomicBool,
     in_ranking: AtomicBool,
 }
@@ -157,7 +156,7 @@ impl Lane {
         }
     }
 
-    fn insert(self: &Arc<Self>, sequence: u64, resting: Resting, put: Put) {
+    pub(crate) fn insert(self: &Arc<Self>, sequence: u64, resting: Resting, put: Put) {
         let waker = resting.waker();
         let too_many = self.shared().add_idle();
         self.parked.fetch_add(usize::from(resting.is_parked()), Ordering::Relaxed);
@@ -182,7 +181,7 @@ impl Lane {
         suspect.then_some(Reason::Quarantined).or_else(|| connection.worn_out(self.shared(), now))
     }
 
-    fn closed_for(&self) -> Option<Reason> {
+    pub(crate) fn closed_for(&self) -> Option<Reason> {
         if self.shared().is_closed() {
             Some(Reason::PoolClosed)
         } else if self.host.is_retired() {
@@ -194,86 +193,8 @@ impl Lane {
         }
     }
 
-    // What the watcher and the limits do to those at rest.
-
-    /// Looks at an idle connection that has stirred: closes it, or lays it back where it was.
-    pub(crate) fn look_after(self: &Arc<Self>, sequence: u64) {
-        let Some(mut resting) = self.out(self.idle.take(sequence)) else { return };
-        match resting.rest_after_poll(sequence) {
-            Ok(()) => self.insert(sequence, resting, Idle::put_back),
-            Err(reason) => resting.discard(reason),
-        }
-    }
-
-    /// Parks the connection that has been idle longest with its HTTP state, if that is long enough. False
-    /// when there is none.
-    pub(crate) fn park_one(self: &Arc<Self>, now: Instant) -> bool {
-        let Some(park_after) = self.shared().settings.park_after else { return false };
-        let due = |resting: &Resting| {
-            !resting.is_parked() && now.saturating_duration_since(resting.since) >= park_after
-        };
-        let parked_up_to = self.parked_up_to.load(Ordering::Relaxed);
-        let Some((sequence, resting)) = self.idle.pop_next_if(parked_up_to, due) else {
-            return false;
-        };
-        self.parked_up_to.store(sequence, Ordering::Relaxed);
-        if let Some(resting) = self.out(Some(resting)).and_then(|resting| resting.park(sequence)) {
-            self.insert(sequence, resting, Idle::put_back);
-        }
-        true
-    }
-
-    /// Closes the connection that has been idle longest, if that is too long. False when there is none.
-    pub(crate) fn reap_one(&self, now: Instant) -> bool {
-        let expired = |resting: &Resting| self.is_expired(resting.since, now);
-        self.close(self.idle.pop_oldest_if(expired), Reason::IdleTimeout)
-    }
-
-    /// Closes the connection that has been idle longest. False when there is none.
-    pub(crate) fn evict_oldest(&self, reason: Reason) -> bool {
-        self.close(self.idle.pop_oldest_if(|_| true), reason)
-    }
-
-    /// Why requests are refused here, if they are.
-    pub(crate) fn is_refused(&self) -> Option<Error> {
-        if self.shared().is_closed() {
-            Some(Error::closed(&self.host.name))
-        } else if self.host.is_retired() {
-            Some(Error::retired(&self.host.name))
-        } else {
-            None
-        }
-    }
-
-    /// Refuses all who wait and closes all that is idle, now that this has been decided.
-    pub(crate) fn retire(&self) {
-        while self.queue.waiting() > 0
-            && let Some(error) = self.is_refused()
-        {
-            self.queue.offer(Err(error));
-        }
-        if let Some(reason) = self.closed_for() {
-            self.clear(reason);
-        }
-    }
-
-    /// Closes all that is idle.
-    pub(crate) fn clear(&self, reason: Reason) {
-        while self.close(self.idle.pop_newest(), reason) {}
-    }
-
-    fn close(&self, resting: Option<Resting>, reason: Reason) -> bool {
-        match self.out(resting) {
-            Some(resting) => {
-                resting.discard(reason);
-                true
-            }
-            None => false,
-        }
-    }
-
     /// Counts what has left the idle store.
-    fn out(&self, resting: Option<Resting>) -> Option<Resting> {
+    pub(crate) fn out(&self, resting: Option<Resting>) -> Option<Resting> {
         if let Some(resting) = &resting {
             self.shared().remove_idle();
             self.parked.fetch_sub(usize::from(resting.is_parked()), Ordering::Relaxed);
@@ -281,24 +202,7 @@ impl Lane {
         resting
     }
 
-    pub(crate) fn oldest_idle(&self) -> Option<u64> {
-        self.idle.oldest(|sequence, _| sequence)
-    }
-
-    /// When the next connection at rest will have been so for long enough to be closed or parked.
-    pub(crate) fn next_pass(&self) -> Option<Instant> {
-        let settings = &self.shared().settings;
-        let expiry = settings
-            .idle_timeout
-            .and_then(|timeout| self.idle.oldest(|_, resting| resting.since)?.checked_add(timeout));
-        let parking = settings.park_after.and_then(|park_after| {
-            let parked_up_to = self.parked_up_to.load(Ordering::Relaxed);
-            self.idle.next_after(parked_up_to, |resting| resting.since)?.checked_add(park_after)
-        });
-        expiry.into_iter().chain(parking).min()
-    }
-
-    fn is_expired(&self, since: Instant, now: Instant) -> bool {
+    pub(crate) fn is_expired(&self, since: Instant, now: Instant) -> bool {
         let timeout = self.shared().settings.idle_timeout;
         timeout.is_some_and(|timeout| now.saturating_duration_since(since) >= timeout)
     }

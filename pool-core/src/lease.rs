@@ -17,7 +17,8 @@ use hyper::upgrade::OnUpgrade;
 use tokio::task::coop::unconstrained;
 
 use crate::body::Body;
-use crate::connection::{Connection, TrySendError};
+use crate::connection::Connection;
+use crate::driver::TrySendError;
 use crate::error::Error;
 use crate::events::Event;
 use crate::info::Visit;

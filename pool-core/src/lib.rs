@@ -118,6 +118,7 @@ mod stats;
 mod stream;
 mod timers;
 mod unfinished;
+mod upkeep;
 mod waiting;
 mod waker;
 mod watcher;

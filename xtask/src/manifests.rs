@@ -34,6 +34,7 @@ const ALLOWED: &[&str] = &[
     "bytes",
     "crossbeam-skiplist",
     "dashmap",
+    "fastrand",
     "h2",
     "http",
     "http-body",

@@ -57,7 +57,7 @@ const HOMES: &[(&[&str], &[&str])] = &[
     (&["SkipMap", "crossbeam_skiplist"], &["pool-core/src/idle.rs"]),
     (
         &["client::conn", "conn::http1", "conn::http2"],
-        &["pool-core/src/connection.rs", "pool-core/src/multiplex.rs"],
+        &["pool-core/src/driver.rs", "pool-core/src/multiplex.rs"],
     ),
 ];
 
@@ -190,7 +190,7 @@ mod tests {
         ("one-home", HOSTS, "use dashmap::DashMap;", "use crossbeam_skiplist::SkipMap;"),
         (
             "one-home",
-            "pool-core/src/multiplex.rs",
+            "pool-core/src/driver.rs",
             "use hyper::client::conn::http2;",
             "type A = SkipMap<u8, u8>;",
         ),

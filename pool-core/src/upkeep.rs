@@ -1,0 +1,110 @@
+//! What the watcher and the limits do to the connections at rest in a lane: look after, park, close.
+//!
+//! What must hold: each of these costs what it moves, not what rests here, and moves one connection at a time,
+//! so that whoever calls it can yield in between.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::time::Instant;
+
+use crate::error::Error;
+use crate::idle::Idle;
+use crate::lane::Lane;
+use crate::resting::Resting;
+use crate::stats::Reason;
+
+impl Lane {
+    /// Looks at an idle connection that has stirred: closes it, or lays it back where it was.
+    pub(crate) fn look_after(self: &Arc<Self>, sequence: u64) {
+        let Some(mut resting) = self.out(self.idle.take(sequence)) else { return };
+        match resting.rest_after_poll(sequence) {
+            Ok(()) => self.insert(sequence, resting, Idle::put_back),
+            Err(reason) => resting.discard(reason),
+        }
+    }
+
+    /// Parks the connection that has been idle longest with its HTTP state, if that is long enough. False
+    /// when there is none.
+    pub(crate) fn park_one(self: &Arc<Self>, now: Instant) -> bool {
+        let Some(park_after) = self.shared().settings.park_after else { return false };
+        let due = |resting: &Resting| {
+            !resting.is_parked() && now.saturating_duration_since(resting.since) >= park_after
+        };
+        let parked_up_to = self.parked_up_to.load(Ordering::Relaxed);
+        let Some((sequence, resting)) = self.idle.pop_next_if(parked_up_to, due) else {
+            return false;
+        };
+        self.parked_up_to.store(sequence, Ordering::Relaxed);
+        if let Some(resting) = self.out(Some(resting)).and_then(|resting| resting.park(sequence)) {
+            self.insert(sequence, resting, Idle::put_back);
+        }
+        true
+    }
+
+    /// Closes the connection that has been idle longest, if that is too long. False when there is none.
+    pub(crate) fn reap_one(&self, now: Instant) -> bool {
+        let expired = |resting: &Resting| self.is_expired(resting.since, now);
+        self.close(self.idle.pop_oldest_if(expired), Reason::IdleTimeout)
+    }
+
+    /// Closes the connection that has been idle longest. False when there is none.
+    pub(crate) fn evict_oldest(&self, reason: Reason) -> bool {
+        self.close(self.idle.pop_oldest_if(|_| true), reason)
+    }
+
+    /// Why requests are refused here, if they are.
+    pub(crate) fn is_refused(&self) -> Option<Error> {
+        if self.shared().is_closed() {
+            Some(Error::closed(&self.host.name))
+        } else if self.host.is_retired() {
+            Some(Error::retired(&self.host.name))
+        } else {
+            None
+        }
+    }
+
+    /// Refuses all who wait and closes all that is idle, now that this has been decided.
+    pub(crate) fn retire(&self) {
+        while self.queue().waiting() > 0
+            && let Some(error) = self.is_refused()
+        {
+            self.queue().offer(Err(error));
+        }
+        if let Some(reason) = self.closed_for() {
+            self.clear(reason);
+        }
+    }
+
+    /// Closes all that is idle.
+    pub(crate) fn clear(&self, reason: Reason) {
+        while self.close(self.idle.pop_newest(), reason) {}
+    }
+
+    fn close(&self, resting: Option<Resting>, reason: Reason) -> bool {
+        match self.out(resting) {
+            Some(resting) => {
+                resting.discard(reason);
+                true
+            }
+            None => false,
+        }
+    }
+
+    pub(crate) fn oldest_idle(&self) -> Option<u64> {
+        self.idle.oldest(|sequence, _| sequence)
+    }
+
+    /// When the next connection at rest will have been so for long enough to be closed or parked.
+    pub(crate) fn next_pass(&self) -> Option<Instant> {
+        let settings = &self.shared().settings;
+        let expiry = settings
+            .idle_timeout
+            .and_then(|timeout| self.idle.oldest(|_, resting| resting.since)?.checked_add(timeout));
+        let parking = settings.park_after.and_then(|park_after| {
+            let parked_up_to = self.parked_up_to.load(Ordering::Relaxed);
+            self.idle.next_after(parked_up_to, |resting| resting.since)?.checked_add(park_after)
+        });
+        expiry.into_iter().chain(parking).min()
+    }
+}
