@@ -1,0 +1,89 @@
+//! The key of the pool behind TLS: where the bytes go, and whom they are for.
+//!
+//! Two requests for equal addresses may share a connection, so the name must be part of the key: a
+//! connection that was verified for one name must never carry a request meant for another.
+
+use std::fmt;
+
+use rustls::pki_types::ServerName;
+
+/// An inner address, and the name under which the server there must prove itself.
+///
+/// | two addresses that differ in | share connections | because |
+/// | --- | --- | --- |
+/// | the inner address | no | they may be different machines |
+/// | the server name | no | the certificate was verified for one name only, and SNI chose the site |
+/// | upper and lower case of the name | yes | DNS names are the same in any case |
+/// | a dot at the end of the name | no | certificates are compared without it, but the `Host` is not |
+/// | a name and the IP address it stands for | no | they are verified against different entries |
+///
+/// The roots, the client certificate and everything else of the configuration belong to the connector, so
+/// they are the same for all addresses of one pool.
+///
+/// The `Debug` text, which names the peer in every error, is short: `example.org (127.0.0.1:443)`.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct TlsAddress<A> {
+    inner: A,
+    server_name: ServerName<'static>,
+}
+
+impl<A> TlsAddress<A> {
+    /// The server at `inner`, which must prove to be `server_name`.
+    pub fn new(inner: A, server_name: ServerName<'static>) -> Self {
+        Self { inner, server_name }
+    }
+
+    /// Where the bytes go.
+    pub fn inner(&self) -> &A {
+        &self.inner
+    }
+
+    /// Whom they are for.
+    pub fn server_name(&self) -> &ServerName<'static> {
+        &self.server_name
+    }
+}
+
+impl<A: fmt::Debug> fmt::Debug for TlsAddress<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({:?})", self.server_name.to_str(), self.inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::net::SocketAddr;
+
+    use super::*;
+
+    fn address(inner: &str, name: &'static str) -> TlsAddress<SocketAddr> {
+        TlsAddress::new(inner.parse().unwrap(), ServerName::try_from(name).unwrap())
+    }
+
+    #[test]
+    fn peers_are_the_same_when_address_and_name_are() {
+        let known = address("127.0.0.1:443", "example.org");
+        assert_eq!(known, address("127.0.0.1:443", "example.org"));
+        assert_ne!(known, address("127.0.0.1:444", "example.org"));
+        assert_ne!(known, address("127.0.0.1:443", "example.com"));
+        assert_ne!(known, address("127.0.0.1:443", "127.0.0.1"));
+    }
+
+    #[test]
+    fn the_case_of_a_name_makes_no_second_peer() {
+        let peers = HashSet::from([
+            address("127.0.0.1:443", "example.org"),
+            address("127.0.0.1:443", "Example.ORG"),
+        ]);
+        assert_eq!(peers.len(), 1);
+    }
+
+    #[test]
+    fn the_debug_text_names_the_server_and_where_it_is() {
+        let named = address("127.0.0.1:443", "example.org");
+        assert_eq!(format!("{named:?}"), "example.org (127.0.0.1:443)");
+        let bare = address("[::1]:443", "::1");
+        assert_eq!(format!("{bare:?}"), "::1 ([::1]:443)");
+    }
+}

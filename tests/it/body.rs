@@ -1,0 +1,179 @@
+//! A body that is not read to its end, or not sent to its end, never harms the next message.
+
+use std::thread;
+use std::time::Duration;
+
+use http::Request;
+use http_body_util::BodyExt;
+use pool_core::Reason;
+use pooled_fetch_tests::{
+    Backend, Server, Service, answer, ends_at_rest, eventually, feed, for_each_backend, get, start,
+    start_elsewhere, start_with,
+};
+use tokio::runtime::Runtime;
+
+for_each_backend! {
+    bodies_dropped_half_way_never_reach_another_request,
+    a_dropped_body_that_never_goes_on_closes_its_connection,
+    a_dropped_body_that_announces_too_much_closes_its_connection_at_once,
+    what_is_left_of_a_dropped_body_is_drained_within_the_limits,
+    a_body_dropped_outside_a_runtime_closes_its_connection,
+    a_body_dropped_after_its_runtime_closes_its_connection,
+    a_request_body_that_outlasts_its_response_harms_no_other_request,
+    a_request_body_that_ends_soon_after_its_response_saves_the_connection,
+    an_upload_that_is_refused_early_gets_the_refusal,
+}
+
+/// A limit that no test reaches.
+const LONG: Duration = Duration::from_secs(3600);
+
+async fn bodies_dropped_half_way_never_reach_another_request<B: Backend>() {
+    let (caller, server) = start::<B>().await;
+    let service = Service::start(server, |request| {
+        // As much as fits into one read, more than that, and more than is ever drained.
+        let length = match request.target() {
+            "/small" => 100,
+            "/large" => 20_000,
+            "/huge" => 1_000_000,
+            other => return answer(other),
+        };
+        answer(vec![b'x'; length])
+    });
+    for round in 0..60 {
+        let dropped = ["/small", "/large", "/huge"][round % 3];
+        let mut response = caller.send(get(dropped)).await.expect("a response");
+        if round % 2 == 0 {
+            response.body_mut().frame().await.expect("a frame").expect("a piece");
+        }
+        drop(response);
+        let target = format!("/{round}");
+        let whole = caller.fetch(get(&target)).await.expect("a response");
+        assert_eq!(whole.body, target);
+    }
+    assert_eq!(service.served().len(), 120, "each request is served once");
+    ends_at_rest(caller).await;
+}
+
+async fn a_dropped_body_that_never_goes_on_closes_its_connection<B: Backend>() {
+    let (caller, mut server) = start::<B>().await;
+    let half = "HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nhalf";
+    let (mut connection, _, response) = server.open(caller.send(get("/")), half).await;
+    drop(response);
+    connection.ends().await;
+    server.open(caller.fetch(get("/")), answer("next")).await;
+    assert_eq!(caller.pool.stats().closed(Reason::BodyDropped), 1);
+    ends_at_rest(caller).await;
+}
+
+async fn a_dropped_body_that_announces_too_much_closes_its_connection_at_once<B: Backend>() {
+    let (caller, mut server) = start_with::<B>(|settings| settings.drain_limit(7, LONG)).await;
+    let half = "HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\n";
+    let (mut connection, _, response) = server.open(caller.send(get("/")), half).await;
+    drop(response);
+    assert_eq!(caller.watch.open(), 0);
+    connection.ends().await;
+    ends_at_rest(caller).await;
+}
+
+async fn what_is_left_of_a_dropped_body_is_drained_within_the_limits<B: Backend>() {
+    let (caller, mut server) = start_with::<B>(|settings| settings.drain_limit(8, LONG)).await;
+    let half = "HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nhalf";
+    let (mut connection, _, response) = server.open(caller.send(get("/")), half).await;
+    drop(response);
+    connection.write("half").await;
+    eventually("the rest is read", || caller.pool.stats().idle == 1).await;
+    server.reuse(&mut connection, caller.fetch(get("/")), answer("next")).await;
+
+    // Endless, so that only the limit can end it.
+    let endless = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+    let (_, response) = server.reuse(&mut connection, caller.send(get("/")), endless).await;
+    drop(response);
+    connection.write("9\r\nnine much\r\n").await;
+    connection.ends().await;
+    ends_at_rest(caller).await;
+}
+
+/// Half a response to the one request, then silence until the connection ends.
+async fn half_then_silence(mut server: Server) {
+    let mut connection = server.accept().await;
+    connection.read_request().await;
+    connection.write("HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nhalf").await;
+    connection.ends().await;
+}
+
+async fn a_body_dropped_outside_a_runtime_closes_its_connection<B: Backend>() {
+    let (caller, server) = start_elsewhere::<B, _, _>(half_then_silence);
+    let response = caller.send(get("/")).await.expect("a response");
+    thread::spawn(move || drop(response)).join().expect("a drop without a panic");
+    caller.watch.until_open(0).await;
+    server.join().expect("a server without complaints");
+    ends_at_rest(caller).await;
+}
+
+async fn a_body_dropped_after_its_runtime_closes_its_connection<B: Backend>() {
+    for inside_another_runtime in [false, true] {
+        let (caller, server) = start_elsewhere::<B, _, _>(half_then_silence);
+        let client = caller.send(get("/"));
+        let short_lived = thread::spawn(|| Runtime::new().expect("a runtime").block_on(client));
+        let response = short_lived.join().expect("no panic").expect("a response");
+        if inside_another_runtime {
+            drop(response);
+        } else {
+            thread::spawn(move || drop(response)).join().expect("a drop without a panic");
+        }
+        server.join().expect("a server without complaints");
+        ends_at_rest(caller).await;
+    }
+}
+
+async fn a_request_body_that_outlasts_its_response_harms_no_other_request<B: Backend>() {
+    let (caller, mut server) = start::<B>().await;
+    let (upload, body) = feed();
+    upload.send("begun".into()).expect("a body that listens");
+    let client = tokio::spawn(caller.fetch(Request::post("/").body(body).expect("a request")));
+    let mut connection = server.accept().await;
+    connection.read_head().await;
+    connection.write(answer("early")).await;
+    assert_eq!(client.await.expect("no panic").expect("a response").body, "early");
+
+    let (_, received, whole) = server.open(caller.fetch(get("/next")), answer("next")).await;
+    assert_eq!((received.target(), &*whole.body), ("/next", b"next".as_slice()));
+    // The upload never ends, so its connection must.
+    connection.read_to_end().await;
+    drop(upload);
+    ends_at_rest(caller).await;
+}
+
+async fn a_request_body_that_ends_soon_after_its_response_saves_the_connection<B: Backend>() {
+    let (caller, mut server) = start_with::<B>(|settings| settings.drain_limit(8, LONG)).await;
+    let (upload, body) = feed();
+    let client = tokio::spawn(caller.fetch(Request::post("/").body(body).expect("a request")));
+    let mut connection = server.accept().await;
+    connection.read_head().await;
+    connection.write(answer("early")).await;
+    assert_eq!(client.await.expect("no panic").expect("a response").body, "early");
+
+    upload.send("late".into()).expect("a body that listens");
+    drop(upload);
+    assert_eq!(connection.read_exactly(14).await, "4\r\nlate\r\n0\r\n\r\n");
+    eventually("the rest is sent", || caller.pool.stats().idle == 1).await;
+    server.reuse(&mut connection, caller.fetch(get("/")), answer("next")).await;
+    ends_at_rest(caller).await;
+}
+
+async fn an_upload_that_is_refused_early_gets_the_refusal<B: Backend>() {
+    let (caller, mut server) = start::<B>().await;
+    let (upload, body) = feed();
+    let client = tokio::spawn(caller.fetch(Request::post("/").body(body).expect("a request")));
+    let mut connection = server.accept().await;
+    connection.read_head().await;
+    connection
+        .write("HTTP/1.1 413 Content Too Large\r\nconnection: close\r\ncontent-length: 2\r\n\r\nno")
+        .await;
+    let whole = client.await.expect("no panic").expect("a response");
+    assert_eq!((whole.head.status.as_u16(), &*whole.body), (413, b"no".as_slice()));
+    connection.read_to_end().await;
+    drop(upload);
+    server.open(caller.fetch(get("/")), answer("next")).await;
+    ends_at_rest(caller).await;
+}

@@ -1,0 +1,187 @@
+//! TLS: nothing leaves before the server has proved its name, and a failure says what was wrong.
+
+use std::error::Error as _;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http::Request;
+use pool_core::{Error, ErrorKind, Pool};
+use pool_tcp::TcpConnector;
+use pool_tls::{ServerName, TlsAddress, TlsConnector};
+use pooled_fetch_tests::{
+    Authority, Backend, Endpoint, SERVER_NAME, Server, Tcp, Tls, Whole, answer, bounded, get,
+    start, tls_endpoint,
+};
+use rustls::crypto::ring;
+use rustls::{CertificateError, ClientConfig, RootCertStore};
+
+type TlsPool = Pool<TlsConnector<TcpConnector>>;
+
+fn trusting(roots: RootCertStore) -> TlsPool {
+    Pool::new(TlsConnector::with_roots(TcpConnector::new(), roots))
+}
+
+fn named(address: SocketAddr, name: &'static str) -> TlsAddress<SocketAddr> {
+    TlsAddress::new(address, ServerName::try_from(name).expect("a valid name"))
+}
+
+async fn fetch(pool: &TlsPool, address: &TlsAddress<SocketAddr>) -> Result<Whole, Error> {
+    Whole::read(pool.http(address, get("/")).await?).await
+}
+
+#[tokio::test]
+async fn a_server_with_a_trusted_certificate_is_fetched_from() {
+    bounded(async {
+        let authority = Authority::new();
+        let config = authority.server(&["site.test"], &["http/1.1"]);
+        let (address, acceptor) = tls_endpoint(config).await;
+        let mut server = Server::new(acceptor);
+        let pool = trusting(authority.roots());
+        let peer = named(address, "site.test");
+        let (mut connection, received, whole) =
+            server.open(fetch(&pool, &peer), answer("secret")).await;
+        assert_eq!(whole.body, "secret");
+        assert_eq!(received.header("host"), Some(&*format!("site.test:{}", address.port())));
+        server.reuse(&mut connection, fetch(&pool, &peer), answer("again")).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_server_without_alpn_is_spoken_to_in_http_1() {
+    bounded(async {
+        let authority = Authority::new();
+        let (address, acceptor) = tls_endpoint(authority.server(&["site.test"], &[])).await;
+        let pool = trusting(authority.roots());
+        let peer = named(address, "site.test");
+        Server::new(acceptor).open(fetch(&pool, &peer), answer("plain")).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_certificate_for_another_name_is_refused() {
+    bounded(async {
+        let authority = Authority::new();
+        let config = authority.server(&["site.test"], &["http/1.1"]);
+        let (address, _acceptor) = tls_endpoint(config).await;
+        let error = fetch(&trusting(authority.roots()), &named(address, "other.test"))
+            .await
+            .expect_err("the name is another");
+        assert_eq!(error.kind(), ErrorKind::Connect);
+        let told = format!(
+            "connecting to other.test ({address}): TLS handshake with other.test: \
+             invalid peer certificate: certificate not valid for name \"other.test\""
+        );
+        assert!(error.to_string().starts_with(&told), "{error}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_certificate_of_an_unknown_root_is_refused() {
+    bounded(async {
+        let config = Authority::new().server(&["site.test"], &["http/1.1"]);
+        let (address, _acceptor) = tls_endpoint(config).await;
+        let peer = named(address, "site.test");
+        for pool in
+            [Pool::new(TlsConnector::new(TcpConnector::new())), trusting(Authority::new().roots())]
+        {
+            let error = fetch(&pool, &peer).await.expect_err("nobody knows the root");
+            assert_eq!(
+                error.to_string(),
+                format!(
+                    "connecting to site.test ({address}): TLS handshake with site.test: \
+                     invalid peer certificate: UnknownIssuer"
+                )
+            );
+            let handshake = error.source().expect("the error of the connector");
+            let cause = handshake.source().expect("the error of rustls").downcast_ref();
+            let unknown = rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
+            assert_eq!(cause, Some(&unknown));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn two_names_at_one_address_never_share_a_connection() {
+    bounded(async {
+        let authority = Authority::new();
+        let config = authority.server(&["one.test", "two.test"], &["http/1.1"]);
+        let (address, acceptor) = tls_endpoint(config).await;
+        let mut server = Server::new(acceptor);
+        let pool = trusting(authority.roots());
+        let (one, two) = (named(address, "one.test"), named(address, "two.test"));
+        let (mut to_one, ..) = server.open(fetch(&pool, &one), answer("one")).await;
+        server.open(fetch(&pool, &two), answer("two")).await;
+        server.reuse(&mut to_one, fetch(&pool, &one), answer("one")).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_protocol_that_nobody_here_speaks_is_refused() {
+    bounded(async {
+        let authority = Authority::new();
+        let (address, _acceptor) = tls_endpoint(authority.server(&["site.test"], &["h2"])).await;
+        let peer = named(address, "site.test");
+        let error = fetch(&trusting(authority.roots()), &peer).await.expect_err("no protocol");
+        assert!(error.to_string().contains("TLS handshake with site.test: "), "{error}");
+
+        // A configuration of the caller's own may offer what the pool cannot speak.
+        let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("the versions of TLS that ring knows")
+            .with_root_certificates(authority.roots())
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let connector = TlsConnector::with_config(TcpConnector::new(), Arc::new(config));
+        let error = fetch(&Pool::new(connector), &peer).await.expect_err("h2 was chosen");
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "connecting to site.test ({address}): TLS handshake with site.test: \
+                 the server chose h2, only http/1.1 is spoken here"
+            )
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_server_that_knows_no_tls_is_an_error_of_the_handshake() {
+    bounded(async {
+        let Endpoint { address, acceptor, .. } = Tcp::start().await;
+        let mut server = Server::new(acceptor);
+        let pool = trusting(RootCertStore::empty());
+        let peer = named(address, "site.test");
+        let plain = async {
+            let mut connection = server.accept().await;
+            connection.write("HTTP/1.1 400 Bad Request\r\n\r\n").await;
+            connection.read_to_end().await;
+        };
+        let (result, ()) = tokio::join!(fetch(&pool, &peer), plain);
+        let error = result.expect_err("no TLS");
+        assert!(error.to_string().contains("TLS handshake with site.test: "), "{error}");
+        let cause = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+        assert_eq!(cause.map(io::Error::kind), Some(io::ErrorKind::InvalidData));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_body_cut_without_a_farewell_is_an_error() {
+    bounded(async {
+        let (caller, mut server) = start::<Tls>().await;
+        let request = Request::get("/").body(String::new()).expect("a request");
+        let (connection, _, response) =
+            server.open(caller.send(request), "HTTP/1.1 200 OK\r\n\r\nuntil the e").await;
+        drop(connection);
+        let error = Whole::read(response).await.expect_err("it may be truncated");
+        assert_eq!(error.kind(), ErrorKind::ResponseBody);
+        assert!(format!("{:?}", caller.address).starts_with(SERVER_NAME));
+    })
+    .await;
+}

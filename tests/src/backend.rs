@@ -1,0 +1,242 @@
+//! The backends that every promise is held over: memory, TCP, TLS.
+//!
+//! A suite is a list of functions that are generic over [`Backend`]; the macro
+//! [`for_each_backend`](crate::for_each_backend) mounts each of them once per backend as a test of its
+//! own, so a failure says which promise broke, and over what.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, LazyLock};
+
+use pool_core::{Connected, Connector, Target, async_trait};
+use pool_tcp::TcpConnector;
+use pool_tls::{ServerName, TlsAddress, TlsConnector};
+use rustls::{RootCertStore, ServerConfig};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
+
+use crate::Authority;
+
+/// Mounts generic test functions once for each backend, or for those that are named.
+///
+/// ```
+/// # use pooled_fetch_tests::{Backend, for_each_backend};
+/// for_each_backend! {
+///     requests_share_a_connection,
+/// }
+///
+/// async fn requests_share_a_connection<B: Backend>() {}
+/// # fn main() {}
+/// ```
+#[macro_export]
+macro_rules! for_each_backend {
+    ($($test:ident),+ $(,)?) => {
+        $crate::for_each_backend! { @mount memory Memory $($test)+ }
+        $crate::for_each_backend! { @mount tcp Tcp $($test)+ }
+        $crate::for_each_backend! { @mount tls Tls $($test)+ }
+    };
+    (@mount $module:ident $backend:ident $($test:ident)+) => {
+        mod $module {
+            $(
+                #[tokio::test]
+                async fn $test() {
+                    $crate::bounded(super::$test::<$crate::$backend>()).await;
+                }
+            )+
+        }
+    };
+}
+
+/// A connector, and a server that it reaches.
+pub trait Backend: 'static {
+    /// The connector under test, or under the pool under test.
+    type Connector: Connector;
+
+    /// Starts a server on the current runtime.
+    fn start() -> impl Future<Output = Endpoint<Self::Connector>> + Send;
+}
+
+/// Both sides of a server that has just started.
+#[derive(Debug)]
+pub struct Endpoint<C: Connector> {
+    /// Opens streams to it.
+    pub connector: C,
+    /// Where it is.
+    pub address: C::Address,
+    /// Takes its streams in.
+    pub acceptor: Acceptor,
+}
+
+/// A stream as the server sees it.
+pub trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Duplex for S {}
+
+/// The streams that were opened to a server, in the order in which they were ready.
+///
+/// Dropping it closes the server's door.
+pub struct Acceptor {
+    streams: mpsc::UnboundedReceiver<Box<dyn Duplex>>,
+    listening: Option<AbortHandle>,
+}
+
+impl Acceptor {
+    /// The next stream, or none when nobody is left who could open one. May be dropped before it came.
+    pub async fn accept(&mut self) -> Option<Box<dyn Duplex>> {
+        self.streams.recv().await
+    }
+}
+
+impl Drop for Acceptor {
+    fn drop(&mut self) {
+        if let Some(task) = &self.listening {
+            task.abort();
+        }
+    }
+}
+
+impl fmt::Debug for Acceptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Acceptor").finish_non_exhaustive()
+    }
+}
+
+/// Streams in memory. No kernel is involved, so nothing is asked of it, and the clock can be paused.
+#[derive(Debug)]
+pub struct Memory;
+
+/// What a stream in memory holds for a reader that does not read; a socket holds no less.
+const MEMORY: usize = 64 * 1024;
+
+impl Backend for Memory {
+    type Connector = MemoryConnector;
+
+    async fn start() -> Endpoint<MemoryConnector> {
+        let (connector, streams) = mpsc::unbounded_channel();
+        Endpoint {
+            connector: MemoryConnector(connector),
+            address: "memory.test",
+            acceptor: Acceptor { streams, listening: None },
+        }
+    }
+}
+
+/// Opens streams to a server in memory.
+pub struct MemoryConnector(mpsc::UnboundedSender<Box<dyn Duplex>>);
+
+impl fmt::Debug for MemoryConnector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryConnector").finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Connector for MemoryConnector {
+    type Address = &'static str;
+    type Stream = DuplexStream;
+
+    async fn connect(&self, _: &&'static str) -> io::Result<Connected<DuplexStream>> {
+        let (ours, theirs) = tokio::io::duplex(MEMORY);
+        match self.0.send(Box::new(theirs)) {
+            Ok(()) => Ok(Connected::new(ours)),
+            Err(_) => Err(io::ErrorKind::ConnectionRefused.into()),
+        }
+    }
+
+    fn target(&self, address: &&'static str) -> Target {
+        Target::http(address.parse().expect("a valid authority"))
+    }
+}
+
+/// TCP on the loopback.
+#[derive(Debug)]
+pub struct Tcp;
+
+impl Backend for Tcp {
+    type Connector = TcpConnector;
+
+    async fn start() -> Endpoint<TcpConnector> {
+        let (listener, address) = listen().await;
+        let (ready, streams) = mpsc::unbounded_channel();
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                stream.set_nodelay(true).ok();
+                let stream: Box<dyn Duplex> = Box::new(stream);
+                // The server may be gone, this task is aborted then.
+                ready.send(stream).ok();
+            }
+        });
+        let acceptor = Acceptor { streams, listening: Some(task.abort_handle()) };
+        Endpoint { connector: TcpConnector::new(), address, acceptor }
+    }
+}
+
+/// TLS over TCP on the loopback.
+#[derive(Debug)]
+pub struct Tls;
+
+/// The name that servers behind TLS prove.
+pub const SERVER_NAME: &str = "server.test";
+
+struct Trust {
+    roots: RootCertStore,
+    server: Arc<ServerConfig>,
+}
+
+/// One authority for all tests of a process: keys take time to make.
+static TRUST: LazyLock<Trust> = LazyLock::new(|| {
+    let authority = Authority::new();
+    Trust { roots: authority.roots(), server: authority.server(&[SERVER_NAME], &["http/1.1"]) }
+});
+
+impl Backend for Tls {
+    type Connector = TlsConnector<TcpConnector>;
+
+    async fn start() -> Endpoint<Self::Connector> {
+        let (address, acceptor) = tls_endpoint(Arc::clone(&TRUST.server)).await;
+        let name = ServerName::try_from(SERVER_NAME).expect("a valid name");
+        Endpoint {
+            connector: TlsConnector::with_roots(TcpConnector::new(), TRUST.roots.clone()),
+            address: TlsAddress::new(address, name),
+            acceptor,
+        }
+    }
+}
+
+/// A server behind TLS with a configuration of its own.
+///
+/// A client that does not trust it gets no stream out of it.
+pub async fn tls_endpoint(config: Arc<ServerConfig>) -> (SocketAddr, Acceptor) {
+    let (listener, address) = listen().await;
+    let (ready, streams) = mpsc::unbounded_channel();
+    let task = tokio::spawn(async move {
+        let tls = TlsAcceptor::from(config);
+        let mut handshakes = JoinSet::new();
+        loop {
+            tokio::select! {
+                Ok((stream, _)) = listener.accept() => {
+                    stream.set_nodelay(true).ok();
+                    handshakes.spawn(tls.accept(stream));
+                }
+                Some(handshake) = handshakes.join_next() => {
+                    // A client that gives up, or does not trust us, is no concern of the others.
+                    if let Ok(Ok(stream)) = handshake {
+                        let stream: Box<dyn Duplex> = Box::new(stream);
+                        ready.send(stream).ok();
+                    }
+                }
+            }
+        }
+    });
+    (address, Acceptor { streams, listening: Some(task.abort_handle()) })
+}
+
+async fn listen() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port on the loopback");
+    let address = listener.local_addr().expect("a bound socket has an address");
+    (listener, address)
+}

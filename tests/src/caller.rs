@@ -1,0 +1,138 @@
+//! A caller of the pool under test, over any backend, under watch.
+
+use std::error::Error as StdError;
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+
+use bytes::Bytes;
+use http::response::Parts;
+use http::{HeaderMap, Request, Response};
+use http_body_util::{BodyExt, Full};
+use pool_core::{Body, Builder, Connector, Error, Pool};
+use tokio::runtime;
+
+use crate::{Backend, Endpoint, Probe, Server, Watch};
+
+/// The address type of a backend.
+pub type Address<B> = <<B as Backend>::Connector as Connector>::Address;
+
+/// A pool over a backend, the address of its one server, and the watch over what it opens.
+#[derive(Debug)]
+pub struct Caller<B: Backend> {
+    /// The pool under test.
+    pub pool: Pool<Probe<B::Connector>>,
+    /// The one server there is.
+    pub address: Address<B>,
+    /// Counts the streams of the pool.
+    pub watch: Watch,
+}
+
+/// A caller with the default settings, and the server that it calls.
+pub async fn start<B: Backend>() -> (Caller<B>, Server) {
+    start_with(|settings| settings).await
+}
+
+/// A caller with settings of its own, and the server that it calls.
+pub async fn start_with<B: Backend>(
+    settings: impl FnOnce(Builder<Probe<B::Connector>>) -> Builder<Probe<B::Connector>>,
+) -> (Caller<B>, Server) {
+    let Endpoint { connector, address, acceptor } = B::start().await;
+    let (connector, watch) = Probe::new(connector);
+    let pool = settings(Pool::builder(connector)).build().expect("settings that make sense");
+    (Caller { pool, address, watch }, Server::new(acceptor))
+}
+
+/// A caller whose server follows `script` on a thread and a runtime of its own, so that it goes on while the
+/// caller's thread is busy. Its pool has the default settings, but for the quarantine: a server may be out of
+/// step here as often as it likes.
+pub fn start_elsewhere<B, F, S>(script: F) -> (Caller<B>, JoinHandle<()>)
+where
+    B: Backend,
+    F: FnOnce(Server) -> S + Send + 'static,
+    S: Future<Output = ()>,
+{
+    let (ready, started) = mpsc::channel();
+    let server = thread::spawn(move || {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("a runtime").block_on(async {
+            let Endpoint { connector, address, acceptor } = B::start().await;
+            ready.send((connector, address)).expect("the caller waits");
+            script(Server::new(acceptor)).await;
+        });
+    });
+    let (connector, address) = started.recv().expect("a server that starts");
+    let (connector, watch) = Probe::new(connector);
+    let pool =
+        Pool::builder(connector).quarantine(false).build().expect("settings that make sense");
+    (Caller { pool, address, watch }, server)
+}
+
+impl<B: Backend> Clone for Caller<B> {
+    fn clone(&self) -> Self {
+        Self { pool: self.pool.clone(), address: self.address.clone(), watch: self.watch.clone() }
+    }
+}
+
+impl<B: Backend> Caller<B> {
+    /// Sends a request; the body of the response is still to be read.
+    pub fn send<Q>(
+        &self,
+        request: Request<Q>,
+    ) -> impl Future<Output = Result<Response<Body>, Error>> + Send + use<B, Q>
+    where
+        Q: http_body::Body<Data = Bytes> + Send + 'static,
+        Q::Error: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        let pool = self.pool.clone();
+        let address = self.address.clone();
+        async move { pool.http(&address, request).await }
+    }
+
+    /// Sends a request and reads the response to its end.
+    pub fn fetch<Q>(
+        &self,
+        request: Request<Q>,
+    ) -> impl Future<Output = Result<Whole, Error>> + Send + use<B, Q>
+    where
+        Q: http_body::Body<Data = Bytes> + Send + 'static,
+        Q::Error: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        let response = self.send(request);
+        async move { Whole::read(response.await?).await }
+    }
+}
+
+/// A response, read to its end.
+#[derive(Debug)]
+pub struct Whole {
+    /// Its head.
+    pub head: Parts,
+    /// Its content.
+    pub body: Bytes,
+    /// What came after the content.
+    pub trailers: Option<HeaderMap>,
+}
+
+impl Whole {
+    /// Reads a response to its end.
+    ///
+    /// # Errors
+    ///
+    /// When the body does not arrive whole.
+    pub async fn read(response: Response<Body>) -> Result<Self, Error> {
+        let (head, body) = response.into_parts();
+        let body = body.collect().await?;
+        let trailers = body.trailers().cloned();
+        Ok(Self { head, body: body.to_bytes(), trailers })
+    }
+}
+
+/// A GET without a body.
+pub fn get(uri: &str) -> Request<Full<Bytes>> {
+    Request::get(uri).body(Full::default()).expect("a valid URI")
+}
+
+/// A POST of this content.
+pub fn post(uri: &str, content: impl Into<Bytes>) -> Request<Full<Bytes>> {
+    Request::post(uri).body(Full::new(content.into())).expect("a valid URI")
+}

@@ -1,0 +1,31 @@
+//! What the tests are made of: servers that misbehave on purpose, and callers that are watched.
+//!
+//! A test drives both ends itself, so that what happens, and in which order, stands in the test and not in
+//! a scheduler: `server.accept().await`, `connection.read_request().await`, `connection.write(...).await`.
+//! Nothing here waits for time to pass. What must hold: each wait ends, with a message, should the other
+//! side never come ([`bounded()`]); ports are chosen by the system; nothing leaves the loopback.
+
+mod backend;
+mod bodies;
+mod bounded;
+mod caller;
+mod certs;
+mod leak;
+mod nginx;
+mod probe;
+mod server;
+mod service;
+
+pub use backend::{
+    Acceptor, Backend, Duplex, Endpoint, Memory, MemoryConnector, SERVER_NAME, Tcp, Tls,
+    tls_endpoint,
+};
+pub use bodies::{Feed, Gauge, Pattern, Pieces, Upload, feed};
+pub use bounded::{bounded, eventually};
+pub use caller::{Address, Caller, Whole, get, post, start, start_elsewhere, start_with};
+pub use certs::Authority;
+pub use leak::ends_at_rest;
+pub use nginx::{Nginx, Served};
+pub use probe::{Probe, ProbeStream, Watch};
+pub use server::{Connection, Received, Server, answer};
+pub use service::Service;
