@@ -40,6 +40,8 @@ pub(crate) struct Connection {
     // Before what is kept: a limit must not be free while the socket is still open.
     driver: Box<dyn Drive>,
     last_use: bool,
+    /// It comes straight from its dial.
+    fresh: bool,
     idle_for: Duration,
     queue_time: Duration,
     kept: Kept,
@@ -67,6 +69,7 @@ impl Connection {
             sender,
             driver,
             last_use: false,
+            fresh: true,
             idle_for: Duration::ZERO,
             queue_time: Duration::ZERO,
             kept,
@@ -81,6 +84,7 @@ impl Connection {
     ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>> + use<>
     {
         self.kept.use_number += 1;
+        self.fresh = false;
         if asks_for_upgrade(&request) {
             self.driver.allow_upgrade();
             self.last_use = true;
@@ -187,6 +191,7 @@ impl Connection {
 
     /// The connection was taken out of the idle store.
     pub(crate) fn leave_rest(&mut self, idle_for: Duration) {
+        self.fresh = false;
         self.idle_for = idle_for;
         self.queue_time = Duration::ZERO;
         self.kept.waker.begin();
@@ -208,9 +213,9 @@ impl Connection {
         !self.kept.speaks_http10
     }
 
-    /// Whether a request has gone over it before.
-    pub(crate) fn is_used(&self) -> bool {
-        self.kept.use_number > 0
+    /// Whether it comes straight from its dial: it has neither served nor rested.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.fresh
     }
 
     pub(crate) fn id(&self) -> u64 {

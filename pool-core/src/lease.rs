@@ -8,8 +8,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::task::Poll;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -24,9 +23,9 @@ use crate::events::Event;
 use crate::info::Visit;
 use crate::lane::Lane;
 use crate::request_body::RequestBody;
+use crate::settings::Settings;
 use crate::stats::Reason;
-use crate::stream::Traffic;
-use crate::timers::HeadTimer;
+use crate::timers::Patience;
 
 pub(crate) struct Lease {
     pub(crate) connection: Box<Connection>,
@@ -51,10 +50,11 @@ impl Lease {
     /// Cancel safety: the future owns the lease, so dropping it closes the connection, and no later
     /// request can read what this one left behind.
     pub(crate) async fn send(mut self, request: Request<RequestBody>) -> Outcome {
-        if self.lane.host.shared.settings.probe {
+        if self.settings().probe {
             self.connection.kept().ask_kernel();
         }
-        let mut patience = Patience::new(&self);
+        let mut patience =
+            Patience::new(self.settings().response_timeout, self.connection.traffic());
         // The answer comes through a tokio channel, which with an empty coop budget would return pending
         // and wake nobody we hear of.
         let mut response = pin!(unconstrained(self.connection.send(request)));
@@ -108,6 +108,10 @@ impl Lease {
         response.map(|incoming| Body::new(incoming, self))
     }
 
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.lane.shared().settings
+    }
+
     /// Whether the server understands the body of a request, which may be `chunked`.
     pub(crate) fn can_carry(&self, chunked: bool) -> bool {
         !chunked || self.connection.can_send_chunked()
@@ -131,44 +135,33 @@ impl fmt::Debug for Lease {
     }
 }
 
-/// What a request does not wait for: a head that takes too long, and 1xx answers without end.
-struct Patience {
-    timer: Option<HeadTimer>,
-    read_before: u64,
+/// A lease that has carried nothing yet, and goes back to the pool unless it is used.
+#[derive(Debug)]
+pub(crate) struct Held {
+    lane: Arc<Lane>,
+    lease: Option<Lease>,
 }
 
-enum Impatient {
-    After(Duration),
-    WithInterim,
-}
-
-/// More than hyper's limit for one head; only a run of 1xx answers can come to so much.
-const MAX_INTERIM: u64 = 1024 * 1024;
-
-impl Patience {
-    fn new(lease: &Lease) -> Self {
-        Self {
-            timer: lease.lane.host.shared.settings.response_timeout.map(HeadTimer::new),
-            read_before: lease.connection.traffic().read(),
-        }
+impl Held {
+    pub(crate) fn new(lease: Lease) -> Self {
+        Self { lane: Arc::clone(&lease.lane), lease: Some(lease) }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>, traffic: &Traffic) -> Poll<Impatient> {
-        if traffic.read() - self.read_before > MAX_INTERIM {
-            return Poll::Ready(Impatient::WithInterim);
-        }
-        match &mut self.timer {
-            Some(timer) => timer.poll(cx, traffic.written()).map(Impatient::After),
-            None => Poll::Pending,
-        }
+    pub(crate) fn lane(&self) -> &Arc<Lane> {
+        &self.lane
+    }
+
+    /// The lease, which is now to be used.
+    pub(crate) fn release(mut self) -> Lease {
+        let Some(lease) = self.lease.take() else { unreachable!("only this and the drop take it") };
+        lease
     }
 }
 
-impl Impatient {
-    fn into_error(self, address: &Arc<str>) -> Error {
-        match self {
-            Self::After(limit) => Error::response_timeout(address, limit),
-            Self::WithInterim => Error::endless_informational(address),
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            lease.checkin();
         }
     }
 }

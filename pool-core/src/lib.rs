@@ -89,6 +89,7 @@
 
 mod body;
 mod builder;
+mod checkout;
 mod connection;
 mod connector;
 mod dial;
@@ -116,6 +117,7 @@ mod settings;
 mod shared;
 mod stats;
 mod stream;
+mod sync;
 mod timers;
 mod unfinished;
 mod upkeep;
@@ -126,6 +128,7 @@ mod watcher;
 pub use async_trait::async_trait;
 pub use body::Body;
 pub use builder::Builder;
+pub use checkout::Checkout;
 pub use connector::{Connected, Connector, KernelCheck, Target};
 pub use error::{BuildError, Error, ErrorKind};
 pub use events::{Event, Observer};

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::body::Body;
 use crate::builder::Builder;
-use crate::connector::Connector;
+use crate::connector::{Connector, Target};
 use crate::dial::Dialer;
 use crate::error::Error;
 use crate::head;
@@ -87,12 +87,17 @@ impl<C: Connector> Pool<C> {
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let mut request = request.map(RequestBody::new);
-        head::prepare(&mut request, || self.inner.connector.target(address))
+        let request = fit(request, self.hosts().settings(), || self.target(address))
             .map_err(|why| Error::invalid_request(&name(address), why))?;
-        let patience = self.inner.hosts.settings().expect_continue_timeout;
-        informational::connect(&mut request, patience);
         self.inner.exchange(address, request).await
+    }
+
+    pub(crate) async fn checkout(&self, address: &C::Address) -> Result<Lease, Error> {
+        self.inner.checkout(address, false, true).await
+    }
+
+    pub(crate) fn target(&self, address: &C::Address) -> Target {
+        self.inner.connector.target(address)
     }
 
     pub(crate) fn lane(&self, address: &C::Address) -> Result<Arc<Lane>, Error> {
@@ -115,8 +120,8 @@ impl<C: Connector> Pool<C> {
 }
 
 impl<C: Connector> Inner<C> {
-    /// Ends, because a new connection is never followed by another turn, and after [`STALE_TRIES`] turns
-    /// idle connections are left alone.
+    /// Ends, because a new connection is never followed by another turn, after [`STALE_TRIES`] turns idle
+    /// connections are left alone, and the turns are counted.
     async fn exchange(
         &self,
         address: &C::Address,
@@ -126,7 +131,7 @@ impl<C: Connector> Inner<C> {
         let mut tries = 0;
         loop {
             let lease = self.checkout(address, chunked, tries < STALE_TRIES).await?;
-            let last = !lease.connection.is_used() || tries >= 2 * STALE_TRIES;
+            let last = lease.connection.is_fresh() || tries >= 2 * STALE_TRIES;
             let host = last.then(|| Arc::clone(&lease.lane.host));
             match (lease.send(request).await, host) {
                 (Outcome::Response(response), _) => return Ok(response),
@@ -191,6 +196,22 @@ impl<C: Connector> Inner<C> {
         let lane = self.hosts.lane(address, &runtime, || Dialer::boxed(&self.connector, address));
         lane.is_refused().map_or(Ok(lane), Err)
     }
+}
+
+/// Makes a request fit for a connection, or says why it cannot be.
+pub(crate) fn fit<B>(
+    request: Request<B>,
+    settings: &Settings,
+    target: impl FnOnce() -> Target,
+) -> Result<Request<RequestBody>, &'static str>
+where
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let mut request = request.map(RequestBody::new);
+    head::prepare(&mut request, target)?;
+    informational::connect(&mut request, settings.expect_continue_timeout);
+    Ok(request)
 }
 
 /// Joins the queue of a lane.

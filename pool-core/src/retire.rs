@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::connector::Connector;
 use crate::error::Error;
-use crate::lease::Lease;
+use crate::lease::Held;
 use crate::pool::{Pool, answer, join};
 
 impl<C: Connector> Pool<C> {
@@ -35,7 +35,7 @@ impl<C: Connector> Pool<C> {
         for ticket in tickets {
             let answer = async { answer(&lane, now, ticket?).await };
             match answer.await {
-                Ok(lease) => held.push(Held(Some(lease))),
+                Ok(lease) => held.push(Held::new(lease)),
                 Err(error) => failed = failed.or(Some(error)),
             }
         }
@@ -77,16 +77,5 @@ impl<C: Connector> Pool<C> {
     /// [`ErrorKind::Closed`](crate::ErrorKind::Closed), and what is lent closes when its response ends.
     pub fn close(&self) {
         self.hosts().close();
-    }
-}
-
-/// A lease that goes back to the pool unless it is used.
-struct Held(Option<Lease>);
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        if let Some(lease) = self.0.take() {
-            lease.checkin();
-        }
     }
 }

@@ -1,28 +1,71 @@
-//! The two clocks of an exchange: for the head of the response, and for the next frame of its body.
+//! What an exchange does not wait for: a head or a frame that takes too long, and 1xx answers without end.
 //!
-//! Neither exists while its setting is off.
+//! No timer exists while its setting is off.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep};
 
+use crate::error::Error;
+use crate::stream::Traffic;
+
+/// Waits for the head of a response, with limits.
+pub(crate) struct Patience {
+    timer: Option<HeadTimer>,
+    read_before: u64,
+}
+
+pub(crate) enum Impatient {
+    After(Duration),
+    WithInterim,
+}
+
+/// More than hyper's limit for one head; only a run of 1xx answers can come to so much.
+const MAX_INTERIM: u64 = 1024 * 1024;
+
+impl Patience {
+    pub(crate) fn new(limit: Option<Duration>, traffic: &Traffic) -> Self {
+        Self { timer: limit.map(HeadTimer::new), read_before: traffic.read() }
+    }
+
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, traffic: &Traffic) -> Poll<Impatient> {
+        if traffic.read() - self.read_before > MAX_INTERIM {
+            return Poll::Ready(Impatient::WithInterim);
+        }
+        match &mut self.timer {
+            Some(timer) => timer.poll(cx, traffic.written()).map(Impatient::After),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl Impatient {
+    pub(crate) fn into_error(self, address: &Arc<str>) -> Error {
+        match self {
+            Self::After(limit) => Error::response_timeout(address, limit),
+            Self::WithInterim => Error::endless_informational(address),
+        }
+    }
+}
+
 /// Runs from the last byte of the request that the stream accepted.
 #[derive(Debug)]
-pub(crate) struct HeadTimer {
+struct HeadTimer {
     limit: Duration,
     written: u64,
     timer: Pin<Box<Sleep>>,
 }
 
 impl HeadTimer {
-    pub(crate) fn new(limit: Duration) -> Self {
+    fn new(limit: Duration) -> Self {
         Self { limit, written: 0, timer: Box::pin(sleep(limit)) }
     }
 
     /// Ready when the time is over; starts anew if more has been `written` meanwhile.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, written: u64) -> Poll<Duration> {
+    fn poll(&mut self, cx: &mut Context<'_>, written: u64) -> Poll<Duration> {
         if written != self.written {
             self.written = written;
             self.timer.as_mut().reset(Instant::now() + self.limit);

@@ -15,11 +15,10 @@
 //! a plain load in `wake` could be reordered before the event that it reports.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Wake, Waker};
 
-use atomic_waker::AtomicWaker;
+use crate::sync::{AtomicU8, AtomicU64, AtomicWaker, Ordering};
 
 /// Somebody polls the connection, or has just taken it and will.
 const POLLING: u8 = 0;
@@ -142,120 +141,217 @@ impl fmt::Debug for ConnectionWaker {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-    use std::sync::atomic::AtomicUsize;
-
     use super::*;
+    use crate::sync::{AtomicBool, AtomicUsize, model, thread};
 
-    #[derive(Default)]
-    struct Heard(Mutex<Vec<u64>>);
-
-    impl Watch for Heard {
-        fn stirred(self: Arc<Self>, sequence: u64) {
-            self.0.lock().unwrap().push(sequence);
-        }
+    /// A connection whose stream has one event to tell, and everybody who may be told.
+    struct Scene {
+        connection: Arc<ConnectionWaker>,
+        task: Arc<Task>,
+        watch: Arc<Watcher>,
+        event: AtomicBool,
     }
 
     #[derive(Default)]
-    struct Woken(AtomicUsize);
+    struct Task(AtomicUsize);
 
-    impl Wake for Woken {
+    impl Wake for Task {
         fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
+            self.0.fetch_add(1, Ordering::SeqCst);
         }
     }
 
-    fn waker() -> (Arc<Heard>, Arc<ConnectionWaker>, Arc<Woken>) {
-        let heard = Arc::new(Heard::default());
-        let watch: Weak<dyn Watch> = Arc::downgrade(&heard) as Weak<dyn Watch>;
-        (heard, ConnectionWaker::new(watch), Arc::default())
+    /// Whether the connection can be found, how often it was named, and how often it was found.
+    #[derive(Default)]
+    struct Watcher {
+        at_rest: AtomicBool,
+        named: AtomicUsize,
+        found: AtomicUsize,
+    }
+
+    impl Watch for Watcher {
+        fn stirred(self: Arc<Self>, _: u64) {
+            self.named.fetch_add(1, Ordering::SeqCst);
+            let found = self.at_rest.load(Ordering::SeqCst);
+            self.found.fetch_add(usize::from(found), Ordering::SeqCst);
+        }
+    }
+
+    impl Scene {
+        fn new() -> Arc<Self> {
+            let watch = Arc::new(Watcher::default());
+            let weak: Weak<dyn Watch> = Arc::downgrade(&watch) as Weak<dyn Watch>;
+            let connection = ConnectionWaker::new(weak);
+            Arc::new(Self {
+                connection,
+                task: Arc::default(),
+                watch,
+                event: AtomicBool::new(false),
+            })
+        }
+
+        /// What the stream does, on the thread of an I/O driver.
+        fn stir(&self) {
+            self.event.store(true, Ordering::Release);
+            self.connection.wake_by_ref();
+        }
+
+        /// What a holder does at each poll; true if it saw the event.
+        fn poll(&self) -> bool {
+            self.connection.begin();
+            self.event.load(Ordering::Acquire)
+        }
+
+        fn wait(&self) {
+            self.connection.wait(&Waker::from(Arc::clone(&self.task)));
+        }
+
+        fn rest(&self) -> bool {
+            let rests = self.connection.rest(7);
+            if rests {
+                self.watch.at_rest.store(true, Ordering::SeqCst);
+                self.connection.found();
+            }
+            rests
+        }
+
+        fn wakes(&self) -> usize {
+            self.task.0.load(Ordering::SeqCst)
+        }
+
+        fn named(&self) -> usize {
+            self.watch.named.load(Ordering::SeqCst)
+        }
+
+        fn found(&self) -> usize {
+            self.watch.found.load(Ordering::SeqCst)
+        }
     }
 
     #[test]
     fn a_wake_during_a_poll_reaches_nobody_until_the_holder_waits() {
-        let (_, connection, woken) = waker();
-        connection.begin();
-        connection.wake_by_ref();
-        assert_eq!(woken.0.load(Ordering::Relaxed), 0);
-        connection.wait(&Waker::from(Arc::clone(&woken)));
-        assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+        model(|| {
+            let scene = Scene::new();
+            scene.poll();
+            scene.stir();
+            assert_eq!(scene.wakes(), 0);
+            scene.wait();
+            assert_eq!(scene.wakes(), 1);
+        });
     }
 
     #[test]
     fn a_waiting_holder_is_woken_once() {
-        let (_, connection, woken) = waker();
-        connection.begin();
-        connection.wait(&Waker::from(Arc::clone(&woken)));
-        connection.wake_by_ref();
-        connection.wake_by_ref();
-        assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+        model(|| {
+            let scene = Scene::new();
+            scene.poll();
+            scene.wait();
+            scene.stir();
+            scene.stir();
+            assert_eq!(scene.wakes(), 1);
+        });
     }
 
     #[test]
     fn a_resting_connection_tells_its_watch_once_and_keeps_no_waker_of_its_holder() {
-        let (heard, connection, woken) = waker();
-        connection.begin();
-        connection.wait(&Waker::from(Arc::clone(&woken)));
-        connection.begin();
-        assert!(connection.rest(7));
-        assert_eq!(Arc::strong_count(&woken), 1);
-        connection.wake_by_ref();
-        connection.wake_by_ref();
-        assert_eq!(*heard.0.lock().unwrap(), [7]);
-        assert_eq!(woken.0.load(Ordering::Relaxed), 0);
+        model(|| {
+            let scene = Scene::new();
+            scene.poll();
+            scene.wait();
+            scene.poll();
+            assert!(scene.rest());
+            assert_eq!(Arc::strong_count(&scene.task), 1);
+            scene.stir();
+            scene.stir();
+            assert_eq!((scene.wakes(), scene.named()), (0, 1));
+        });
     }
 
     #[test]
     fn a_wake_before_the_connection_can_be_found_is_said_again() {
-        let (heard, connection, _) = waker();
-        connection.begin();
-        assert!(connection.rest(3));
-        connection.wake_by_ref();
-        connection.found();
-        assert_eq!(*heard.0.lock().unwrap(), [3, 3]);
+        model(|| {
+            let scene = Scene::new();
+            scene.poll();
+            assert!(scene.connection.rest(7));
+            scene.stir();
+            assert_eq!((scene.named(), scene.found()), (1, 0));
+            scene.watch.at_rest.store(true, Ordering::SeqCst);
+            scene.connection.found();
+            assert_eq!((scene.named(), scene.found()), (2, 1));
+        });
     }
 
     #[test]
     fn a_wake_noted_before_rest_asks_for_another_poll() {
-        let (heard, connection, _) = waker();
-        connection.begin();
-        connection.wake_by_ref();
-        assert!(!connection.rest(1));
-        connection.begin();
-        assert!(connection.rest(1));
-        connection.found();
-        assert!(heard.0.lock().unwrap().is_empty());
+        model(|| {
+            let scene = Scene::new();
+            scene.poll();
+            scene.stir();
+            assert!(!scene.rest());
+            assert!(scene.poll());
+            assert!(scene.rest());
+            assert_eq!(scene.named(), 0);
+        });
     }
 
     #[test]
-    fn no_wake_is_lost_between_two_threads() {
-        const ROUNDS: usize = 200_000;
-        let (_, connection, woken) = waker();
-        let events = Arc::new(AtomicUsize::new(0));
-        let source = {
-            let (connection, events) = (Arc::clone(&connection), Arc::clone(&events));
-            std::thread::spawn(move || {
-                for _ in 0..ROUNDS {
-                    events.fetch_add(1, Ordering::Release);
-                    connection.wake_by_ref();
-                }
-            })
-        };
-        let task = Waker::from(Arc::clone(&woken));
-        let mut wakes = 0;
-        loop {
-            connection.begin();
-            if events.load(Ordering::Acquire) == ROUNDS {
-                break;
-            }
-            connection.wait(&task);
-            let started = std::time::Instant::now();
-            while woken.0.load(Ordering::Acquire) == wakes {
-                assert!(started.elapsed().as_secs() < 10, "the holder waits for a lost wake");
-                std::hint::spin_loop();
-            }
-            wakes = woken.0.load(Ordering::Acquire);
-        }
-        source.join().unwrap();
+    fn a_connection_that_stirs_at_every_poll_is_left_to_its_watch() {
+        model(|| {
+            let scene = Scene::new();
+            scene.poll();
+            scene.stir();
+            assert!(scene.connection.is_noted());
+            scene.connection.rest_stirred();
+            scene.watch.at_rest.store(true, Ordering::SeqCst);
+            scene.connection.found();
+            assert_eq!((scene.named(), scene.found()), (1, 1));
+        });
+    }
+
+    #[test]
+    fn no_event_is_missed_by_a_holder_that_goes_to_wait() {
+        model(|| {
+            let scene = Scene::new();
+            let stream = {
+                let scene = Arc::clone(&scene);
+                thread::spawn(move || scene.stir())
+            };
+            let seen = scene.poll();
+            scene.wait();
+            stream.join().unwrap();
+            assert!(seen || scene.wakes() > 0, "the holder waits for an event that has passed");
+        });
+    }
+
+    #[test]
+    fn no_event_is_missed_by_a_connection_that_comes_to_rest() {
+        model(|| {
+            let scene = Scene::new();
+            let stream = {
+                let scene = Arc::clone(&scene);
+                thread::spawn(move || scene.stir())
+            };
+            let seen = scene.poll();
+            let rests = scene.rest();
+            stream.join().unwrap();
+            assert!(seen || !rests || scene.found() > 0, "an idle connection stirred unseen");
+        });
+    }
+
+    #[test]
+    fn no_event_is_missed_by_a_connection_that_is_taken_out_of_rest() {
+        model(|| {
+            let scene = Scene::new();
+            scene.poll();
+            assert!(scene.rest());
+            let stream = {
+                let scene = Arc::clone(&scene);
+                thread::spawn(move || scene.stir())
+            };
+            let seen = scene.poll();
+            scene.wait();
+            stream.join().unwrap();
+            assert!(seen || scene.wakes() > 0, "the wake went to a watch that cannot find it");
+        });
     }
 }

@@ -68,7 +68,10 @@ pub(crate) const ROWS: &[Row] = &[
         "cargo test --package pool-core --package pool-tcp --package pool-tls --package pooled-fetch \
          --all-features --tests --no-fail-fast",
     ),
-    Row::new("suite", "cargo test --package pooled-fetch-tests --lib --test it --no-fail-fast"),
+    Row::new(
+        "suite",
+        "cargo test --package pooled-fetch-tests --lib --test it --test loom --no-fail-fast",
+    ),
     Row::new("xtask", "cargo test --package xtask"),
     Row::new("doctests", "cargo test --workspace --all-features --doc --no-fail-fast"),
     Row::new("examples", "cargo build --workspace --examples"),

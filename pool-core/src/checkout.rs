@@ -1,0 +1,85 @@
+//! A connection for callers who want the connection itself.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body as HttpBody;
+
+use crate::body::Body;
+use crate::connector::{Connector, Target};
+use crate::error::Error;
+use crate::info::ConnectionInfo;
+use crate::lease::{Held, Outcome};
+use crate::pool::{Pool, fit};
+use crate::request_body::BoxError;
+use crate::stats::Reason;
+
+impl<C: Connector> Pool<C> {
+    /// Checks out a connection to `address`, for a caller who wants to know it before the request, or to send
+    /// the request over this one or none.
+    ///
+    /// The connection counts as leased until its request has ended or the checkout is dropped, which gives
+    /// it back.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`http`](Self::http), up to the point where a connection is there.
+    ///
+    /// # Cancel safety
+    ///
+    /// No connection is lost.
+    pub async fn lease(&self, address: &C::Address) -> Result<Checkout, Error> {
+        let lease = self.checkout(address).await?;
+        let (connection, target) = (lease.connection.info(), self.target(address));
+        Ok(Checkout { held: Held::new(lease), connection, target })
+    }
+}
+
+/// A connection that was checked out and has carried nothing yet; from [`Pool::lease`].
+#[derive(Debug)]
+pub struct Checkout {
+    held: Held,
+    connection: ConnectionInfo,
+    target: Target,
+}
+
+impl Checkout {
+    /// The connection; its use number counts the requests before this one.
+    pub fn connection(&self) -> &ConnectionInfo {
+        &self.connection
+    }
+
+    /// Sends a request over this connection, and over no other.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pool::http`], but a connection that turns out stale is an error,
+    /// [`ErrorKind::Unsent`](crate::ErrorKind::Unsent).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the connection.
+    pub async fn http<B>(self, request: Request<B>) -> Result<Response<Body>, Error>
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let Self { held, target, .. } = self;
+        let lane = Arc::clone(held.lane());
+        let (name, settings) = (&lane.host.name, &lane.shared().settings);
+        let request =
+            fit(request, settings, || target).map_err(|why| Error::invalid_request(name, why))?;
+        let lease = held.release();
+        match lease.send(request).await {
+            Outcome::Response(response) => Ok(response),
+            Outcome::Failed(error) => Err(error),
+            Outcome::Unsent(_, error) => Err(Error::unsent(name, error)),
+        }
+    }
+
+    /// Closes the connection instead of giving it back.
+    pub fn close(self) {
+        self.held.release().discard(Reason::Cancelled);
+    }
+}

@@ -1,0 +1,22 @@
+//! What `waker.rs` synchronises with, in one place, so that a model checker can stand in for it.
+//!
+//! The tests of `waker.rs` run here on real threads, many times over; the suite mounts the same file with
+//! loom behind these names, where they run through every order of events.
+
+pub(crate) use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+pub(crate) use atomic_waker::AtomicWaker;
+
+#[cfg(test)]
+pub(crate) use std::{
+    sync::atomic::{AtomicBool, AtomicUsize},
+    thread,
+};
+
+/// Runs a scene so often that its threads meet in many ways.
+#[cfg(test)]
+pub(crate) fn model(scene: impl Fn()) {
+    for _ in 0..2_000 {
+        scene();
+    }
+}

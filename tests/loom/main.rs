@@ -1,0 +1,37 @@
+//! The waker of a connection under loom: every order of events that the memory model allows.
+//!
+//! The file under test is mounted as it is, tests included, with loom behind the names of `sync.rs`.
+
+#[path = "../../pool-core/src/waker.rs"]
+mod waker;
+
+mod sync {
+    //! As `pool-core/src/sync.rs`, with loom.
+
+    use std::task::Waker;
+
+    pub(crate) use loom::model;
+    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+    pub(crate) use loom::thread;
+
+    /// loom's own, under the interface of the one that is used.
+    pub(crate) struct AtomicWaker(loom::future::AtomicWaker);
+
+    impl AtomicWaker {
+        pub(crate) fn new() -> Self {
+            Self(loom::future::AtomicWaker::new())
+        }
+
+        pub(crate) fn register(&self, waker: &Waker) {
+            self.0.register_by_ref(waker);
+        }
+
+        pub(crate) fn wake(&self) {
+            self.0.wake();
+        }
+
+        pub(crate) fn take(&self) -> Option<Waker> {
+            self.0.take_waker()
+        }
+    }
+}
