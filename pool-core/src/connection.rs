@@ -156,7 +156,8 @@ impl Connection {
 
     /// Makes the connection tell its watch, under `sequence`, when it stirs; or says why it must close.
     pub(crate) fn rest(&mut self, sequence: u64) -> Result<(), Reason> {
-        if self.last_use || !self.is_ready() {
+        // hyper does not take requests, and so is not ready, before it was polled once.
+        if self.last_use || !(self.fresh || self.is_ready()) {
             return Err(self.ended_for());
         }
         self.kept.traffic.expect_nothing();

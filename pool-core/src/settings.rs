@@ -95,12 +95,17 @@ impl Settings {
         }
     }
 
-    /// The shortest time between two passes over all lanes, which cost the number of lanes: a tenth of what
-    /// they look for, and at most a second.
-    pub(crate) fn shortest_pass(&self) -> Duration {
+    /// The shortest and the longest time between two passes over all lanes.
+    ///
+    /// A pass costs the number of lanes, so there are not many; but what it looks for may come up right after
+    /// one, and should not be late by more than a quarter of its time.
+    pub(crate) fn between_passes(&self) -> (Duration, Duration) {
+        let least = Duration::from_millis(10);
         let looked_for = [self.idle_timeout, self.park_after].into_iter().flatten().min();
-        let tenth = looked_for.unwrap_or(Duration::MAX) / 10;
-        tenth.clamp(Duration::from_millis(10), Duration::from_secs(1))
+        let looked_for = looked_for.unwrap_or(Duration::MAX);
+        let shortest = (looked_for / 10).clamp(least, Duration::from_secs(1));
+        let longest = (looked_for / 4).clamp(least, Duration::from_secs(10));
+        (shortest, longest)
     }
 
     /// Whether some limit may ask which idle connection of all hosts is the oldest.

@@ -40,8 +40,8 @@ const VISITS: usize = 256;
 /// So many messages are finished at once; a connection costs less than a crowd of them would.
 const MAX_UNFINISHED: usize = 64;
 
-/// The longest time between two passes over all lanes.
-const LONGEST_PASS: Duration = Duration::from_secs(10);
+/// How often a watcher looks whether anything is open, when its pool has gone.
+const WITHOUT_POOL: Duration = Duration::from_secs(1);
 
 /// A watcher outlives its last connection by this, so that a run of short-lived connections does not start
 /// one each.
@@ -164,7 +164,7 @@ struct Task<A: Eq + Hash> {
 impl<A: Clone + Eq + Hash + Send + Sync + 'static> Task<A> {
     async fn run(self) {
         let mut unfinished = Vec::new();
-        let mut next_pass = Instant::now() + LONGEST_PASS;
+        let mut next_pass = Instant::now() + self.between_passes().1;
         loop {
             self.wait(&mut unfinished, next_pass).await;
             self.start_dials();
@@ -227,9 +227,10 @@ impl<A: Clone + Eq + Hash + Send + Sync + 'static> Task<A> {
     /// when to look again.
     async fn pass(&self, now: Instant) -> Instant {
         let Some(lanes) = self.hosts.upgrade().map(|hosts| hosts.lanes_of(&self.watcher)) else {
-            return now + LONGEST_PASS;
+            return now + WITHOUT_POOL;
         };
-        let mut next = now + LONGEST_PASS;
+        let (shortest, longest) = self.between_passes();
+        let mut next = now + longest;
         let mut moved = 0;
         for (visited, lane) in lanes.into_iter().enumerate() {
             if visited % VISITS == VISITS - 1 {
@@ -247,9 +248,13 @@ impl<A: Clone + Eq + Hash + Send + Sync + 'static> Task<A> {
         }
         if let Some(hosts) = self.hosts.upgrade() {
             hosts.forget_vacant();
-            next = next.max(now + hosts.settings().shortest_pass());
         }
-        next
+        next.max(now + shortest)
+    }
+
+    fn between_passes(&self) -> (Duration, Duration) {
+        let hosts = self.hosts.upgrade();
+        hosts.map_or((WITHOUT_POOL, WITHOUT_POOL), |hosts| hosts.settings().between_passes())
     }
 }
 
