@@ -26,6 +26,7 @@ use crate::lease::Lease;
 use crate::stats::Reason;
 use crate::timers::FrameTimer;
 use crate::unfinished::Unfinished;
+use crate::waker::unheard;
 
 /// The body of a response.
 ///
@@ -44,12 +45,12 @@ use crate::unfinished::Unfinished;
 pub struct Body {
     state: State,
     connection: ConnectionInfo,
-    timer: Option<FrameTimer>,
+    timer: Option<Box<FrameTimer>>,
 }
 
 enum State {
     Streaming { incoming: Incoming, lease: Lease },
-    Arrived { data: Option<Bytes>, trailers: Option<HeaderMap> },
+    Arrived { data: Option<Bytes>, trailers: Option<Box<HeaderMap>> },
     Parted { incoming: Incoming, address: Arc<str>, error: Option<hyper::Error> },
 }
 
@@ -62,7 +63,7 @@ type NextFrame = Option<Result<Frame<Bytes>, Error>>;
 impl Body {
     pub(crate) fn new(incoming: Incoming, lease: Lease) -> Self {
         let connection = lease.connection.info();
-        let timer = lease.lane.host.shared.settings.body_timeout.map(FrameTimer::new);
+        let timer = lease.settings().body_timeout.map(|limit| Box::new(FrameTimer::new(limit)));
         let mut body = Self { state: State::Streaming { incoming, lease }, connection, timer };
         body.settle();
         body
@@ -86,7 +87,7 @@ impl Body {
         }
         let State::Streaming { incoming, mut lease } = self.take() else { return };
         if ready {
-            self.state = arrived(incoming);
+            self.state = unheard(|| arrived(incoming));
             lease.checkin();
         } else {
             let address = Arc::clone(&lease.lane.host.name);
@@ -123,7 +124,7 @@ fn arrived(mut incoming: Incoming) -> State {
             Ok(bytes) => {
                 data = Some(data.map_or(bytes.clone(), |before| join(&before, &bytes)));
             }
-            Err(frame) => trailers = frame.into_trailers().ok(),
+            Err(frame) => trailers = frame.into_trailers().ok().map(Box::new),
         }
     }
     State::Arrived { data, trailers }
@@ -143,7 +144,8 @@ impl HttpBody for Body {
         let frame = match &mut this.state {
             State::Arrived { data, trailers } => {
                 let data = data.take().map(Frame::data);
-                let frame = data.or_else(|| trailers.take().map(Frame::trailers));
+                let frame =
+                    data.or_else(|| trailers.take().map(|trailers| Frame::trailers(*trailers)));
                 return Poll::Ready(frame.map(Ok));
             }
             State::Parted { incoming, address, error } => {

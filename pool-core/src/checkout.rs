@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::info::ConnectionInfo;
 use crate::lease::{Held, Outcome};
 use crate::pool::{Pool, fit};
-use crate::request_body::BoxError;
+use crate::request_body::{BoxError, RequestBody};
 use crate::stats::Reason;
 
 impl<C: Connector> Pool<C> {
@@ -68,13 +68,18 @@ impl Checkout {
         let Self { held, target, .. } = self;
         let lane = Arc::clone(held.lane());
         let (name, settings) = (&lane.host.name, &lane.shared().settings);
-        let request =
-            fit(request, settings, || target).map_err(|why| Error::invalid_request(name, why))?;
+        let mut request = request.map(RequestBody::new);
+        let needs = fit(&mut request, settings, || target)
+            .map_err(|why| Error::invalid_request(name, why))?;
+        if !held.can_carry(needs) {
+            let why = "its server speaks HTTP/1.0, which knows no body of unknown length";
+            return Err(Error::invalid_request(name, why));
+        }
         let lease = held.release();
-        match lease.send(request).await {
+        match lease.send(&mut Some(request), needs).await {
             Outcome::Response(response) => Ok(response),
             Outcome::Failed(error) => Err(error),
-            Outcome::Unsent(_, error) => Err(Error::unsent(name, error)),
+            Outcome::Unsent(error) => Err(Error::unsent(name, error)),
         }
     }
 

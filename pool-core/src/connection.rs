@@ -20,8 +20,8 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use http::header::{CONNECTION, UPGRADE};
-use http::{Method, Request, Response, Version};
+use http::header::CONNECTION;
+use http::{Request, Response, Version};
 use hyper::body::Incoming;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -29,6 +29,7 @@ use crate::driver::{Bare, Drive, Ending, Sender, TrySendError};
 use crate::host::Permit;
 use crate::info::{ConnectionInfo, Visit};
 use crate::kept::{Birth, Kept};
+use crate::lease::Needs;
 use crate::parked::Parked;
 use crate::request_body::RequestBody;
 use crate::stats::Reason;
@@ -81,11 +82,12 @@ impl Connection {
     pub(crate) fn send(
         &mut self,
         request: Request<RequestBody>,
+        needs: Needs,
     ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>> + use<>
     {
         self.kept.use_number += 1;
         self.fresh = false;
-        if asks_for_upgrade(&request) {
+        if needs.upgrade {
             self.driver.allow_upgrade();
             self.last_use = true;
         }
@@ -248,10 +250,6 @@ impl Connection {
     pub(crate) fn discard(mut self, reason: Reason) {
         self.kept.closing(reason);
     }
-}
-
-fn asks_for_upgrade<B>(request: &Request<B>) -> bool {
-    *request.method() == Method::CONNECT || request.headers().contains_key(UPGRADE)
 }
 
 /// An HTTP/1.0 server closes unless asked not to, RFC 9112 C.2.2.

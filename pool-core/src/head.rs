@@ -4,13 +4,14 @@
 //! been sent; what is merely missing is added. The rules are those of RFC 9110 and RFC 9112; each function
 //! names its section.
 
-use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING};
 use http::uri::{Parts, PathAndQuery};
 use http::{Method, Request, Uri, Version};
 use http_body::Body as _;
 
 use crate::connector::Target;
 use crate::request_body::RequestBody;
+use crate::told::Told;
 
 /// Makes the head fit for the wire, or says why it cannot be.
 ///
@@ -18,15 +19,20 @@ use crate::request_body::RequestBody;
 pub(crate) fn prepare(
     request: &mut Request<RequestBody>,
     target: impl FnOnce() -> Target,
-) -> Result<(), &'static str> {
+) -> Result<Told, &'static str> {
     check_version(request)?;
     check_target(request)?;
-    check_length(request)?;
-    say_host(request, target)?;
-    if *request.method() != Method::CONNECT {
+    let mut told = Told::by(request.headers())?;
+    check_length(request, told)?;
+    if !told.host {
+        say_host(request, target)?;
+    }
+    if *request.method() == Method::CONNECT {
+        told.upgrade = true;
+    } else {
         make_origin_form(request.uri_mut());
     }
-    Ok(())
+    Ok(told)
 }
 
 /// The four forms of a request target, RFC 9112 3.2.
@@ -68,9 +74,8 @@ fn check_version<B>(request: &mut Request<B>) -> Result<(), &'static str> {
 }
 
 /// The framing of the body, RFC 9112 6: one truth about its length, and one way to tell it.
-fn check_length(request: &mut Request<RequestBody>) -> Result<(), &'static str> {
-    let told = told_length(request.headers())?;
-    let chunked = told_chunked(request.headers())?;
+fn check_length(request: &mut Request<RequestBody>, told: Told) -> Result<(), &'static str> {
+    let Told { length: told, chunked, .. } = told;
     if told.is_some() && chunked {
         return Err("content-length and transfer-encoding contradict each other");
     }
@@ -107,53 +112,11 @@ fn tell_empty(request: &mut Request<RequestBody>, told: Option<u64>, chunked: bo
     }
 }
 
-/// Whether the head has a `transfer-encoding`, in which `chunked` stands once and last, RFC 9112 6.1.
-///
-/// hyper adds a `chunked` that is missing, but does not see one that stands elsewhere.
-fn told_chunked(headers: &HeaderMap) -> Result<bool, &'static str> {
-    let mut ended = false;
-    for value in headers.get_all(TRANSFER_ENCODING) {
-        let codings = value.to_str().map_err(|_| "transfer-encoding is not text")?;
-        for coding in codings.split(',') {
-            if ended {
-                return Err("chunked must stand once and last in transfer-encoding");
-            }
-            ended = coding.trim().eq_ignore_ascii_case("chunked");
-        }
-    }
-    Ok(headers.contains_key(TRANSFER_ENCODING))
-}
-
-/// The `content-length` of the head; several must agree, RFC 9110 8.6.
-fn told_length(headers: &HeaderMap) -> Result<Option<u64>, &'static str> {
-    let mut told = None;
-    for value in headers.get_all(CONTENT_LENGTH) {
-        let length = value
-            .to_str()
-            .ok()
-            .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))
-            .and_then(|text| text.parse::<u64>().ok())
-            .ok_or("content-length is not a number")?;
-        if told.is_some_and(|told| told != length) {
-            return Err("several content-lengths contradict each other");
-        }
-        told = Some(length);
-    }
-    Ok(told)
-}
-
-/// Exactly one `Host`, RFC 9112 3.2: the caller's, else that of the URI, else that of the address.
+/// A request without `Host` gets that of its URI, else that of the address, RFC 9112 3.2.
 fn say_host<B>(
     request: &mut Request<B>,
     target: impl FnOnce() -> Target,
 ) -> Result<(), &'static str> {
-    let mut hosts = request.headers().get_all(HOST).iter();
-    if hosts.next().is_some() {
-        return match hosts.next() {
-            Some(_) => Err("more than one Host"),
-            None => Ok(()),
-        };
-    }
     let host = match request.uri().authority() {
         Some(authority) => without_user(authority.as_str()).to_owned(),
         None => target().host(),

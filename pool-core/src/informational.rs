@@ -7,10 +7,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use atomic_waker::AtomicWaker;
-use http::header::EXPECT;
 use http::{HeaderMap, Request, StatusCode};
+use http_body::Body as _;
 
 use crate::request_body::RequestBody;
 
@@ -40,11 +41,16 @@ pub fn on_informational<B>(
 }
 
 /// Connects hyper's 1xx answers with whoever waits for them.
-pub(crate) fn connect(request: &mut Request<RequestBody>, patience: std::time::Duration) {
+pub(crate) fn connect(
+    request: &mut Request<RequestBody>,
+    expects_continue: bool,
+    patience: Duration,
+) {
     let callback = request.extensions_mut().remove::<Informational>();
-    let gate = expects_continue(request).then(Arc::<Gate>::default);
+    let waits = expects_continue && !request.body().is_end_stream();
+    let gate = waits.then(Arc::<Gate>::default);
     if let Some(gate) = &gate {
-        let body = std::mem::replace(request.body_mut(), RequestBody::Empty);
+        let body = std::mem::replace(request.body_mut(), RequestBody::EMPTY);
         *request.body_mut() = body.behind(Arc::clone(gate), patience);
     }
     if callback.is_none() && gate.is_none() {
@@ -60,12 +66,6 @@ pub(crate) fn connect(request: &mut Request<RequestBody>, patience: std::time::D
             callback(answer.status(), answer.headers());
         }
     });
-}
-
-fn expects_continue(request: &Request<RequestBody>) -> bool {
-    let expects = request.headers().get(EXPECT);
-    !matches!(request.body(), RequestBody::Empty)
-        && expects.is_some_and(|expects| expects.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
 /// Holds a request body back until the server wants it.

@@ -32,11 +32,21 @@ pub(crate) struct Lease {
     pub(crate) lane: Arc<Lane>,
 }
 
+/// What a request needs of its connection.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Needs {
+    /// The server must understand a body of unknown length.
+    pub(crate) chunked: bool,
+    /// The connection may become something else.
+    pub(crate) upgrade: bool,
+}
+
 /// How a request on a lease went.
+#[expect(clippy::large_enum_variant, reason = "the response is what it is nearly always")]
 pub(crate) enum Outcome {
     Response(Response<Body>),
-    /// The connection was closed before the request was written; here it is, whole.
-    Unsent(Request<RequestBody>, hyper::Error),
+    /// The connection was closed before the request was written, which is back where it was, whole.
+    Unsent(hyper::Error),
     Failed(Error),
 }
 
@@ -45,11 +55,19 @@ impl Lease {
         Self { connection, lane }
     }
 
-    /// Sends a request and waits for the head of its response.
+    /// Sends the request and waits for the head of its response.
+    ///
+    /// The request is passed by where it lies, because moving it, and futures that hold it, is a good part of
+    /// what a pool costs.
     ///
     /// Cancel safety: the future owns the lease, so dropping it closes the connection, and no later
     /// request can read what this one left behind.
-    pub(crate) async fn send(mut self, request: Request<RequestBody>) -> Outcome {
+    pub(crate) async fn send(
+        mut self,
+        unsent: &mut Option<Request<RequestBody>>,
+        needs: Needs,
+    ) -> Outcome {
+        let Some(request) = unsent.take() else { unreachable!("a request is sent once") };
         if self.settings().probe {
             self.connection.kept().ask_kernel();
         }
@@ -57,7 +75,7 @@ impl Lease {
             Patience::new(self.settings().response_timeout, self.connection.traffic());
         // The answer comes through a tokio channel, which with an empty coop budget would return pending
         // and wake nobody we hear of.
-        let mut response = pin!(unconstrained(self.connection.send(request)));
+        let mut response = pin!(unconstrained(self.connection.send(request, needs)));
         self.lane.host.tell(|| {
             let Visit { use_number, idle_for, .. } = self.connection.visit();
             Event::CheckedOut { id: self.connection.id(), use_number, idle_for }
@@ -70,7 +88,7 @@ impl Lease {
             .await;
         match answer {
             Ok(Ok(response)) => Outcome::Response(self.receive(response)),
-            Ok(Err(error)) => self.refuse(error),
+            Ok(Err(error)) => self.refuse(error, unsent),
             Err(impatient) => {
                 let error = impatient.into_error(&self.lane.host.name);
                 self.discard(Reason::TimedOut);
@@ -79,12 +97,17 @@ impl Lease {
         }
     }
 
-    fn refuse(self, mut error: TrySendError<Request<RequestBody>>) -> Outcome {
-        match error.take_message() {
-            Some(request) => {
+    fn refuse(
+        self,
+        mut error: TrySendError<Request<RequestBody>>,
+        unsent: &mut Option<Request<RequestBody>>,
+    ) -> Outcome {
+        *unsent = error.take_message();
+        match unsent {
+            Some(_) => {
                 let reason = self.connection.closed_for();
                 self.discard(reason);
-                Outcome::Unsent(request, error.into_error())
+                Outcome::Unsent(error.into_error())
             }
             None => {
                 let error = Error::exchange(&self.lane.host.name, error.into_error());
@@ -112,9 +135,9 @@ impl Lease {
         &self.lane.shared().settings
     }
 
-    /// Whether the server understands the body of a request, which may be `chunked`.
-    pub(crate) fn can_carry(&self, chunked: bool) -> bool {
-        !chunked || self.connection.can_send_chunked()
+    /// Whether the connection is fit for what a request needs.
+    pub(crate) fn can_carry(&self, needs: Needs) -> bool {
+        !needs.chunked || self.connection.can_send_chunked()
     }
 
     /// The message has ended and hyper is ready for the next: the connection goes home.
@@ -149,6 +172,10 @@ impl Held {
 
     pub(crate) fn lane(&self) -> &Arc<Lane> {
         &self.lane
+    }
+
+    pub(crate) fn can_carry(&self, needs: Needs) -> bool {
+        self.lease.as_ref().is_some_and(|lease| lease.can_carry(needs))
     }
 
     /// The lease, which is now to be used.

@@ -119,6 +119,7 @@ mod stats;
 mod stream;
 mod sync;
 mod timers;
+mod told;
 mod unfinished;
 mod upkeep;
 mod waiting;

@@ -18,7 +18,7 @@ use crate::head;
 use crate::hosts::Hosts;
 use crate::informational;
 use crate::lane::Lane;
-use crate::lease::{Lease, Outcome};
+use crate::lease::{Lease, Needs, Outcome};
 use crate::queue::Ticket;
 use crate::request_body::{BoxError, RequestBody};
 use crate::settings::Settings;
@@ -87,13 +87,19 @@ impl<C: Connector> Pool<C> {
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let request = fit(request, self.hosts().settings(), || self.target(address))
+        let mut request = request.map(RequestBody::new);
+        let needs = fit(&mut request, self.hosts().settings(), || self.target(address))
             .map_err(|why| Error::invalid_request(&name(address), why))?;
-        self.inner.exchange(address, request).await
+        self.inner.exchange(address, &mut Some(request), needs).await
     }
 
     pub(crate) async fn checkout(&self, address: &C::Address) -> Result<Lease, Error> {
-        self.inner.checkout(address, false, true).await
+        // What it will carry is not known yet; hyper sends to an HTTP/1.0 server what it can.
+        let needs = Needs::default();
+        match self.inner.take_idle(address, needs)? {
+            Some(lease) => Ok(lease),
+            None => self.inner.wait(address, needs, true).await,
+        }
     }
 
     pub(crate) fn target(&self, address: &C::Address) -> Target {
@@ -125,47 +131,57 @@ impl<C: Connector> Inner<C> {
     async fn exchange(
         &self,
         address: &C::Address,
-        mut request: Request<RequestBody>,
+        request: &mut Option<Request<RequestBody>>,
+        needs: Needs,
     ) -> Result<Response<Body>, Error> {
-        let chunked = request.body().exact_len().is_none();
         let mut tries = 0;
         loop {
-            let lease = self.checkout(address, chunked, tries < STALE_TRIES).await?;
+            let trust_idle = tries < STALE_TRIES;
+            let idle = if trust_idle { self.take_idle(address, needs)? } else { None };
+            let lease = match idle {
+                Some(lease) => lease,
+                // In a box, so that those who need not wait do not move what waiting takes about.
+                None => Box::pin(self.wait(address, needs, trust_idle)).await?,
+            };
             let last = lease.connection.is_fresh() || tries >= 2 * STALE_TRIES;
             let host = last.then(|| Arc::clone(&lease.lane.host));
-            match (lease.send(request).await, host) {
+            match (lease.send(request, needs).await, host) {
                 (Outcome::Response(response), _) => return Ok(response),
                 (Outcome::Failed(error), _) => return Err(error),
-                (Outcome::Unsent(_, error), Some(host)) => {
+                (Outcome::Unsent(error), Some(host)) => {
                     return Err(Error::unsent(&host.name, error));
                 }
-                (Outcome::Unsent(back, _), None) => request = back,
+                (Outcome::Unsent(_), None) => {}
             }
             tries += 1;
         }
     }
 
-    /// An idle connection that can carry the request, or whatever comes first: a returned or a new one.
-    async fn checkout(
+    /// The newest idle connection that can carry the request.
+    fn take_idle(&self, address: &C::Address, needs: Needs) -> Result<Option<Lease>, Error> {
+        let lane = self.lane(address)?;
+        let now = Instant::now();
+        while let Some(lease) = lane.checkout(now) {
+            if lease.can_carry(needs) {
+                return Ok(Some(lease));
+            }
+            lease.discard(Reason::Unsuitable);
+        }
+        Ok(None)
+    }
+
+    /// Whatever comes first, a returned connection or a new one.
+    async fn wait(
         &self,
         address: &C::Address,
-        chunked: bool,
+        needs: Needs,
         trust_idle: bool,
     ) -> Result<Lease, Error> {
         let now = Instant::now();
-        if trust_idle {
-            let lane = self.lane(address)?;
-            while let Some(lease) = lane.checkout(now) {
-                if lease.can_carry(chunked) {
-                    return Ok(lease);
-                }
-                lease.discard(Reason::Unsuitable);
-            }
-        }
         loop {
             let (lane, ticket) = self.queue_up(address, now, trust_idle)?;
             let lease = answer(&lane, now, ticket).await?;
-            if lease.can_carry(chunked) {
+            if lease.can_carry(needs) {
                 return Ok(lease);
             }
             lease.discard(Reason::Unsuitable);
@@ -199,19 +215,15 @@ impl<C: Connector> Inner<C> {
 }
 
 /// Makes a request fit for a connection, or says why it cannot be.
-pub(crate) fn fit<B>(
-    request: Request<B>,
+pub(crate) fn fit(
+    request: &mut Request<RequestBody>,
     settings: &Settings,
     target: impl FnOnce() -> Target,
-) -> Result<Request<RequestBody>, &'static str>
-where
-    B: HttpBody<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-{
-    let mut request = request.map(RequestBody::new);
-    head::prepare(&mut request, target)?;
-    informational::connect(&mut request, settings.expect_continue_timeout);
-    Ok(request)
+) -> Result<Needs, &'static str> {
+    let told = head::prepare(request, target)?;
+    let patience = settings.expect_continue_timeout;
+    informational::connect(request, told.expects_continue, patience);
+    Ok(Needs { chunked: request.body().exact_len().is_none(), upgrade: told.upgrade })
 }
 
 /// Joins the queue of a lane.

@@ -8,11 +8,24 @@ mod waker;
 mod sync {
     //! As `pool-core/src/sync.rs`, with loom.
 
+    use std::cell::Cell;
     use std::task::Waker;
 
     pub(crate) use loom::model;
     pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
     pub(crate) use loom::thread;
+
+    loom::thread_local! {
+        static DEAF: Cell<bool> = Cell::new(false);
+    }
+
+    pub(crate) fn is_deaf() -> bool {
+        DEAF.with(Cell::get)
+    }
+
+    pub(crate) fn set_deaf(deaf: bool) {
+        DEAF.with(|cell| cell.set(deaf));
+    }
 
     /// loom's own, under the interface of the one that is used.
     pub(crate) struct AtomicWaker(loom::future::AtomicWaker);

@@ -1,0 +1,82 @@
+//! What the head of a request says of how it is to be sent, read in one pass.
+//!
+//! Each question asked of a header map by itself costs a hash; most heads answer no to all of them.
+
+use http::header::{
+    CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING, UPGRADE,
+};
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Told {
+    /// The `content-length`.
+    pub(crate) length: Option<u64>,
+    /// Whether there is a `transfer-encoding`.
+    pub(crate) chunked: bool,
+    /// Whether there is a `Host`.
+    pub(crate) host: bool,
+    /// Whether the body waits for a `100`.
+    pub(crate) expects_continue: bool,
+    /// Whether the connection may become something else.
+    pub(crate) upgrade: bool,
+    /// Whether the last coding was `chunked`.
+    ended: bool,
+}
+
+impl Told {
+    /// Reads a head, or says in what it contradicts itself.
+    pub(crate) fn by(headers: &HeaderMap) -> Result<Self, &'static str> {
+        let mut told = Self::default();
+        for (name, value) in headers {
+            if *name == HOST {
+                told.host(value)?;
+            } else if *name == CONTENT_LENGTH {
+                told.length(value)?;
+            } else if *name == TRANSFER_ENCODING {
+                told.coding(value)?;
+            } else if *name == EXPECT {
+                told.expects_continue |= value.as_bytes().eq_ignore_ascii_case(b"100-continue");
+            } else if *name == UPGRADE {
+                told.upgrade = true;
+            }
+        }
+        Ok(told)
+    }
+
+    /// There is one `Host` at most, RFC 9112 3.2.
+    fn host(&mut self, _: &HeaderValue) -> Result<(), &'static str> {
+        if std::mem::replace(&mut self.host, true) {
+            return Err("more than one Host");
+        }
+        Ok(())
+    }
+
+    /// Several lengths must agree, RFC 9110 8.6.
+    fn length(&mut self, value: &HeaderValue) -> Result<(), &'static str> {
+        let length = value
+            .to_str()
+            .ok()
+            .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))
+            .and_then(|text| text.parse::<u64>().ok())
+            .ok_or("content-length is not a number")?;
+        match self.length.replace(length) {
+            Some(before) if before != length => {
+                Err("several content-lengths contradict each other")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// `chunked` stands once and last, RFC 9112 6.1. hyper adds one that is missing, but does not see one
+    /// that stands elsewhere.
+    fn coding(&mut self, value: &HeaderValue) -> Result<(), &'static str> {
+        self.chunked = true;
+        let codings = value.to_str().map_err(|_| "transfer-encoding is not text")?;
+        for coding in codings.split(',') {
+            if self.ended {
+                return Err("chunked must stand once and last in transfer-encoding");
+            }
+            self.ended = coding.trim().eq_ignore_ascii_case("chunked");
+        }
+        Ok(())
+    }
+}
