@@ -18,6 +18,12 @@ pub trait Observer: Send + Sync + 'static {
     fn observe(&self, address: &str, event: &Event<'_>);
 }
 
+impl<O: Observer + ?Sized> Observer for Arc<O> {
+    fn observe(&self, address: &str, event: &Event<'_>) {
+        (**self).observe(address, event);
+    }
+}
+
 /// What has happened.
 #[derive(Debug)]
 #[non_exhaustive]
