@@ -18,6 +18,7 @@ use crate::events::Event;
 use crate::host::Permit;
 use crate::kept::Birth;
 use crate::lane::{Dial, Lane};
+use crate::waiting::Turn;
 
 pub(crate) struct Dialer<C: Connector> {
     connector: Arc<C>,
@@ -49,7 +50,7 @@ impl<C: Connector> Dial for Dialer<C> {
                 }
             }
             // While this dial was counted, a waiter may have seen no need for one of its own.
-            lane.dial();
+            lane.dial(Turn::Own);
         });
     }
 }
@@ -92,7 +93,8 @@ async fn open<C: Connector>(
 
 /// Connections opened at one moment shall not all end at one moment.
 fn jittered(lifetime: Duration, jitter: f64) -> Duration {
-    lifetime.mul_f64(1.0 - jitter * fastrand::f64())
+    let less = lifetime.as_secs_f64() * jitter * fastrand::f64();
+    lifetime.saturating_sub(Duration::try_from_secs_f64(less).unwrap_or_default())
 }
 
 /// Abandons the dial when the pool closes.

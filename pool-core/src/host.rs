@@ -115,14 +115,26 @@ impl Host {
         self.lanes().iter().any(|lane| lane.evict_oldest(Reason::Evicted))
     }
 
-    /// A connection has closed: calls those who were refused one.
-    fn room_was_made(&self) {
-        if self.shared.settings.max_connections.is_some()
-            && let Some(lane) = self.shared.next_in_line()
-        {
-            lane.call_dial();
+    /// Whether another lane of this host wants the place of a connection that rests in `lane`.
+    pub(crate) fn is_wanted_beside(&self, lane: &Arc<Lane>) -> bool {
+        self.limit().is_some()
+            && self
+                .lanes()
+                .iter()
+                .any(|other| !Arc::ptr_eq(other, lane) && other.queue().wants_dial())
+    }
+
+    /// Calls those who were refused a connection, as far as there is room for one now.
+    pub(crate) fn offer_room(&self) {
+        if self.shared.settings.max_connections.is_some() && self.shared.has_room() {
+            // A lane whose runtime has gone cannot come; the next may.
+            while let Some(lane) = self.shared.next_in_line() {
+                if lane.call_dial() {
+                    break;
+                }
+            }
         }
-        if self.limit().is_some() {
+        if self.limit().is_some() && self.has_room() && self.shared.has_room() {
             for lane in self.lanes().into_iter().filter(|lane| lane.queue().wants_dial()) {
                 lane.call_dial();
             }
@@ -210,6 +222,6 @@ impl Drop for Permit {
             self.host.vacated.notify_waiters();
         }
         self.watcher.remove_connection();
-        self.host.room_was_made();
+        self.host.offer_room();
     }
 }

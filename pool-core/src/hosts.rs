@@ -15,7 +15,7 @@ use crate::host::Host;
 use crate::lane::{Dial, Lane};
 use crate::settings::Settings;
 use crate::shared::Shared;
-use crate::stats::{Held, Reason, Stats};
+use crate::stats::{Held, Stats};
 use crate::watcher::Watcher;
 
 pub(crate) struct Hosts<A: Eq + Hash> {
@@ -155,9 +155,10 @@ impl<A: Eq + Hash> Hosts<A> {
         self.lanes(|lane| Arc::ptr_eq(&lane.watcher, watcher))
     }
 
-    pub(crate) fn clear_lanes_of(&self, watcher: &Arc<Watcher>, reason: Reason) {
+    /// Empties the lanes of a watcher that has gone.
+    pub(crate) fn retire_lanes_of(&self, watcher: &Arc<Watcher>) {
         for lane in self.lanes_of(watcher) {
-            lane.clear(reason);
+            lane.retire();
         }
     }
 

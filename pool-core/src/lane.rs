@@ -38,6 +38,9 @@ pub(crate) struct Lane {
     in_ranking: AtomicBool,
 }
 
+/// So many connections that are worn out are closed on behalf of one request before it asks for a new one.
+const WORN_AT_ONCE: usize = 8;
+
 /// How a connection is put into the idle store.
 type Put = fn(&Idle<Resting>, u64, Resting);
 
@@ -98,23 +101,30 @@ impl Lane {
     }
 
     pub(crate) fn take_newest(self: &Arc<Self>, now: Instant) -> Option<Lease> {
-        let resting = self.out(self.idle.pop_newest())?;
-        if self.is_expired(resting.since, now) {
-            // So are all the others, which are older: the watcher closes them, in batches.
-            resting.discard(Reason::IdleTimeout);
-            return None;
+        for _ in 0..WORN_AT_ONCE {
+            let resting = self.out(self.idle.pop_newest())?;
+            if self.is_expired(resting.since, now) {
+                // So are all the others, which are older: the watcher closes them, in batches.
+                resting.discard(Reason::IdleTimeout);
+                return None;
+            }
+            match self.unfit(resting.kept(), now) {
+                // What rests behind it may be younger.
+                Some(reason) => resting.discard(reason),
+                None => {
+                    let connection = resting.wake(now)?;
+                    return Some(Lease::new(connection, Arc::clone(self)));
+                }
+            }
         }
-        if let Some(reason) = self.unfit(resting.kept(), now) {
-            resting.discard(reason);
-            return None;
-        }
-        resting.wake(now).map(|connection| Lease::new(connection, Arc::clone(self)))
+        None
     }
 
     /// Takes back a connection whose message has ended, or that nobody has used yet.
     pub(crate) fn checkin(self: &Arc<Self>, connection: Box<Connection>) {
         let now = Instant::now();
-        let unfit = self.unfit(connection.kept(), now);
+        // One that was opened for somebody serves them, however short its life is to be.
+        let unfit = if connection.is_fresh() { None } else { self.unfit(connection.kept(), now) };
         if let Some(reason) = unfit.or_else(|| self.closed_for()) {
             return connection.discard(reason);
         }
@@ -147,6 +157,12 @@ impl Lane {
         match connection.rest(sequence) {
             Ok(()) => self.insert(sequence, Resting::new(connection, now), Idle::push),
             Err(reason) => return connection.discard(reason),
+        }
+        // Nothing rests while a limit keeps others waiting for its place.
+        if self.host.is_wanted_beside(self) {
+            self.evict_oldest(Reason::Evicted);
+        } else if self.shared().is_line_waiting() {
+            self.shared().ranking.evict();
         }
         let limit = settings.max_idle_per_address;
         if limit.is_some_and(|limit| self.host.idle() > limit)

@@ -237,11 +237,12 @@ pub(crate) fn join(lane: &Arc<Lane>, now: Instant, trust_idle: bool) -> Result<T
 /// Waits for a place in the queue to be served, as long as the checkout timeout allows.
 pub(crate) async fn answer(lane: &Lane, since: Instant, ticket: Ticket) -> Result<Lease, Error> {
     let name = &lane.host.name;
-    let answer = match lane.host.shared.settings.checkout_timeout {
+    let limit = lane.shared().settings.checkout_timeout;
+    let answer = match limit.and_then(|limit| Some((limit, since.checked_add(limit)?))) {
         None => ticket.await,
-        Some(limit) => timeout_at(since + limit, ticket)
-            .await
-            .map_err(|_| Error::checkout_timeout(name, limit))?,
+        Some((limit, end)) => {
+            timeout_at(end, ticket).await.map_err(|_| Error::checkout_timeout(name, limit))?
+        }
     };
     let mut lease = answer.unwrap_or_else(|| Err(Error::closed(name)))?;
     lease.connection.note_queue_time(since.elapsed());

@@ -152,7 +152,8 @@ impl Future for Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         if self.give_up() {
-            return;
+            // The line may have waited for this one.
+            return self.lane.host.offer_room();
         }
         self.answer.close();
         if let Ok(Ok(lease)) = self.answer.try_recv() {

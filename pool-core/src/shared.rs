@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::Notify;
 
@@ -95,21 +95,19 @@ impl Shared {
         }
     }
 
-    /// Puts a lane that the full pool refused at the end of the line.
-    pub(crate) fn join_line(&self, lane: &Arc<Lane>) {
-        if lane.enter_line() {
-            let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
-            line.push_back(Arc::downgrade(lane));
+    /// Puts a lane that the full pool refused at the end of the line; false if it stands there already.
+    pub(crate) fn join_line(&self, lane: &Arc<Lane>) -> bool {
+        let joins = lane.enter_line();
+        if joins {
+            self.line().push_back(Arc::downgrade(lane));
         }
+        joins
     }
 
-    /// The lane at the head of the line that still wants to dial.
+    /// The lane at the head of the line that still wants to dial; it leaves the line.
     pub(crate) fn next_in_line(&self) -> Option<Arc<Lane>> {
         loop {
-            let lane = {
-                let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
-                line.pop_front()?
-            };
+            let lane = self.line().pop_front()?;
             if let Some(lane) = lane.upgrade() {
                 lane.leave_line();
                 if lane.queue().wants_dial() {
@@ -117,6 +115,16 @@ impl Shared {
                 }
             }
         }
+    }
+
+    /// Whether anybody stands in the line who still wants to dial.
+    pub(crate) fn is_line_waiting(&self) -> bool {
+        self.settings.max_connections.is_some()
+            && self.line().iter().filter_map(Weak::upgrade).any(|lane| lane.queue().wants_dial())
+    }
+
+    fn line(&self) -> MutexGuard<'_, VecDeque<Weak<Lane>>> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

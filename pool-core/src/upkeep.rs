@@ -66,8 +66,9 @@ impl Lane {
 
     /// Refuses all who wait and closes all that is idle, now that this has been decided.
     pub(crate) fn retire(&self) {
+        let gone = || self.watcher.is_gone().then(|| Error::runtime_gone(&self.host.name));
         while self.queue().waiting() > 0
-            && let Some(error) = self.is_refused()
+            && let Some(error) = self.is_refused().or_else(gone)
         {
             self.queue().offer(Err(error));
         }

@@ -13,6 +13,15 @@ use crate::host::{Permit, Refusal};
 use crate::lane::Lane;
 use crate::queue::Ticket;
 
+/// Who stands in the line for the total limit goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// The lane comes of its own accord.
+    Own,
+    /// It was called from the line, or by its host.
+    Called,
+}
+
 impl Lane {
     /// Joins the queue, and starts a dial if more wait than are under way.
     ///
@@ -26,24 +35,25 @@ impl Lane {
         {
             self.checkin(back.connection);
         }
-        self.dial();
+        self.dial(Turn::Own);
         let limit = self.shared().settings.max_waiters_per_address;
         let full = limit.is_some_and(|limit| self.queue().is_over(limit)) && ticket.give_up();
         (!full).then_some(ticket)
     }
 
     /// Starts dials while more wait than are under way and the limits allow. In the lane's runtime only.
-    pub(crate) fn dial(self: &Arc<Self>) {
+    pub(crate) fn dial(self: &Arc<Self>, turn: Turn) {
         while self.queue().begin_dial() {
-            match self.permit() {
+            match self.permit(turn) {
                 Ok(permit) => self.dialer().dial(Arc::clone(self), permit),
                 Err(refusal) => {
                     self.queue().end_dial();
                     // Room may have been made while the dial was still counted as under way, and whoever
                     // made it then saw nobody in need.
-                    let room = self.host.has_room() && self.shared().has_room();
-                    if refusal == Refusal::WatcherGone || !room {
-                        return;
+                    match refusal {
+                        Refusal::AddressFull if self.host.has_room() || self.host.idle() > 0 => {}
+                        Refusal::PoolFull => return self.host.offer_room(),
+                        _ => return,
                     }
                 }
             }
@@ -51,15 +61,17 @@ impl Lane {
     }
 
     /// A permit, if need be in place of an idle connection of which nobody here can make use.
-    fn permit(self: &Arc<Self>) -> Result<Permit, Refusal> {
+    fn permit(self: &Arc<Self>, turn: Turn) -> Result<Permit, Refusal> {
+        if turn == Turn::Own && self.shared().is_line_waiting() {
+            self.shared().join_line(self);
+            return Err(Refusal::PoolFull);
+        }
         loop {
             match Permit::new(self) {
                 Err(Refusal::AddressFull) if self.host.evict() => {}
                 Err(Refusal::PoolFull) if self.shared().ranking.evict() => {}
-                Err(Refusal::PoolFull) => {
-                    self.shared().join_line(self);
-                    return Err(Refusal::PoolFull);
-                }
+                // Once in the line, it looks again: what came to rest before was not laid down for it.
+                Err(Refusal::PoolFull) if self.shared().join_line(self) => {}
                 done => return done,
             }
         }
@@ -67,9 +79,10 @@ impl Lane {
 
     /// Has the watcher start the dials that are wanted: it is called where a connection closes, which may
     /// be anywhere.
-    pub(crate) fn call_dial(self: Arc<Self>) {
+    /// False if the runtime that it would start them in has gone.
+    pub(crate) fn call_dial(self: Arc<Self>) -> bool {
         let watcher = Arc::clone(&self.watcher);
-        watcher.dial_for(self);
+        watcher.dial_for(self)
     }
 
     /// A dial fails the one waiter that it was for.

@@ -27,8 +27,8 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::hosts::Hosts;
 use crate::lane::Lane;
-use crate::stats::Reason;
 use crate::unfinished::Unfinished;
+use crate::waiting::Turn;
 
 /// So many connections are closed or looked at before other tasks get their turn: at about 10 µs for
 /// each close, a third of a millisecond.
@@ -124,14 +124,16 @@ impl Watcher {
         }
     }
 
-    /// A lane wants to dial, and may now.
-    pub(crate) fn dial_for(&self, lane: Arc<Lane>) {
+    /// A lane wants to dial, and may now. False if the watcher has gone.
+    pub(crate) fn dial_for(&self, lane: Arc<Lane>) -> bool {
         let mut inbox = self.inbox();
-        if !self.is_gone() {
-            inbox.dials.push(lane);
-            drop(inbox);
-            self.stirred.notify_one();
+        if self.is_gone() {
+            return false;
         }
+        inbox.dials.push(lane);
+        drop(inbox);
+        self.stirred.notify_one();
+        true
     }
 
     /// A message is to be finished for its connection's sake; closes the connection if nobody can.
@@ -201,7 +203,9 @@ impl<A: Clone + Eq + Hash + Send + Sync + 'static> Task<A> {
     fn start_dials(&self) {
         let lanes = std::mem::take(&mut self.watcher.inbox().dials);
         for lane in lanes {
-            lane.dial();
+            lane.dial(Turn::Called);
+            // Whoever it was called for may have left, and then the next in line has room.
+            lane.host.offer_room();
         }
     }
 
@@ -275,9 +279,11 @@ impl<A: Eq + Hash> Drop for Task<A> {
         self.watcher.connections.store(GONE, Ordering::SeqCst);
         fence(Ordering::SeqCst);
         let left = std::mem::take(&mut *self.watcher.inbox());
-        drop(left);
+        for lane in left.dials {
+            lane.host.offer_room();
+        }
         if let Some(hosts) = self.hosts.upgrade() {
-            hosts.clear_lanes_of(&self.watcher, Reason::RuntimeGone);
+            hosts.retire_lanes_of(&self.watcher);
         }
     }
 }
