@@ -128,10 +128,10 @@ impl Host {
     pub(crate) fn offer_room(&self) {
         if self.shared.settings.max_connections.is_some() && self.shared.has_room() {
             // A lane whose runtime has gone cannot come; the next may.
-            while let Some(lane) = self.shared.next_in_line() {
-                if lane.call_dial() {
-                    break;
-                }
+            while let Some(lane) = self.shared.head_of_line()
+                && !Arc::clone(&lane).call_dial()
+            {
+                self.shared.leave_line(&lane);
             }
         }
         if self.limit().is_some() && self.has_room() && self.shared.has_room() {

@@ -229,6 +229,10 @@ impl Lane {
         !self.in_line.swap(true, Ordering::SeqCst)
     }
 
+    pub(crate) fn is_in_line(&self) -> bool {
+        self.in_line.load(Ordering::SeqCst)
+    }
+
     pub(crate) fn leave_line(&self) {
         self.in_line.store(false, Ordering::SeqCst);
     }

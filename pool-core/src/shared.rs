@@ -42,7 +42,7 @@ impl Shared {
             open: AtomicUsize::new(0),
             idle: AtomicUsize::new(0),
             line: Mutex::default(),
-            sequence: AtomicU64::new(0),
+            sequence: AtomicU64::new(1),
             connections: AtomicU64::new(1),
             closed: AtomicBool::new(false),
         }
@@ -63,7 +63,7 @@ impl Shared {
         self.connections.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Orders check-ins over all hosts.
+    /// Orders check-ins over all hosts; from 1, so that there is something before the first.
     pub(crate) fn next_sequence(&self) -> u64 {
         self.sequence.fetch_add(1, Ordering::Relaxed)
     }
@@ -97,23 +97,34 @@ impl Shared {
 
     /// Puts a lane that the full pool refused at the end of the line; false if it stands there already.
     pub(crate) fn join_line(&self, lane: &Arc<Lane>) -> bool {
+        // The lane's mark changes with the line, under its lock.
+        let mut line = self.line();
         let joins = lane.enter_line();
         if joins {
-            self.line().push_back(Arc::downgrade(lane));
+            line.push_back(Arc::downgrade(lane));
         }
         joins
     }
 
-    /// The lane at the head of the line that still wants to dial; it leaves the line.
-    pub(crate) fn next_in_line(&self) -> Option<Arc<Lane>> {
+    /// The lane at the head of the line, which stays there until it has what it waits for.
+    ///
+    /// Lanes that want nothing any more are sent away.
+    pub(crate) fn head_of_line(&self) -> Option<Arc<Lane>> {
         loop {
-            let lane = self.line().pop_front()?;
-            if let Some(lane) = lane.upgrade() {
-                lane.leave_line();
-                if lane.queue().wants_dial() {
-                    return Some(lane);
-                }
+            let head = self.line().front()?.clone();
+            match head.upgrade() {
+                Some(lane) if lane.queue().wants_dial() => return Some(lane),
+                Some(lane) => self.leave_line(&lane),
+                None => self.line().retain(|waiting| waiting.strong_count() > 0),
             }
+        }
+    }
+
+    pub(crate) fn leave_line(&self, lane: &Arc<Lane>) {
+        if lane.is_in_line() {
+            let mut line = self.line();
+            lane.leave_line();
+            line.retain(|waiting| !std::ptr::eq(waiting.as_ptr(), Arc::as_ptr(lane)));
         }
     }
 

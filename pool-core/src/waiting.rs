@@ -42,10 +42,19 @@ impl Lane {
     }
 
     /// Starts dials while more wait than are under way and the limits allow. In the lane's runtime only.
-    pub(crate) fn dial(self: &Arc<Self>, turn: Turn) {
+    pub(crate) fn dial(self: &Arc<Self>, mut turn: Turn) {
         while self.queue().begin_dial() {
-            match self.permit(turn) {
-                Ok(permit) => self.dialer().dial(Arc::clone(self), permit),
+            let permit = self.permit(turn);
+            if !matches!(permit, Err(Refusal::PoolFull)) {
+                // Served, or refused by its own address, which then calls it.
+                self.shared().leave_line(self);
+            }
+            match permit {
+                Ok(permit) => {
+                    self.dialer().dial(Arc::clone(self), permit);
+                    // One place for each turn: others stand in the line too.
+                    turn = Turn::Own;
+                }
                 Err(refusal) => {
                     self.queue().end_dial();
                     // Room may have been made while the dial was still counted as under way, and whoever
