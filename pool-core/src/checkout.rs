@@ -71,12 +71,12 @@ impl Checkout {
         let mut request = request.map(RequestBody::new);
         let needs = fit(&mut request, settings, || target)
             .map_err(|why| Error::invalid_request(name, why))?;
-        if !held.can_carry(needs) {
+        if !held.can_carry(&needs) {
             let why = "its server speaks HTTP/1.0, which knows no body of unknown length";
             return Err(Error::invalid_request(name, why));
         }
         let lease = held.release();
-        match lease.send(&mut Some(request), needs).await {
+        match lease.send(&mut Some(request), &needs).await {
             Outcome::Response(response) => Ok(response),
             Outcome::Failed(error) => Err(error),
             Outcome::Unsent(error) => Err(Error::unsent(name, error)),

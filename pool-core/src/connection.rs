@@ -43,6 +43,8 @@ pub(crate) struct Connection {
     last_use: bool,
     /// It comes straight from its dial.
     fresh: bool,
+    /// hyper has been given a request, and so was polled.
+    begun: bool,
     idle_for: Duration,
     queue_time: Duration,
     kept: Kept,
@@ -71,6 +73,7 @@ impl Connection {
             driver,
             last_use: false,
             fresh: true,
+            begun: false,
             idle_for: Duration::ZERO,
             queue_time: Duration::ZERO,
             kept,
@@ -82,11 +85,12 @@ impl Connection {
     pub(crate) fn send(
         &mut self,
         request: Request<RequestBody>,
-        needs: Needs,
+        needs: &Needs,
     ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>> + use<>
     {
         self.kept.use_number += 1;
         self.fresh = false;
+        self.begun = true;
         if needs.upgrade {
             self.driver.allow_upgrade();
             self.last_use = true;
@@ -158,8 +162,11 @@ impl Connection {
 
     /// Makes the connection tell its watch, under `sequence`, when it stirs; or says why it must close.
     pub(crate) fn rest(&mut self, sequence: u64) -> Result<(), Reason> {
-        // hyper does not take requests, and so is not ready, before it was polled once.
-        if self.last_use || !(self.fresh || self.is_ready()) {
+        if !self.begun {
+            // hyper says that it is ready only once it was polled.
+            return self.rest_after_poll(sequence);
+        }
+        if self.last_use || !self.is_ready() {
             return Err(self.ended_for());
         }
         self.kept.traffic.expect_nothing();

@@ -4,6 +4,7 @@
 //! A dial that dies with its runtime gives its permit back, and whoever waits for one is called.
 
 use std::future::poll_fn;
+use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -55,12 +56,17 @@ impl<C: Connector> Dial for Dialer<C> {
     }
 }
 
-/// A dial counts as under way until it has ended, or was dropped with its runtime.
+/// A dial counts as under way until it has ended, or was dropped with its runtime. One that panics fails the
+/// waiter that it was for, like any other.
 struct UnderWay(Arc<Lane>);
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
         self.0.queue().end_dial();
+        if std::thread::panicking() {
+            let panicked = io::Error::other("the connector panicked");
+            self.0.dial_failed(Error::connect(&self.0.host.name, panicked));
+        }
     }
 }
 

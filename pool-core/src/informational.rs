@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -40,12 +40,12 @@ pub fn on_informational<B>(
     request.extensions_mut().insert(Informational(Arc::new(callback)));
 }
 
-/// Connects hyper's 1xx answers with whoever waits for them.
+/// Connects hyper's 1xx answers with whoever waits for them; gives the gate of a body that does.
 pub(crate) fn connect(
     request: &mut Request<RequestBody>,
     expects_continue: bool,
     patience: Duration,
-) {
+) -> Option<Arc<Gate>> {
     let callback = request.extensions_mut().remove::<Informational>();
     let waits = expects_continue && !request.body().is_end_stream();
     let gate = waits.then(Arc::<Gate>::default);
@@ -54,10 +54,11 @@ pub(crate) fn connect(
         *request.body_mut() = body.behind(Arc::clone(gate), patience);
     }
     if callback.is_none() && gate.is_none() {
-        return;
+        return None;
     }
+    let opened = gate.clone();
     hyper::ext::on_informational(request, move |answer| {
-        if let Some(gate) = &gate
+        if let Some(gate) = &opened
             && answer.status() == StatusCode::CONTINUE
         {
             gate.open();
@@ -66,29 +67,51 @@ pub(crate) fn connect(
             callback(answer.status(), answer.headers());
         }
     });
+    gate
 }
 
 /// Holds a request body back until the server wants it.
 #[derive(Default)]
 pub(crate) struct Gate {
-    open: AtomicBool,
+    state: AtomicU8,
     waker: AtomicWaker,
 }
 
+const CLOSED: u8 = 0;
+const OPEN: u8 = 1;
+const REFUSED: u8 = 2;
+
 impl Gate {
     fn open(&self) {
-        self.open.store(true, Ordering::Release);
+        self.leave_closed_for(OPEN);
+    }
+
+    /// The final answer is there: a body that still waits is not wanted.
+    pub(crate) fn refuse(&self) {
+        self.leave_closed_for(REFUSED);
+    }
+
+    fn leave_closed_for(&self, state: u8) {
+        let _ = self.state.compare_exchange(CLOSED, state, Ordering::AcqRel, Ordering::Acquire);
         self.waker.wake();
     }
 
+    /// Ready when the server wants the body.
     pub(crate) fn poll_open(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.waker.register(cx.waker());
-        if self.open.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
+        match self.state.load(Ordering::Acquire) {
+            OPEN => Poll::Ready(()),
+            _ => Poll::Pending,
+        }
+    }
+
+    pub(crate) fn is_refused(&self) -> bool {
+        self.state.load(Ordering::Acquire) == REFUSED
     }
 }
 
 impl fmt::Debug for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Gate").field("open", &self.open).finish_non_exhaustive()
+        f.debug_struct("Gate").field("state", &self.state).finish_non_exhaustive()
     }
 }

@@ -21,6 +21,7 @@ use crate::driver::TrySendError;
 use crate::error::Error;
 use crate::events::Event;
 use crate::info::Visit;
+use crate::informational::Gate;
 use crate::lane::Lane;
 use crate::request_body::RequestBody;
 use crate::settings::Settings;
@@ -33,12 +34,14 @@ pub(crate) struct Lease {
 }
 
 /// What a request needs of its connection.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Needs {
     /// The server must understand a body of unknown length.
     pub(crate) chunked: bool,
     /// The connection may become something else.
     pub(crate) upgrade: bool,
+    /// The body waits here for the server to want it.
+    pub(crate) gate: Option<Arc<Gate>>,
 }
 
 /// How a request on a lease went.
@@ -65,7 +68,7 @@ impl Lease {
     pub(crate) async fn send(
         mut self,
         unsent: &mut Option<Request<RequestBody>>,
-        needs: Needs,
+        needs: &Needs,
     ) -> Outcome {
         let Some(request) = unsent.take() else { unreachable!("a request is sent once") };
         if self.settings().probe {
@@ -87,7 +90,12 @@ impl Lease {
             })
             .await;
         match answer {
-            Ok(Ok(response)) => Outcome::Response(self.receive(response)),
+            Ok(Ok(response)) => {
+                if let Some(gate) = &needs.gate {
+                    gate.refuse();
+                }
+                Outcome::Response(self.receive(response))
+            }
             Ok(Err(error)) => self.refuse(error, unsent),
             Err(impatient) => {
                 let error = impatient.into_error(&self.lane.host.name);
@@ -136,7 +144,7 @@ impl Lease {
     }
 
     /// Whether the connection is fit for what a request needs.
-    pub(crate) fn can_carry(&self, needs: Needs) -> bool {
+    pub(crate) fn can_carry(&self, needs: &Needs) -> bool {
         !needs.chunked || self.connection.can_send_chunked()
     }
 
@@ -174,7 +182,7 @@ impl Held {
         &self.lane
     }
 
-    pub(crate) fn can_carry(&self, needs: Needs) -> bool {
+    pub(crate) fn can_carry(&self, needs: &Needs) -> bool {
         self.lease.as_ref().is_some_and(|lease| lease.can_carry(needs))
     }
 

@@ -90,12 +90,12 @@ impl<C: Connector> Pool<C> {
         let mut request = request.map(RequestBody::new);
         let needs = fit(&mut request, self.hosts().settings(), || self.target(address))
             .map_err(|why| Error::invalid_request(&name(address), why))?;
-        self.inner.exchange(address, &mut Some(request), needs).await
+        self.inner.exchange(address, &mut Some(request), &needs).await
     }
 
     pub(crate) async fn checkout(&self, address: &C::Address) -> Result<Lease, Error> {
         // What it will carry is not known yet; hyper sends to an HTTP/1.0 server what it can.
-        let needs = Needs::default();
+        let needs = &Needs::default();
         match self.inner.take_idle(address, needs)? {
             Some(lease) => Ok(lease),
             None => self.inner.wait(address, needs, true).await,
@@ -132,7 +132,7 @@ impl<C: Connector> Inner<C> {
         &self,
         address: &C::Address,
         request: &mut Option<Request<RequestBody>>,
-        needs: Needs,
+        needs: &Needs,
     ) -> Result<Response<Body>, Error> {
         let mut tries = 0;
         loop {
@@ -158,7 +158,7 @@ impl<C: Connector> Inner<C> {
     }
 
     /// The newest idle connection that can carry the request.
-    fn take_idle(&self, address: &C::Address, needs: Needs) -> Result<Option<Lease>, Error> {
+    fn take_idle(&self, address: &C::Address, needs: &Needs) -> Result<Option<Lease>, Error> {
         let lane = self.lane(address)?;
         let now = Instant::now();
         while let Some(lease) = lane.checkout(now) {
@@ -174,7 +174,7 @@ impl<C: Connector> Inner<C> {
     async fn wait(
         &self,
         address: &C::Address,
-        needs: Needs,
+        needs: &Needs,
         trust_idle: bool,
     ) -> Result<Lease, Error> {
         let now = Instant::now();
@@ -222,8 +222,8 @@ pub(crate) fn fit(
 ) -> Result<Needs, &'static str> {
     let told = head::prepare(request, target)?;
     let patience = settings.expect_continue_timeout;
-    informational::connect(request, told.expects_continue, patience);
-    Ok(Needs { chunked: request.body().exact_len().is_none(), upgrade: told.upgrade })
+    let gate = informational::connect(request, told.expects_continue, patience);
+    Ok(Needs { chunked: request.body().exact_len().is_none(), upgrade: told.upgrade, gate })
 }
 
 /// Joins the queue of a lane.

@@ -190,6 +190,9 @@ impl Held {
         if self.gate.poll_open(cx).is_ready() {
             return Poll::Ready(());
         }
+        if self.gate.is_refused() {
+            return Poll::Pending;
+        }
         let patience = self.patience;
         self.timer.get_or_insert_with(|| Box::pin(sleep(patience))).as_mut().poll(cx)
     }

@@ -15,6 +15,8 @@ mod nginx;
 mod probe;
 mod server;
 mod service;
+mod several;
+mod steps;
 
 pub use backend::{
     Acceptor, Backend, Duplex, Endpoint, Memory, MemoryConnector, SERVER_NAME, Tcp, Tls,
@@ -29,3 +31,5 @@ pub use nginx::{Nginx, Served};
 pub use probe::{Probe, ProbeStream, Watch};
 pub use server::{Connection, Received, Server, answer};
 pub use service::Service;
+pub use several::{Several, SeveralConnector, start_several};
+pub use steps::{Lent, poll_once, settle};

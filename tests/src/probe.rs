@@ -5,7 +5,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
@@ -28,6 +28,8 @@ impl<C> Probe<C> {
             written: AtomicU64::new(0),
             open: watch::Sender::new(0),
             waiting: watch::Sender::new(0),
+            held: watch::Sender::new(0),
+            peak: AtomicUsize::new(0),
             gate: watch::Sender::new(true),
             failure: Mutex::new(None),
         }));
@@ -45,6 +47,8 @@ struct State {
     written: AtomicU64,
     open: watch::Sender<usize>,
     waiting: watch::Sender<usize>,
+    held: watch::Sender<usize>,
+    peak: AtomicUsize,
     gate: watch::Sender<bool>,
     failure: Mutex<Option<io::ErrorKind>>,
 }
@@ -58,6 +62,16 @@ impl Watch {
     /// Streams open now.
     pub fn open(&self) -> usize {
         *self.0.open.borrow()
+    }
+
+    /// Streams being opened or open now: what a limit on connections is about.
+    pub fn held(&self) -> usize {
+        *self.0.held.borrow()
+    }
+
+    /// The most streams that ever were being opened or open at one time.
+    pub fn peak(&self) -> usize {
+        self.0.peak.load(Ordering::Acquire)
     }
 
     /// Bytes written to all streams so far.
@@ -124,6 +138,11 @@ impl<C: Connector> Connector for Probe<C> {
 
     async fn connect(&self, address: &Self::Address) -> io::Result<Connected<Self::Stream>> {
         let state = &self.watch.0;
+        state.held.send_modify(|now| {
+            *now += 1;
+            state.peak.fetch_max(*now, Ordering::AcqRel);
+        });
+        let held = Counted { watch: self.watch.clone(), number: |state| &state.held };
         let waiting = Counted::new(&self.watch, |state| &state.waiting);
         let mut gate = state.gate.subscribe();
         let opened = gate.wait_for(|open| *open).await.is_ok();
@@ -137,7 +156,7 @@ impl<C: Connector> Connector for Probe<C> {
         let connected = self.inner.connect(address).await?;
         state.opened.fetch_add(1, Ordering::AcqRel);
         let open = Counted::new(&self.watch, |state| &state.open);
-        Ok(connected.map_stream(|stream| ProbeStream { stream, open }))
+        Ok(connected.map_stream(|stream| ProbeStream { stream, open, _held: held }))
     }
 
     fn target(&self, address: &Self::Address) -> Target {
@@ -152,6 +171,7 @@ impl<C: Connector> Connector for Probe<C> {
 pub struct ProbeStream<S> {
     stream: S,
     open: Counted,
+    _held: Counted,
 }
 
 impl<S> ProbeStream<S> {

@@ -1,0 +1,389 @@
+//! There are never more connections than was allowed, and what must go for others is what was idle longest.
+
+use std::time::Duration;
+
+use pool_core::{Builder, Pool, Reason};
+use pooled_fetch_tests::{
+    Backend, Caller, Connection, Endpoint, Lent, Memory, MemoryConnector, Server, Service, Tcp,
+    Whole, answer, bounded, ends_at_rest, eventually, for_each_backend, get, settle, start_several,
+    start_with,
+};
+use tokio::task::JoinSet;
+
+for_each_backend! {
+    an_address_never_has_more_connections_than_its_limit,
+    connections_being_opened_count_too,
+    a_pool_never_has_more_connections_than_its_limit,
+    the_connection_idle_longest_of_all_makes_room_for_another_address,
+    a_connection_that_closes_makes_room_for_another_address,
+    a_connection_that_comes_home_makes_room_for_another_address,
+    addresses_wait_for_room_first_in_first_out,
+    who_comes_later_does_not_overtake_the_line,
+    the_connection_idle_longest_of_all_goes_when_too_many_are_idle,
+    the_connection_idle_longest_goes_when_an_address_has_too_many_idle,
+    a_limit_of_no_idle_connections_keeps_none,
+    a_connection_that_may_not_rest_is_still_passed_on_to_who_waits,
+}
+
+const LAST: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 4\r\n\r\nlast";
+
+/// A connection that has served once, and rests.
+async fn idle<B: Backend>(caller: &Caller<B>, server: &mut Server) -> Connection {
+    server.open(caller.fetch(get("/")), answer("once")).await.0
+}
+
+async fn an_address_never_has_more_connections_than_its_limit<B: Backend>() {
+    let (caller, server) =
+        start_with::<B>(|settings| settings.max_connections_per_address(4)).await;
+    let _service = Service::start(server, |request| answer(request.target()));
+    let mut clients = JoinSet::new();
+    for number in 0..200 {
+        let path = format!("/{number}");
+        let client = caller.send(get(&path));
+        clients.spawn(async move {
+            let response = client.await.expect("a response");
+            // Some bodies are dropped, so that connections also go home by way of the watcher.
+            if number % 5 > 0 {
+                assert_eq!(Whole::read(response).await.expect("a body").body, path);
+            }
+        });
+    }
+    clients.join_all().await;
+    assert_eq!(caller.watch.peak(), 4);
+    ends_at_rest(caller).await;
+}
+
+async fn connections_being_opened_count_too<B: Backend>() {
+    let (caller, mut server) =
+        start_with::<B>(|settings| settings.max_connections_per_address(3)).await;
+    let lent = Lent::open(&caller, &mut server).await;
+    caller.watch.close_gate();
+    let mut clients: JoinSet<_> = (0..10).map(|_| caller.fetch(get("/"))).collect();
+    eventually("all wait", || caller.pool.stats().waiting == 10).await;
+    settle().await;
+    assert_eq!((caller.watch.held(), caller.pool.stats().opening), (3, 2));
+    caller.watch.open_gate();
+    let _service = Service::start(server, |_| answer("done"));
+    while let Some(whole) = clients.join_next().await {
+        whole.expect("no panic").expect("a response");
+    }
+    lent.come_home().await;
+    assert_eq!(caller.watch.peak(), 3);
+    ends_at_rest(caller).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn parked_connections_count_too() {
+    bounded(async {
+        let (caller, mut server) =
+            start_with::<Memory>(|settings| settings.max_connections_per_address(2)).await;
+        let lent = Lent::open(&caller, &mut server).await;
+        let mut parked = idle(&caller, &mut server).await;
+        // Only time can make it park, and the paused clock moves on when nothing else does.
+        eventually("it parks", || caller.pool.stats().parked == 1).await;
+
+        let mut clients: JoinSet<_> = (0..2).map(|_| caller.fetch(get("/"))).collect();
+        parked.read_request().await;
+        settle().await;
+        assert_eq!((caller.watch.held(), caller.pool.stats().waiting), (2, 1));
+        parked.write(answer("woken")).await;
+        parked.read_request().await;
+        parked.write(answer("and passed on")).await;
+        while let Some(whole) = clients.join_next().await {
+            whole.expect("no panic").expect("a response");
+        }
+        lent.come_home().await;
+        assert_eq!((caller.watch.opened(), caller.watch.peak()), (2, 2));
+        ends_at_rest(caller).await;
+    })
+    .await;
+}
+
+async fn a_pool_never_has_more_connections_than_its_limit<B: Backend>() {
+    let (mut callers, servers) =
+        start_several::<B>(5, |settings| settings.max_connections(3)).await;
+    let _services: Vec<_> = servers
+        .into_iter()
+        .map(|server| Service::start(server, |request| answer(request.target())))
+        .collect();
+    let mut clients = JoinSet::new();
+    for number in 0..100 {
+        let path = format!("/{number}");
+        let client = callers[number % 5].fetch(get(&path));
+        clients.spawn(async move { assert_eq!(client.await.expect("a response").body, path) });
+    }
+    clients.join_all().await;
+    let caller = callers.swap_remove(0);
+    assert_eq!(caller.watch.peak(), 3);
+    drop(callers);
+    ends_at_rest(caller).await;
+}
+
+async fn the_connection_idle_longest_of_all_makes_room_for_another_address<B: Backend>() {
+    let (mut callers, mut servers) =
+        start_several::<B>(6, |settings| settings.max_connections(4)).await;
+    let mut connections = Vec::new();
+    // The first address gets two connections, and they come home first and last.
+    let first = Lent::open(&callers[0], &mut servers[0]).await;
+    let last = Lent::open(&callers[0], &mut servers[0]).await;
+    connections.push(first.come_home().await);
+    for number in [1, 2] {
+        connections.push(idle(&callers[number], &mut servers[number]).await);
+    }
+    connections.push(last.come_home().await);
+    // The one that came home second is used again, and so becomes the youngest of all.
+    let client = callers[1].fetch(get("/again"));
+    servers[1].reuse(&mut connections[1], client, answer("again")).await;
+
+    // All from addresses that have none: two new ones, then one whose own was evicted in between.
+    for (newcomer, oldest) in [(3, 0), (4, 2), (2, 3), (5, 1)] {
+        let opened = callers[newcomer].watch.opened();
+        connections.push(idle(&callers[newcomer], &mut servers[newcomer]).await);
+        connections[oldest].ends().await;
+        assert_eq!((callers[0].watch.opened(), callers[0].watch.open()), (opened + 1, 4));
+    }
+    let stats = callers[0].pool.stats();
+    assert_eq!((stats.idle, stats.closed(Reason::Evicted)), (4, 4));
+    assert_eq!(callers[0].watch.peak(), 4);
+    let caller = callers.swap_remove(0);
+    drop(callers);
+    ends_at_rest(caller).await;
+}
+
+async fn a_connection_that_closes_makes_room_for_another_address<B: Backend>() {
+    let (mut callers, mut servers) =
+        start_several::<B>(2, |settings| settings.max_connections(1)).await;
+    let lent = Lent::open(&callers[0], &mut servers[0]).await;
+    let client = tokio::spawn(callers[1].fetch(get("/waits")));
+    eventually("it waits", || callers[0].pool.stats().waiting == 1).await;
+    drop(lent);
+    let (_, request, _) = servers[1].open(async { client.await.expect("no panic") }, LAST).await;
+    assert_eq!(request.target(), "/waits");
+    let caller = callers.swap_remove(0);
+    assert_eq!(caller.watch.peak(), 1);
+    drop(callers);
+    ends_at_rest(caller).await;
+}
+
+async fn a_connection_that_comes_home_makes_room_for_another_address<B: Backend>() {
+    let (mut callers, mut servers) =
+        start_several::<B>(2, |settings| settings.max_connections(1)).await;
+    let lent = Lent::open(&callers[0], &mut servers[0]).await;
+    let client = tokio::spawn(callers[1].fetch(get("/waits")));
+    eventually("it waits", || callers[0].pool.stats().waiting == 1).await;
+    lent.come_home().await.ends().await;
+    let (_, request, _) = servers[1].open(async { client.await.expect("no panic") }, LAST).await;
+    assert_eq!(request.target(), "/waits");
+    let caller = callers.swap_remove(0);
+    assert_eq!(caller.watch.peak(), 1);
+    drop(callers);
+    ends_at_rest(caller).await;
+}
+
+async fn addresses_wait_for_room_first_in_first_out<B: Backend>() {
+    let (mut callers, servers) =
+        start_several::<B>(4, |settings| settings.max_connections(1)).await;
+    let (order, mut arrivals) = tokio::sync::mpsc::unbounded_channel();
+    let _services: Vec<_> = servers
+        .into_iter()
+        .map(|server| {
+            let order = order.clone();
+            // Each response is the last of its connection, so each request needs room of its own.
+            Service::start(server, move |request| {
+                order.send(request.target().to_owned()).expect("the test waits");
+                LAST.into()
+            })
+        })
+        .collect();
+    callers[0].watch.close_gate();
+    let mut clients = JoinSet::new();
+    // An address that wants another place after its first goes to the end of the line for it.
+    for (place, (number, path)) in
+        [(0, "/1"), (3, "/2"), (1, "/3"), (2, "/4"), (3, "/5")].into_iter().enumerate()
+    {
+        clients.spawn(callers[number].fetch(get(path)));
+        eventually("it waits", || callers[0].pool.stats().waiting == place + 1).await;
+    }
+    callers[0].watch.open_gate();
+    while let Some(whole) = clients.join_next().await {
+        assert_eq!(whole.expect("no panic").expect("a response").body, "last");
+    }
+    let mut served = Vec::new();
+    while let Ok(path) = arrivals.try_recv() {
+        served.push(path);
+    }
+    assert_eq!(served, ["/1", "/2", "/3", "/4", "/5"]);
+    let caller = callers.swap_remove(0);
+    assert_eq!(caller.watch.peak(), 1);
+    drop(callers);
+    ends_at_rest(caller).await;
+}
+
+async fn who_comes_later_does_not_overtake_the_line<B: Backend>() {
+    let (mut callers, mut servers) = start_several::<B>(3, |settings| {
+        settings.max_connections(1).drain_limit(0, Duration::ZERO)
+    })
+    .await;
+    let lent = Lent::open(&callers[0], &mut servers[0]).await;
+    let first = tokio::spawn(callers[1].fetch(get("/first")));
+    eventually("it waits", || callers[0].pool.stats().waiting == 1).await;
+    // In one breath, so that nothing can happen between the close and the request of the newcomer.
+    drop(lent);
+    let mut newcomer = std::pin::pin!(callers[2].fetch(get("/newcomer")));
+    assert!(pooled_fetch_tests::poll_once(newcomer.as_mut()).is_pending());
+
+    let [_, in_line, of_newcomer] = &mut servers[..] else { panic!("three servers") };
+    let served_first = async { first.await.expect("no panic") };
+    tokio::select! {
+        // The newcomer is called when the first is served, which may be in the same poll.
+        biased;
+        _ = in_line.open(served_first, LAST) => {}
+        _ = of_newcomer.accept() => panic!("the newcomer has overtaken who waited"),
+    }
+    of_newcomer.open(newcomer, LAST).await;
+    let caller = callers.swap_remove(0);
+    drop(callers);
+    ends_at_rest(caller).await;
+}
+
+async fn the_connection_idle_longest_of_all_goes_when_too_many_are_idle<B: Backend>() {
+    let (mut callers, mut servers) = start_several::<B>(4, |settings| settings.max_idle(2)).await;
+    let mut connections = Vec::new();
+    for number in [0, 1] {
+        connections.push(idle(&callers[number], &mut servers[number]).await);
+    }
+    let client = callers[0].fetch(get("/again"));
+    servers[0].reuse(&mut connections[0], client, answer("again")).await;
+    for (number, oldest) in [(2, 1), (3, 0)] {
+        connections.push(idle(&callers[number], &mut servers[number]).await);
+        assert_eq!(callers[0].pool.stats().idle, 2);
+        connections[oldest].ends().await;
+    }
+    assert_eq!(callers[0].pool.stats().closed(Reason::Evicted), 2);
+    let caller = callers.swap_remove(0);
+    drop(callers);
+    ends_at_rest(caller).await;
+}
+
+async fn the_connection_idle_longest_goes_when_an_address_has_too_many_idle<B: Backend>() {
+    let (mut callers, mut servers) =
+        start_several::<B>(2, |settings| settings.max_idle_per_address(2)).await;
+    let mut others = Vec::new();
+    let mut lent = Vec::new();
+    for _ in 0..4 {
+        lent.push(Lent::open(&callers[0], &mut servers[0]).await);
+    }
+    others.push(idle(&callers[1], &mut servers[1]).await);
+    let mut connections = Vec::new();
+    for lent in lent {
+        connections.push(lent.come_home().await);
+        assert_eq!(callers[0].pool.stats().idle, 1 + connections.len().min(2));
+    }
+    connections[0].ends().await;
+    connections[1].ends().await;
+    // What is idle elsewhere is none of this address's concern.
+    servers[1].reuse(&mut others[0], callers[1].fetch(get("/")), answer("other")).await;
+    servers[0].reuse(&mut connections[3], callers[0].fetch(get("/")), answer("kept")).await;
+    let caller = callers.swap_remove(0);
+    drop(callers);
+    ends_at_rest(caller).await;
+}
+
+async fn a_limit_of_no_idle_connections_keeps_none<B: Backend>() {
+    for set in [Builder::max_idle, Builder::max_idle_per_address] {
+        let (caller, mut server) = start_with::<B>(|settings| set(settings, 0)).await;
+        for _ in 0..3 {
+            idle(&caller, &mut server).await.ends().await;
+            assert_eq!((caller.pool.stats().idle, caller.watch.open()), (0, 0));
+        }
+        ends_at_rest(caller).await;
+    }
+}
+
+async fn a_connection_that_may_not_rest_is_still_passed_on_to_who_waits<B: Backend>() {
+    let (caller, mut server) =
+        start_with::<B>(|settings| settings.max_connections_per_address(1).max_idle(0)).await;
+    let lent = Lent::open(&caller, &mut server).await;
+    let client = tokio::spawn(caller.fetch(get("/waits")));
+    eventually("it waits", || caller.pool.stats().waiting == 1).await;
+    let mut connection = lent.come_home().await;
+    let client = async { client.await.expect("no panic") };
+    server.reuse(&mut connection, client, answer("passed on")).await;
+    connection.ends().await;
+    ends_at_rest(caller).await;
+}
+
+#[tokio::test]
+async fn settings_that_make_no_sense_are_refused_by_their_name() {
+    type Settings = Builder<MemoryConnector>;
+    type Set = fn(Settings) -> Settings;
+    let build = async |set: Set| -> Option<String> {
+        let Endpoint { connector, .. } = Memory::start().await;
+        set(Pool::builder(connector)).build().err().map(|error| error.to_string())
+    };
+    let refused: &[(&str, Set)] = &[
+        ("max_connections", |settings| settings.max_connections(0)),
+        ("max_connections_per_address", |settings| settings.max_connections_per_address(0)),
+        ("max_uses", |settings| settings.max_uses(0)),
+        ("connect_timeout", |settings| settings.connect_timeout(Duration::ZERO)),
+        ("max_idle", |settings| settings.max_connections(3).max_idle(4)),
+        ("max_idle_per_address", |settings| {
+            settings.max_connections_per_address(3).max_idle_per_address(4)
+        }),
+        ("lifetime_jitter", |settings| settings.lifetime_jitter(-0.1)),
+        ("lifetime_jitter", |settings| settings.lifetime_jitter(1.1)),
+        ("lifetime_jitter", |settings| settings.lifetime_jitter(f64::NAN)),
+    ];
+    for (name, set) in refused {
+        let error = build(*set).await.expect(name);
+        assert!(error.starts_with(&format!("building the pool: {name}: ")), "{error}");
+    }
+    let accepted: &[Set] = &[
+        |settings| settings.max_connections(3).max_idle(3),
+        |settings| settings.max_connections_per_address(3).max_idle_per_address(3),
+        |settings| settings.max_connections(None).max_idle(0),
+        |settings| settings.max_waiters_per_address(0),
+        |settings| settings.lifetime_jitter(0.0),
+        |settings| settings.lifetime_jitter(1.0),
+        |settings| settings.checkout_timeout(Duration::ZERO).idle_timeout(Duration::ZERO),
+        |settings| settings.checkout_timeout(Duration::MAX).idle_timeout(Duration::MAX),
+    ];
+    for set in accepted {
+        assert_eq!(build(*set).await, None);
+    }
+}
+
+/// Everybody at once, on several threads, and a third of them give up at some point.
+async fn the_limit_holds_for_a_crowd_on_several_threads<B: Backend>() {
+    let (caller, server) =
+        start_with::<B>(|settings| settings.max_connections_per_address(8)).await;
+    let _service = Service::start(server, |request| answer(request.target()));
+    let mut clients = JoinSet::new();
+    for number in 0..1000_u64 {
+        let path = format!("/{number}");
+        let client = caller.fetch(get(&path));
+        clients.spawn(async move {
+            let patience = Duration::from_micros(number * 37 % 20_000);
+            let limit = if number % 3 == 0 { patience } else { Duration::from_secs(60) };
+            match tokio::time::timeout(limit, client).await {
+                Ok(whole) => assert_eq!(whole.expect("a response").body, path),
+                Err(_) => assert_eq!(number % 3, 0),
+            }
+        });
+    }
+    clients.join_all().await;
+    // How many it takes is up to the threads.
+    assert!((1..=8).contains(&caller.watch.peak()), "{} at once", caller.watch.peak());
+    assert_eq!(caller.pool.stats().waiting, 0);
+    ends_at_rest(caller).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_limit_holds_for_a_crowd_over_memory() {
+    bounded(the_limit_holds_for_a_crowd_on_several_threads::<Memory>()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_limit_holds_for_a_crowd_over_tcp() {
+    bounded(the_limit_holds_for_a_crowd_on_several_threads::<Tcp>()).await;
+}

@@ -1,0 +1,377 @@
+//! Addresses are warmed, retired, drained and taken back; what happens can be counted, watched and asked for.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use pool_core::{ErrorKind, Event, Observer, Reason};
+use pooled_fetch_tests::{
+    Backend, Caller, Memory, Whole, answer, bounded, ends_at_rest, eventually, for_each_backend,
+    get, start, start_with,
+};
+
+for_each_backend! {
+    warming_opens_what_is_missing_and_no_more,
+    warming_tells_of_the_first_failure_and_keeps_the_rest,
+    warming_stays_within_the_limits,
+    a_retired_address_serves_nobody_until_it_is_named_again,
+    what_is_lent_when_its_address_retires_ends_in_peace,
+    draining_ends_when_the_last_connection_has,
+    draining_waits_for_a_connection_that_is_being_opened,
+    draining_fails_those_who_wait,
+    an_address_that_nobody_knows_is_drained_at_once,
+    a_closed_pool_serves_nobody,
+    closing_fails_those_who_wait_and_abandons_what_is_being_opened,
+    an_address_has_counts_of_its_own,
+    an_observer_is_told_what_the_counts_say,
+}
+
+const HALF: &str = "HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nhalf";
+
+const LAST: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 4\r\n\r\nlast";
+
+/// Polls once; nobody is woken for it.
+fn is_pending<F: Future>(future: Pin<&mut F>) -> bool {
+    future.poll(&mut Context::from_waker(Waker::noop())).is_pending()
+}
+
+async fn warming_opens_what_is_missing_and_no_more<B: Backend>() {
+    let (caller, mut server) = start::<B>().await;
+    caller.pool.warm(&caller.address, 2).await.expect("two connections");
+    assert_eq!((caller.watch.opened(), caller.pool.stats().idle), (2, 2));
+    caller.pool.warm(&caller.address, 2).await.expect("two connections");
+    assert_eq!(caller.watch.opened(), 2);
+    caller.pool.warm(&caller.address, 3).await.expect("three connections");
+    assert_eq!((caller.watch.opened(), caller.pool.stats().idle), (3, 3));
+    caller.pool.warm(&caller.address, 0).await.expect("nothing to do");
+
+    let mut connections = [server.accept().await, server.accept().await, server.accept().await];
+    let client = tokio::spawn(caller.send(get("/")));
+    let serving = async {
+        let [one, two, three] = &mut connections;
+        let connection = tokio::select! {
+            _ = one.read_request() => one,
+            _ = two.read_request() => two,
+            _ = three.read_request() => three,
+        };
+        connection.write(answer("warm")).await;
+    };
+    let (response, ()) = tokio::join!(client, serving);
+    let response = response.expect("no panic").expect("a response");
+    let info = response.body().connection().clone();
+    assert_eq!((info.use_number(), info.is_reused()), (1, false));
+    Whole::read(response).await.expect("a body");
+    assert_eq!((caller.watch.opened(), caller.pool.stats().reused), (3, 0));
+    ends_at_rest(caller).await;
+}
+
+async fn warming_tells_of_the_first_failure_and_keeps_the_rest<B: Backend>() {
+    let (caller, _server) = start::<B>().await;
+    caller.watch.fail_next(io::ErrorKind::ConnectionRefused);
+    let error = caller.pool.warm(&caller.address, 3).await.expect_err("one was refused");
+    assert_eq!(error.kind(), ErrorKind::Connect);
+    eventually("the others rest", || caller.pool.stats().idle == 2).await;
+    ends_at_rest(caller).await;
+}
+
+async fn warming_stays_within_the_limits<B: Backend>() {
+    let (caller, mut server) = start_with::<B>(|settings| {
+        settings.max_connections_per_address(2).checkout_timeout(Duration::from_millis(50))
+    })
+    .await;
+    let error = caller.pool.warm(&caller.address, 3).await.expect_err("one too many");
+    assert_eq!(error.kind(), ErrorKind::CheckoutTimeout);
+    assert_eq!(caller.watch.opened(), 2);
+    let connections = [server.accept().await, server.accept().await];
+    eventually("both rest", || caller.pool.stats().idle == 2).await;
+    drop(connections);
+    ends_at_rest(caller).await;
+}
+
+async fn a_retired_address_serves_nobody_until_it_is_named_again<B: Backend>() {
+    let (caller, mut server) = start::<B>().await;
+    let address = caller.address.clone();
+    let (mut connection, ..) = server.open(caller.fetch(get("/")), answer("first")).await;
+    assert!(caller.pool.sync([address.clone()]).is_empty(), "it is named");
+    server.reuse(&mut connection, caller.fetch(get("/")), answer("next")).await;
+
+    assert!(caller.pool.sync([]) == [address.clone()]);
+    assert_eq!(caller.watch.open(), 0, "closed by the call itself");
+    connection.ends().await;
+    assert_eq!(caller.pool.stats().closed(Reason::Retired), 1);
+    assert!(caller.pool.sync([]).is_empty(), "it is retired already");
+    let error = caller.fetch(get("/")).await.expect_err("retired");
+    assert_eq!(error.kind(), ErrorKind::Retired);
+    let told = format!("checking out a connection to {address:?}: the address is retired");
+    assert_eq!(error.to_string(), told);
+    let error = caller.pool.warm(&address, 1).await.expect_err("retired");
+    assert_eq!(error.kind(), ErrorKind::Retired);
+    assert_eq!(caller.watch.opened(), 1, "nothing was opened for them");
+
+    assert!(caller.pool.retain(|_| true).is_empty());
+    server.open(caller.fetch(get("/")), answer("back")).await;
+    caller.pool.drain(&address).await;
+    assert!(caller.pool.sync([address]).is_empty());
+    server.open(caller.fetch(get("/")), answer("back again")).await;
+    ends_at_rest(caller).await;
+}
+
+async fn what_is_lent_when_its_address_retires_ends_in_peace<B: Backend>() {
+    let (caller, mut server) = start::<B>().await;
+    let (mut connection, _, response) = server.open(caller.send(get("/")), HALF).await;
+    assert_eq!(caller.pool.retain(|_| false).len(), 1);
+    connection.write("half").await;
+    assert_eq!(Whole::read(response).await.expect("a body").body, "halfhalf");
+    connection.ends().await;
+    assert_eq!(caller.pool.stats().closed(Reason::Retired), 1);
+    ends_at_rest(caller).await;
+}
+
+async fn draining_ends_when_the_last_connection_has<B: Backend>() {
+    let (caller, mut server) = start::<B>().await;
+    let (mut lent, _, response) = server.open(caller.send(get("/")), HALF).await;
+    let (mut idle, ..) = server.open(caller.fetch(get("/")), answer("idle")).await;
+    {
+        let mut drain = pin!(caller.pool.drain(&caller.address));
+        assert!(is_pending(drain.as_mut()), "one is lent");
+        idle.ends().await;
+        assert_eq!(caller.watch.open(), 1);
+        assert!(is_pending(drain.as_mut()), "one is still lent");
+        lent.write("half").await;
+        let end = async { Whole::read(response).await.expect("a body") };
+        let (whole, ()) = tokio::join!(end, drain);
+        assert_eq!(whole.body, "halfhalf");
+    }
+    assert_eq!(caller.watch.open(), 0);
+    lent.ends().await;
+    // Once more has nothing to wait for.
+    caller.pool.drain(&caller.address).await;
+    ends_at_rest(caller).await;
+}
+
+async fn draining_waits_for_a_connection_that_is_being_opened<B: Backend>() {
+    let (caller, mut server) = start::<B>().await;
+    caller.watch.close_gate();
+    let client = tokio::spawn(caller.fetch(get("/")));
+    caller.watch.until_waiting(1).await;
+    {
+        let mut drain = pin!(caller.pool.drain(&caller.address));
+        assert!(is_pending(drain.as_mut()), "one is being opened");
+        let error = client.await.expect("no panic").expect_err("retired");
+        assert_eq!(error.kind(), ErrorKind::Retired);
+        caller.watch.open_gate();
+        drain.await;
+    }
+    let stats = caller.pool.stats();
+    assert_eq!((stats.opening, caller.watch.open()), (0, 0));
+    // It came to be open or not, but no request went over it.
+    if stats.opened > 0 {
+        server.accept().await.ends().await;
+    }
+    ends_at_rest(caller).await;
+}
+
+async fn draining_fails_those_who_wait<B: Backend>() {
+    let (caller, mut server) =
+        start_with::<B>(|settings| settings.max_connections_per_address(1)).await;
+    let (mut connection, _, response) = server.open(caller.send(get("/")), HALF).await;
+    let waiting = tokio::spawn(caller.fetch(get("/")));
+    eventually("one waits", || caller.pool.stats().waiting == 1).await;
+    {
+        let mut drain = pin!(caller.pool.drain(&caller.address));
+        assert!(is_pending(drain.as_mut()));
+        let error = waiting.await.expect("no panic").expect_err("retired");
+        assert_eq!(error.kind(), ErrorKind::Retired);
+        drop(response);
+        connection.finish().await;
+        drain.await;
+    }
+    ends_at_rest(caller).await;
+}
+
+async fn an_address_that_nobody_knows_is_drained_at_once<B: Backend>() {
+    let (caller, mut server) = start::<B>().await;
+    caller.pool.drain(&caller.address).await;
+    let error = caller.fetch(get("/")).await.expect_err("retired");
+    assert_eq!(error.kind(), ErrorKind::Retired);
+    caller.pool.sync([caller.address.clone()]);
+    server.open(caller.fetch(get("/")), answer("back")).await;
+    ends_at_rest(caller).await;
+}
+
+async fn a_closed_pool_serves_nobody<B: Backend>() {
+    let (caller, mut server) = start::<B>().await;
+    let (mut lent, _, response) = server.open(caller.send(get("/")), HALF).await;
+    let (mut idle, ..) = server.open(caller.fetch(get("/")), answer("idle")).await;
+    caller.pool.close();
+    assert_eq!(caller.watch.open(), 1, "closed by the call itself");
+    idle.ends().await;
+    let error = caller.fetch(get("/")).await.expect_err("closed");
+    assert_eq!(error.kind(), ErrorKind::Closed);
+    let address = &caller.address;
+    let told = format!("checking out a connection to {address:?}: the pool is closed");
+    assert_eq!(error.to_string(), told);
+    lent.write("half").await;
+    assert_eq!(Whole::read(response).await.expect("a body").body, "halfhalf");
+    lent.ends().await;
+    caller.pool.close();
+    caller.pool.drain(&caller.address).await;
+    assert_eq!(caller.pool.stats().closed(Reason::PoolClosed), 2);
+    ends_at_rest(caller).await;
+}
+
+async fn closing_fails_those_who_wait_and_abandons_what_is_being_opened<B: Backend>() {
+    let (caller, _server) = start::<B>().await;
+    caller.watch.close_gate();
+    let client = tokio::spawn(caller.fetch(get("/")));
+    caller.watch.until_waiting(1).await;
+    caller.pool.close();
+    let error = client.await.expect("no panic").expect_err("closed");
+    assert_eq!(error.kind(), ErrorKind::Closed);
+    caller.watch.until_waiting(0).await;
+    assert_eq!(caller.watch.opened(), 0);
+    ends_at_rest(caller).await;
+}
+
+async fn an_address_has_counts_of_its_own<B: Backend>() {
+    let (caller, mut server) = start::<B>().await;
+    assert!(caller.pool.stats_of(&caller.address).is_none(), "nobody has named it");
+    let (mut connection, ..) = server.open(caller.fetch(get("/")), answer("first")).await;
+    server.reuse(&mut connection, caller.fetch(get("/")), LAST).await;
+    let stats = caller.pool.stats_of(&caller.address).expect("a known address");
+    assert_eq!((stats.opened, stats.reused, stats.closed(Reason::Ended)), (1, 1, 1));
+    assert_eq!(stats, caller.pool.stats(), "there is no other");
+    ends_at_rest(caller).await;
+}
+
+#[tokio::test]
+async fn only_the_addresses_that_are_not_kept_retire() {
+    bounded(async {
+        let (caller, mut server) = start::<Memory>().await;
+        let at = |address| Caller::<Memory> { address, ..caller.clone() };
+        let mut connections = HashMap::new();
+        for address in ["one.test", "two.test", "three.test"] {
+            let client = at(address).fetch(get("/"));
+            let (connection, ..) = server.open(client, answer("first")).await;
+            connections.insert(address, connection);
+        }
+        let mut retired = caller.pool.sync(["two.test", "four.test"]);
+        retired.sort_unstable();
+        assert_eq!(retired, ["one.test", "three.test"]);
+        for address in retired {
+            connections.get_mut(address).expect("an open connection").ends().await;
+            let stats = caller.pool.stats_of(&address).expect("a retired address is remembered");
+            assert_eq!((stats.opened, stats.idle, stats.closed(Reason::Retired)), (1, 0, 1));
+        }
+        let kept = connections.get_mut("two.test").expect("an open connection");
+        server.reuse(kept, at("two.test").fetch(get("/")), answer("kept")).await;
+        // Nobody had named it before, so nothing keeps it from serving.
+        server.open(at("four.test").fetch(get("/")), answer("new")).await;
+        let stats = caller.pool.stats();
+        assert_eq!((stats.opened, stats.reused, stats.closed_total()), (4, 1, 2));
+        ends_at_rest(caller).await;
+    })
+    .await;
+}
+
+/// What an observer was told, connection by connection.
+#[derive(Clone, Debug, Default)]
+struct Log(Arc<Mutex<Told>>);
+
+impl Log {
+    fn told(&self) -> Told {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+struct Told {
+    open: HashSet<u64>,
+    /// Opened twice, or closed and not open.
+    astray: Vec<u64>,
+    opened: u64,
+    failed: Vec<ErrorKind>,
+    lent: Vec<(u64, u64)>,
+    home: Vec<u64>,
+    closed: HashMap<Reason, u64>,
+    addresses: HashSet<String>,
+}
+
+impl Observer for Log {
+    fn observe(&self, address: &str, event: &Event<'_>) {
+        let mut told = self.0.lock().unwrap();
+        told.addresses.insert(address.to_owned());
+        match *event {
+            Event::Opened { id, .. } => {
+                told.opened += 1;
+                if !told.open.insert(id) {
+                    told.astray.push(id);
+                }
+            }
+            Event::OpenFailed { error } => told.failed.push(error.kind()),
+            Event::CheckedOut { id, use_number, .. } => told.lent.push((id, use_number)),
+            Event::CheckedIn { id } => told.home.push(id),
+            Event::Closed { id, reason } => {
+                if !told.open.remove(&id) {
+                    told.astray.push(id);
+                }
+                *told.closed.entry(reason).or_default() += 1;
+            }
+            _ => {}
+        }
+    }
+}
+
+async fn an_observer_is_told_what_the_counts_say<B: Backend>() {
+    let log = Log::default();
+    let (caller, mut server) =
+        start_with::<B>(|settings| settings.observer(log.clone()).quarantine(false)).await;
+    caller.watch.fail_next(io::ErrorKind::ConnectionRefused);
+    caller.fetch(get("/")).await.expect_err("refused");
+
+    let (mut connection, _, response) = server.open(caller.send(get("/")), answer("first")).await;
+    let id = response.body().connection().id();
+    Whole::read(response).await.expect("a body");
+    server.reuse(&mut connection, caller.fetch(get("/")), answer("next")).await;
+    connection.write("stray").await;
+    caller.watch.until_open(0).await;
+    let told = log.told();
+    assert_eq!((told.lent, told.home), (vec![(id, 1), (id, 2)], vec![id, id]));
+    assert_eq!((told.opened, told.open.len(), told.failed), (1, 0, vec![ErrorKind::Connect]));
+    assert_eq!(told.addresses, HashSet::from([format!("{:?}", caller.address)]));
+
+    server.open(caller.fetch(get("/")), LAST).await;
+    let (_, _, response) = server.open(caller.send(get("/")), HALF).await;
+    Whole::read(response).await.expect_err("cut in the middle");
+    let (mut connection, _, response) = server.open(caller.send(get("/")), HALF).await;
+    drop(response);
+    connection.ends().await;
+    let client = tokio::spawn(caller.fetch(get("/")));
+    let mut connection = server.accept().await;
+    connection.read_request().await;
+    client.abort();
+    connection.ends().await;
+    let (mut connection, ..) = server.open(caller.fetch(get("/")), answer("idle")).await;
+    connection.finish().await;
+    caller.watch.until_open(0).await;
+    let (_retired, ..) = server.open(caller.fetch(get("/")), answer("idle")).await;
+    caller.pool.drain(&caller.address).await;
+    caller.pool.sync([caller.address.clone()]);
+    let (_idle, ..) = server.open(caller.fetch(get("/")), answer("idle")).await;
+
+    let stats = caller.pool.stats();
+    let told = log.told();
+    assert_eq!((told.opened, told.open.len()), (stats.opened, stats.idle));
+    for (reason, count) in &told.closed {
+        assert_eq!(*count, stats.closed(*reason), "{reason:?}");
+    }
+    assert_eq!(told.closed.values().sum::<u64>(), stats.closed_total());
+    assert_eq!(told.closed.len(), 7, "so many reasons: {:?}", told.closed);
+    ends_at_rest(caller).await;
+    let told = log.told();
+    assert_eq!((told.open.len(), told.closed[&Reason::PoolClosed]), (0, 1));
+    assert_eq!(told.astray, [0_u64; 0]);
+}
