@@ -36,8 +36,11 @@ async fn interim_answers_reach_the_caller_who_asks_for_them<B: Backend>() {
     let log = Arc::clone(&told);
     let mut request = get("/");
     on_informational(&mut request, move |status, headers| {
-        let links = headers.get_all("link").iter().map(|link| link.to_str().unwrap().to_owned());
-        log.lock().unwrap().push((status.as_u16(), links.collect::<Vec<_>>()));
+        let links =
+            headers.get_all("link").iter().map(|link| link.to_str().expect("text").to_owned());
+        log.lock()
+            .expect("nobody panicked with it")
+            .push((status.as_u16(), links.collect::<Vec<_>>()));
     });
     let client = tokio::spawn(caller.fetch(request));
     let mut connection = server.accept().await;
@@ -47,12 +50,12 @@ async fn interim_answers_reach_the_caller_who_asks_for_them<B: Backend>() {
     connection.write(answer("final")).await;
     assert_eq!(client.await.expect("no panic").expect("a response").body, "final");
     let links = vec!["</a>".to_owned(), "</b>".to_owned()];
-    assert_eq!(*told.lock().unwrap(), [(103, links), (100, vec![])]);
+    assert_eq!(*told.lock().expect("nobody panicked with it"), [(103, links), (100, vec![])]);
 
     // The next request over the connection has not asked.
     let bytes = [b"HTTP/1.1 103 Early Hints\r\n\r\n", &*answer("next")].concat();
     server.reuse(&mut connection, caller.fetch(get("/")), bytes).await;
-    assert_eq!(told.lock().unwrap().len(), 2);
+    assert_eq!(told.lock().expect("nobody panicked with it").len(), 2);
     ends_at_rest(caller).await;
 }
 

@@ -283,7 +283,7 @@ struct Log(Arc<Mutex<Told>>);
 
 impl Log {
     fn told(&self) -> Told {
-        self.0.lock().unwrap().clone()
+        self.0.lock().expect("nobody panicked with it").clone()
     }
 }
 
@@ -302,7 +302,7 @@ struct Told {
 
 impl Observer for Log {
     fn observe(&self, address: &str, event: &Event<'_>) {
-        let mut told = self.0.lock().unwrap();
+        let mut told = self.0.lock().expect("nobody panicked with it");
         told.addresses.insert(address.to_owned());
         match *event {
             Event::Opened { id, .. } => {
