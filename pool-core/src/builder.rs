@@ -182,7 +182,8 @@ impl<C: Connector> Builder<C> {
 
     /// Whether the kernel is asked, before a connection is reused, if it is still quiet.
     ///
-    /// Costs one system call for each reuse. Without it a connection that the server has just closed, or
+    /// Costs one system call for each reuse, which is 1 to 3 % of a small request over loopback
+    /// (`cargo bench --package pooled-fetch-tests --bench probe`). Without it a connection that the server has just closed, or
     /// written to unasked, may be taken for a good one, because a runtime knows only what it last heard
     /// of its sockets. Only for streams whose connector hands over a
     /// [`KernelCheck`](crate::KernelCheck). Defaults to true: wrong answers cost more than a system call.
