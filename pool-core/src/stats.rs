@@ -28,7 +28,7 @@ pub enum Reason {
     Evicted,
     /// Reading, writing or parsing failed.
     Failed,
-    /// The server took longer than the response or body timeout.
+    /// The server took longer than the response or body timeout, or sent 1xx answers without end.
     TimedOut,
     /// The request was dropped before its response came.
     Cancelled,
