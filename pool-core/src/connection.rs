@@ -43,7 +43,7 @@ pub(crate) struct Connection {
     last_use: bool,
     /// It comes straight from its dial.
     fresh: bool,
-    /// hyper has been given a request, and so was polled.
+    /// hyper has been given a request, and so was polled, since it was opened or last rested.
     begun: bool,
     idle_for: Duration,
     queue_time: Duration,
@@ -163,7 +163,8 @@ impl Connection {
     /// Makes the connection tell its watch, under `sequence`, when it stirs; or says why it must close.
     pub(crate) fn rest(&mut self, sequence: u64) -> Result<(), Reason> {
         if !self.begun {
-            // hyper says that it is ready only once it was polled.
+            // hyper says that it is ready only once it was polled, and what stirred while the connection
+            // rested has used its waker up.
             return self.rest_after_poll(sequence);
         }
         if self.last_use || !self.is_ready() {
@@ -202,6 +203,7 @@ impl Connection {
     /// The connection was taken out of the idle store.
     pub(crate) fn leave_rest(&mut self, idle_for: Duration) {
         self.fresh = false;
+        self.begun = false;
         self.idle_for = idle_for;
         self.queue_time = Duration::ZERO;
         self.kept.waker.begin();

@@ -22,6 +22,7 @@ use crate::lane::Lane;
 use crate::quarantine::Quarantine;
 use crate::shared::{Shared, raise_below};
 use crate::stats::{Counters, Reason};
+use crate::waiting::Turn;
 use crate::watcher::Watcher;
 
 #[derive(Debug)]
@@ -129,14 +130,16 @@ impl Host {
         if self.shared.settings.max_connections.is_some() && self.shared.has_room() {
             // A lane whose runtime has gone cannot come; the next may.
             while let Some(lane) = self.shared.head_of_line()
-                && !Arc::clone(&lane).call_dial()
+                && !Arc::clone(&lane).call_dial(Turn::Called)
             {
                 self.shared.leave_line(&lane);
             }
         }
-        if self.limit().is_some() && self.has_room() && self.shared.has_room() {
-            for lane in self.lanes().into_iter().filter(|lane| lane.queue().wants_dial()) {
-                lane.call_dial();
+        if self.limit().is_some() && self.has_room() {
+            // Who stands in the line is called from there.
+            let wants = |lane: &Arc<Lane>| lane.queue().wants_dial() && !lane.is_in_line();
+            for lane in self.lanes().into_iter().filter(wants) {
+                lane.call_dial(Turn::Called);
             }
         }
     }
@@ -170,16 +173,16 @@ impl Permit {
     /// A permit for a connection that is about to be opened.
     pub(crate) fn new(lane: &Lane) -> Result<Self, Refusal> {
         let host = &lane.host;
-        if !lane.watcher.add_connection() {
+        if !lane.watcher.stay() {
             return Err(Refusal::WatcherGone);
         }
         if !raise_below(&host.open, host.limit()) {
-            lane.watcher.remove_connection();
+            lane.watcher.leave();
             return Err(Refusal::AddressFull);
         }
         if !host.shared.add_open() {
             host.open.fetch_sub(1, Ordering::SeqCst);
-            lane.watcher.remove_connection();
+            lane.watcher.leave();
             return Err(Refusal::PoolFull);
         }
         host.counters.opening();
@@ -221,7 +224,7 @@ impl Drop for Permit {
         if self.host.open.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.host.vacated.notify_waiters();
         }
-        self.watcher.remove_connection();
+        self.watcher.leave();
         self.host.offer_room();
     }
 }

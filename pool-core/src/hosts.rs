@@ -77,9 +77,15 @@ impl<A: Clone + Eq + Hash + Send + Sync + 'static> Hosts<A> {
         if let Some(lane) = entry.lane(id) {
             return Arc::clone(lane);
         }
-        entry.lanes.retain(|lane| !lane.watcher.is_gone());
+        let is_gone = |lane: &mut Arc<Lane>| lane.watcher.is_gone();
+        let gone: Vec<_> = entry.lanes.extract_if(.., is_gone).collect();
         let lane = Lane::new(Arc::clone(&entry.host), watcher, dialer());
         entry.lanes.push(Arc::clone(&lane));
+        drop(entry);
+        // Their watcher does so as well, but may come too late to find them here.
+        for lane in gone {
+            lane.retire();
+        }
         lane
     }
 

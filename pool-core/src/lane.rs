@@ -22,6 +22,7 @@ use crate::queue::Queue;
 use crate::resting::Resting;
 use crate::shared::Shared;
 use crate::stats::Reason;
+use crate::waiting::Turn;
 use crate::waker::Watch;
 use crate::watcher::Watcher;
 
@@ -34,12 +35,18 @@ pub(crate) struct Lane {
     parked: AtomicUsize,
     /// Every older connection at rest is parked; only the watcher parks.
     pub(crate) parked_up_to: AtomicU64,
+    /// How many connections were handed on here while others stood in the line.
+    handed_on: AtomicUsize,
     in_line: AtomicBool,
     in_ranking: AtomicBool,
 }
 
 /// So many connections that are worn out are closed on behalf of one request before it asks for a new one.
 const WORN_AT_ONCE: usize = 8;
+
+/// So many connections an address hands on to its own waiters while another waits for the total limit: enough
+/// that connections are used, and few enough that the other has its turn soon.
+const HANDED_ON: usize = 16;
 
 /// How a connection is put into the idle store.
 type Put = fn(&Idle<Resting>, u64, Resting);
@@ -61,6 +68,7 @@ impl Lane {
             dialer,
             parked: AtomicUsize::new(0),
             parked_up_to: AtomicU64::new(0),
+            handed_on: AtomicUsize::new(0),
             in_line: AtomicBool::new(false),
             in_ranking: AtomicBool::new(false),
         });
@@ -128,23 +136,63 @@ impl Lane {
         if let Some(reason) = unfit.or_else(|| self.closed_for()) {
             return connection.discard(reason);
         }
-        let mut lease = Lease::new(connection, Arc::clone(self));
-        loop {
-            if self.queue.waiting() > 0 {
-                match self.queue.offer(Ok(lease)) {
-                    Some(Ok(back)) => lease = back,
-                    _ => return,
-                }
-            }
+        let lease = Lease::new(connection, Arc::clone(self));
+        if let Some(lease) = self.hand_on(lease) {
             self.lay_to_rest(lease.connection, now);
-            // Somebody may have joined before the connection could be seen.
-            if self.queue.waiting() == 0 {
-                return;
+            self.serve_from_rest(now);
+        }
+    }
+
+    /// Gives a connection to the one who has waited longest; back if nobody waits.
+    fn hand_on(self: &Arc<Self>, lease: Lease) -> Option<Lease> {
+        if self.queue.waiting() == 0 {
+            return Some(lease);
+        }
+        if self.must_make_way() {
+            // Its place goes to the head of the line, and those who wait here join its end.
+            lease.discard(Reason::Evicted);
+            Arc::clone(self).call_dial(Turn::Own);
+            return None;
+        }
+        match self.queue.offer(Ok(lease)) {
+            Some(Ok(back)) => Some(back),
+            _ => None,
+        }
+    }
+
+    /// Whether another address has stood in the line for the total limit while connections were handed on
+    /// here for long enough.
+    fn must_make_way(self: &Arc<Self>) -> bool {
+        if !self.shared().is_line_waiting_beside(Arc::as_ptr(self)) {
+            self.handed_on.store(0, Ordering::Relaxed);
+            return false;
+        }
+        let enough = self.handed_on.fetch_add(1, Ordering::Relaxed) >= HANDED_ON;
+        if enough {
+            self.handed_on.store(0, Ordering::Relaxed);
+        }
+        enough
+    }
+
+    /// Serves who waits from what rests, and makes way for those whom a limit keeps waiting elsewhere.
+    ///
+    /// Whoever lays a connection to rest does this afterwards: somebody may have joined before the
+    /// connection could be seen.
+    pub(crate) fn serve_from_rest(self: &Arc<Self>, now: Instant) {
+        while self.queue.wants_idle()
+            && let Some(newest) = self.take_newest(now)
+        {
+            if let Some(back) = self.hand_on(newest) {
+                self.lay_to_rest(back.connection, now);
             }
-            match self.take_newest(now) {
-                Some(newest) => lease = newest,
-                None => return,
-            }
+        }
+        if self.idle() == 0 {
+            return;
+        }
+        if self.host.is_wanted_beside(self) {
+            self.evict_oldest(Reason::Evicted);
+        } else if self.shared().is_line_waiting() {
+            self.shared().ranking.evict();
         }
     }
 
@@ -157,12 +205,6 @@ impl Lane {
         match connection.rest(sequence) {
             Ok(()) => self.insert(sequence, Resting::new(connection, now), Idle::push),
             Err(reason) => return connection.discard(reason),
-        }
-        // Nothing rests while a limit keeps others waiting for its place.
-        if self.host.is_wanted_beside(self) {
-            self.evict_oldest(Reason::Evicted);
-        } else if self.shared().is_line_waiting() {
-            self.shared().ranking.evict();
         }
         let limit = settings.max_idle_per_address;
         if limit.is_some_and(|limit| self.host.idle() > limit)

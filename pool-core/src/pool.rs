@@ -24,6 +24,7 @@ use crate::request_body::{BoxError, RequestBody};
 use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::stats::{Reason, Stats};
+use crate::waiting::NoPlace;
 
 /// So many stale connections are tried before a request insists on a new one.
 const STALE_TRIES: usize = 2;
@@ -199,8 +200,7 @@ impl<C: Connector> Inner<C> {
         // go only where the runtime itself has shut down.
         for _ in 0..2 {
             let lane = self.lane(address)?;
-            let ticket = join(&lane, now, trust_idle)?;
-            if !lane.watcher.is_gone() {
+            if let Some(ticket) = join(&lane, now, trust_idle)? {
                 return Ok((lane, ticket));
             }
         }
@@ -226,12 +226,19 @@ pub(crate) fn fit(
     Ok(Needs { chunked: request.body().exact_len().is_none(), upgrade: told.upgrade, gate })
 }
 
-/// Joins the queue of a lane.
-pub(crate) fn join(lane: &Arc<Lane>, now: Instant, trust_idle: bool) -> Result<Ticket, Error> {
-    let name = &lane.host.name;
-    let ticket = lane.enqueue(now, trust_idle).ok_or_else(|| Error::queue_full(name))?;
+/// Joins the queue of a lane; none if its watcher has gone.
+pub(crate) fn join(
+    lane: &Arc<Lane>,
+    now: Instant,
+    trust_idle: bool,
+) -> Result<Option<Ticket>, Error> {
+    let ticket = match lane.enqueue(now, trust_idle) {
+        Ok(ticket) => ticket,
+        Err(NoPlace::QueueFull) => return Err(Error::queue_full(&lane.host.name)),
+        Err(NoPlace::WatcherGone) => return Ok(None),
+    };
     // Whoever closes or retires answers all who wait afterwards, and this looks after joining.
-    lane.is_refused().map_or(Ok(ticket), Err)
+    lane.is_refused().map_or(Ok(Some(ticket)), Err)
 }
 
 /// Waits for a place in the queue to be served, as long as the checkout timeout allows.

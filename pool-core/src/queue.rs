@@ -39,6 +39,7 @@ struct State {
 #[derive(Debug)]
 struct Waiter {
     ticket: u64,
+    trusts_idle: bool,
     answer: oneshot::Sender<Answer>,
 }
 
@@ -47,21 +48,30 @@ impl Queue {
         self.waiting.load(Ordering::SeqCst)
     }
 
-    /// Joins the end of the queue of `lane`, which is this one.
-    pub(crate) fn join(&self, lane: &Arc<Lane>) -> Ticket {
+    /// Joins the end of the queue of `lane`, which is this one. None if the lane's watcher has gone; it
+    /// stays while anybody waits.
+    pub(crate) fn join(&self, lane: &Arc<Lane>, trusts_idle: bool) -> Option<Ticket> {
+        if !lane.watcher.stay() {
+            return None;
+        }
         let (sender, receiver) = oneshot::channel();
         let number = {
             let mut state = self.state();
             state.next_ticket += 1;
             let ticket = state.next_ticket;
-            state.waiters.push_back(Waiter { ticket, answer: sender });
+            state.waiters.push_back(Waiter { ticket, trusts_idle, answer: sender });
             self.waiting.store(state.waiters.len(), Ordering::SeqCst);
             ticket
         };
         // Whoever lays a connection to rest looks for waiters afterwards; who joins looks for
         // connections afterwards. One of the two sees the other.
         fence(Ordering::SeqCst);
-        Ticket { lane: Arc::clone(lane), number, answer: receiver }
+        Some(Ticket { lane: Arc::clone(lane), number, answer: receiver })
+    }
+
+    /// Whether the one that has waited longest would take a connection that rests.
+    pub(crate) fn wants_idle(&self) -> bool {
+        self.waiting() > 0 && self.state().waiters.front().is_some_and(|waiter| waiter.trusts_idle)
     }
 
     /// False if the waiter has been served.
@@ -153,11 +163,13 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         if self.give_up() {
             // The line may have waited for this one.
-            return self.lane.host.offer_room();
+            self.lane.host.offer_room();
+        } else {
+            self.answer.close();
+            if let Ok(Ok(lease)) = self.answer.try_recv() {
+                lease.checkin();
+            }
         }
-        self.answer.close();
-        if let Ok(Ok(lease)) = self.answer.try_recv() {
-            lease.checkin();
-        }
+        self.lane.watcher.leave();
     }
 }

@@ -33,7 +33,10 @@ impl<C: Connector> Pool<C> {
         let mut held = Vec::with_capacity(missing);
         let mut failed = None;
         for ticket in tickets {
-            let answer = async { answer(&lane, now, ticket?).await };
+            let answer = async {
+                let gone = || Error::runtime_gone(&lane.host.name);
+                answer(&lane, now, ticket?.ok_or_else(gone)?).await
+            };
             match answer.await {
                 Ok(lease) => held.push(Held::new(lease)),
                 Err(error) => failed = failed.or(Some(error)),

@@ -130,8 +130,17 @@ impl Shared {
 
     /// Whether anybody stands in the line who still wants to dial.
     pub(crate) fn is_line_waiting(&self) -> bool {
-        self.settings.max_connections.is_some()
-            && self.line().iter().filter_map(Weak::upgrade).any(|lane| lane.queue().wants_dial())
+        self.is_line_waiting_beside(std::ptr::null())
+    }
+
+    /// As [`is_line_waiting`](Self::is_line_waiting), for anybody but one lane.
+    pub(crate) fn is_line_waiting_beside(&self, lane: *const Lane) -> bool {
+        if self.settings.max_connections.is_none() {
+            return false;
+        }
+        // Out of the lock before they are dropped, which may close connections.
+        let lanes: Vec<_> = self.line().iter().filter_map(Weak::upgrade).collect();
+        lanes.iter().any(|other| Arc::as_ptr(other) != lane && other.queue().wants_dial())
     }
 
     fn line(&self) -> MutexGuard<'_, VecDeque<Weak<Lane>>> {

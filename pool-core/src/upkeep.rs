@@ -19,7 +19,10 @@ impl Lane {
     pub(crate) fn look_after(self: &Arc<Self>, sequence: u64) {
         let Some(mut resting) = self.out(self.idle.take(sequence)) else { return };
         match resting.rest_after_poll(sequence) {
-            Ok(()) => self.insert(sequence, resting, Idle::put_back),
+            Ok(()) => {
+                self.insert(sequence, resting, Idle::put_back);
+                self.serve_from_rest(Instant::now());
+            }
             Err(reason) => resting.discard(reason),
         }
     }
@@ -38,6 +41,7 @@ impl Lane {
         self.parked_up_to.store(sequence, Ordering::Relaxed);
         if let Some(resting) = self.out(Some(resting)).and_then(|resting| resting.park(sequence)) {
             self.insert(sequence, resting, Idle::put_back);
+            self.serve_from_rest(now);
         }
         true
     }

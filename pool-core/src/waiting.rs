@@ -22,32 +22,43 @@ pub(crate) enum Turn {
     Called,
 }
 
+/// Why there is no place in a queue.
+#[derive(Debug)]
+pub(crate) enum NoPlace {
+    /// As many wait as may.
+    QueueFull,
+    /// The watcher of the lane has gone.
+    WatcherGone,
+}
+
 impl Lane {
     /// Joins the queue, and starts a dial if more wait than are under way.
     ///
-    /// Who does not `trust_idle` connections waits for one that has just proven alive, or is new. None if
-    /// too many wait already for what the limits allow.
-    pub(crate) fn enqueue(self: &Arc<Self>, now: Instant, trust_idle: bool) -> Option<Ticket> {
-        let ticket = self.queue().join(self);
-        if trust_idle
-            && let Some(lease) = self.take_newest(now)
-            && let Some(Ok(back)) = self.queue().offer(Ok(lease))
-        {
-            self.checkin(back.connection);
+    /// Who does not `trust_idle` connections waits for one that has just proven alive, or is new.
+    pub(crate) fn enqueue(
+        self: &Arc<Self>,
+        now: Instant,
+        trust_idle: bool,
+    ) -> Result<Ticket, NoPlace> {
+        let ticket = self.queue().join(self, trust_idle).ok_or(NoPlace::WatcherGone)?;
+        if trust_idle {
+            self.serve_from_rest(now);
         }
         self.dial(Turn::Own);
         let limit = self.shared().settings.max_waiters_per_address;
         let full = limit.is_some_and(|limit| self.queue().is_over(limit)) && ticket.give_up();
-        (!full).then_some(ticket)
+        if full { Err(NoPlace::QueueFull) } else { Ok(ticket) }
     }
 
     /// Starts dials while more wait than are under way and the limits allow. In the lane's runtime only.
     pub(crate) fn dial(self: &Arc<Self>, mut turn: Turn) {
         while self.queue().begin_dial() {
             let permit = self.permit(turn);
-            if !matches!(permit, Err(Refusal::PoolFull)) {
-                // Served, or refused by its own address, which then calls it.
-                self.shared().leave_line(self);
+            match permit {
+                Ok(_) => self.shared().leave_line(self),
+                // Its own address calls it when there is room, and the line is not held up meanwhile.
+                Err(Refusal::AddressFull) if turn == Turn::Called => self.shared().leave_line(self),
+                Err(_) => {}
             }
             match permit {
                 Ok(permit) => {
@@ -61,7 +72,13 @@ impl Lane {
                     // made it then saw nobody in need.
                     match refusal {
                         Refusal::AddressFull if self.host.has_room() || self.host.idle() > 0 => {}
-                        Refusal::PoolFull => return self.host.offer_room(),
+                        Refusal::PoolFull => {
+                            // The line may have sent it away while its dial was counted.
+                            if self.queue().wants_dial() {
+                                self.shared().join_line(self);
+                            }
+                            return self.host.offer_room();
+                        }
                         _ => return,
                     }
                 }
@@ -89,9 +106,9 @@ impl Lane {
     /// Has the watcher start the dials that are wanted: it is called where a connection closes, which may
     /// be anywhere.
     /// False if the runtime that it would start them in has gone.
-    pub(crate) fn call_dial(self: Arc<Self>) -> bool {
+    pub(crate) fn call_dial(self: Arc<Self>, turn: Turn) -> bool {
         let watcher = Arc::clone(&self.watcher);
-        watcher.dial_for(self)
+        watcher.dial_for(self, turn)
     }
 
     /// A dial fails the one waiter that it was for.

@@ -47,13 +47,13 @@ const WITHOUT_POOL: Duration = Duration::from_secs(1);
 /// one each.
 const LINGER: Duration = Duration::from_millis(500);
 
-/// In place of a number of connections: the watcher has gone.
+/// In place of a number: the watcher has gone.
 const GONE: usize = usize::MAX;
 
 #[derive(Debug)]
 pub(crate) struct Watcher {
     runtime: runtime::Id,
-    connections: AtomicUsize,
+    needed: AtomicUsize,
     inbox: Mutex<Inbox>,
     stirred: Notify,
 }
@@ -62,7 +62,7 @@ pub(crate) struct Watcher {
 struct Inbox {
     stirred: Vec<(Arc<Lane>, u64)>,
     unfinished: Vec<Unfinished>,
-    dials: Vec<Arc<Lane>>,
+    dials: Vec<(Arc<Lane>, Turn)>,
 }
 
 impl std::fmt::Debug for Inbox {
@@ -82,7 +82,7 @@ impl Watcher {
     {
         let watcher = Arc::new(Self {
             runtime: runtime.id(),
-            connections: AtomicUsize::new(0),
+            needed: AtomicUsize::new(0),
             inbox: Mutex::default(),
             stirred: Notify::new(),
         });
@@ -96,18 +96,18 @@ impl Watcher {
     }
 
     pub(crate) fn is_gone(&self) -> bool {
-        self.connections.load(Ordering::SeqCst) == GONE
+        self.needed.load(Ordering::SeqCst) == GONE
     }
 
-    /// Counts one more connection, unless the watcher has gone.
-    pub(crate) fn add_connection(&self) -> bool {
-        let add = |connections| (connections != GONE).then(|| connections + 1);
-        self.connections.fetch_update(Ordering::SeqCst, Ordering::SeqCst, add).is_ok()
+    /// Counts one more connection, or one who waits for one, unless the watcher has gone.
+    pub(crate) fn stay(&self) -> bool {
+        let add = |needed| (needed != GONE).then(|| needed + 1);
+        self.needed.fetch_update(Ordering::SeqCst, Ordering::SeqCst, add).is_ok()
     }
 
-    pub(crate) fn remove_connection(&self) {
-        let remove = |connections| (connections != GONE).then(|| connections - 1);
-        let before = self.connections.fetch_update(Ordering::SeqCst, Ordering::SeqCst, remove);
+    pub(crate) fn leave(&self) {
+        let remove = |needed| (needed != GONE).then(|| needed - 1);
+        let before = self.needed.fetch_update(Ordering::SeqCst, Ordering::SeqCst, remove);
         if before == Ok(1) {
             self.stirred.notify_one();
         }
@@ -125,12 +125,12 @@ impl Watcher {
     }
 
     /// A lane wants to dial, and may now. False if the watcher has gone.
-    pub(crate) fn dial_for(&self, lane: Arc<Lane>) -> bool {
+    pub(crate) fn dial_for(&self, lane: Arc<Lane>, turn: Turn) -> bool {
         let mut inbox = self.inbox();
         if self.is_gone() {
             return false;
         }
-        inbox.dials.push(lane);
+        inbox.dials.push((lane, turn));
         drop(inbox);
         self.stirred.notify_one();
         true
@@ -154,7 +154,7 @@ impl Watcher {
     }
 
     fn retire(&self) -> bool {
-        self.connections.compare_exchange(0, GONE, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+        self.needed.compare_exchange(0, GONE, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 }
 
@@ -173,7 +173,7 @@ impl<A: Clone + Eq + Hash + Send + Sync + 'static> Task<A> {
             self.look_after_stirred().await;
             self.take_unfinished(&mut unfinished);
             let now = Instant::now();
-            if self.watcher.connections.load(Ordering::SeqCst) == 0 {
+            if self.watcher.needed.load(Ordering::SeqCst) == 0 {
                 next_pass = next_pass.min(now + LINGER);
             }
             if next_pass <= now {
@@ -202,8 +202,8 @@ impl<A: Clone + Eq + Hash + Send + Sync + 'static> Task<A> {
 
     fn start_dials(&self) {
         let lanes = std::mem::take(&mut self.watcher.inbox().dials);
-        for lane in lanes {
-            lane.dial(Turn::Called);
+        for (lane, turn) in lanes {
+            lane.dial(turn);
             // Whoever it was called for may have left, and then the next in line has room.
             lane.host.offer_room();
         }
@@ -216,6 +216,7 @@ impl<A: Clone + Eq + Hash + Send + Sync + 'static> Task<A> {
                 lane.look_after(*sequence);
             }
             yield_now().await;
+            self.start_dials();
         }
     }
 
@@ -244,6 +245,7 @@ impl<A: Clone + Eq + Hash + Send + Sync + 'static> Task<A> {
                 moved += 1;
                 if moved % BATCH == 0 {
                     yield_now().await;
+                    self.start_dials();
                 }
             }
             if let Some(due) = lane.next_pass() {
@@ -276,10 +278,10 @@ fn give_up_late(unfinished: &mut [Unfinished]) {
 
 impl<A: Eq + Hash> Drop for Task<A> {
     fn drop(&mut self) {
-        self.watcher.connections.store(GONE, Ordering::SeqCst);
+        self.watcher.needed.store(GONE, Ordering::SeqCst);
         fence(Ordering::SeqCst);
         let left = std::mem::take(&mut *self.watcher.inbox());
-        for lane in left.dials {
+        for (lane, _) in left.dials {
             lane.host.offer_room();
         }
         if let Some(hosts) = self.hosts.upgrade() {
