@@ -128,16 +128,13 @@ impl Host {
     /// Calls those who were refused a connection, as far as there is room for one now.
     pub(crate) fn offer_room(&self) {
         if self.shared.settings.max_connections.is_some() && self.shared.has_room() {
-            // A lane whose runtime has gone cannot come; the next may.
-            while let Some(lane) = self.shared.head_of_line()
-                && !Arc::clone(&lane).call_dial(Turn::Called)
-            {
-                self.shared.leave_line(&lane);
+            for lane in self.shared.heads_of_line() {
+                lane.call_dial(Turn::Called);
             }
         }
         if self.limit().is_some() && self.has_room() {
             // Who stands in the line is called from there.
-            let wants = |lane: &Arc<Lane>| lane.queue().wants_dial() && !lane.is_in_line();
+            let wants = |lane: &Arc<Lane>| lane.queue().wants_dial() && !lane.standing.is_in_line();
             for lane in self.lanes().into_iter().filter(wants) {
                 lane.call_dial(Turn::Called);
             }

@@ -8,7 +8,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use tokio::runtime;
 use tokio::time::Instant;
@@ -21,6 +21,7 @@ use crate::lease::Lease;
 use crate::queue::Queue;
 use crate::resting::Resting;
 use crate::shared::Shared;
+use crate::standing::Standing;
 use crate::stats::Reason;
 use crate::waiting::Turn;
 use crate::waker::Watch;
@@ -37,8 +38,7 @@ pub(crate) struct Lane {
     pub(crate) parked_up_to: AtomicU64,
     /// How many connections were handed on here while others stood in the line.
     handed_on: AtomicUsize,
-    in_line: AtomicBool,
-    in_ranking: AtomicBool,
+    pub(crate) standing: Standing,
 }
 
 /// So many connections that are worn out are closed on behalf of one request before it asks for a new one.
@@ -69,8 +69,7 @@ impl Lane {
             parked: AtomicUsize::new(0),
             parked_up_to: AtomicU64::new(0),
             handed_on: AtomicUsize::new(0),
-            in_line: AtomicBool::new(false),
-            in_ranking: AtomicBool::new(false),
+            standing: Standing::default(),
         });
         lane.host.add_lane(&lane);
         lane
@@ -263,28 +262,6 @@ impl Lane {
     pub(crate) fn is_expired(&self, since: Instant, now: Instant) -> bool {
         let timeout = self.shared().settings.idle_timeout;
         timeout.is_some_and(|timeout| now.saturating_duration_since(since) >= timeout)
-    }
-
-    // Whether the lane stands in the line for the total limit, or in the ranking of idle connections.
-
-    pub(crate) fn enter_line(&self) -> bool {
-        !self.in_line.swap(true, Ordering::SeqCst)
-    }
-
-    pub(crate) fn is_in_line(&self) -> bool {
-        self.in_line.load(Ordering::SeqCst)
-    }
-
-    pub(crate) fn leave_line(&self) {
-        self.in_line.store(false, Ordering::SeqCst);
-    }
-
-    pub(crate) fn enter_ranking(&self) -> bool {
-        !self.in_ranking.swap(true, Ordering::SeqCst)
-    }
-
-    pub(crate) fn leave_ranking(&self) {
-        self.in_ranking.swap(false, Ordering::SeqCst);
     }
 }
 

@@ -116,6 +116,7 @@ mod resting;
 mod retire;
 mod settings;
 mod shared;
+mod standing;
 mod stats;
 mod stream;
 mod sync;

@@ -20,7 +20,7 @@ pub(crate) struct Ranking {
 impl Ranking {
     /// The lane has idle connections, the oldest of them not older than `bound`.
     pub(crate) fn enter(&self, bound: u64, lane: &Arc<Lane>) {
-        if lane.enter_ranking() {
+        if lane.standing.enter_ranking() {
             self.lanes().insert(bound, Arc::downgrade(lane));
         }
     }
@@ -30,7 +30,7 @@ impl Ranking {
         loop {
             let Some((bound, lane)) = self.lanes().pop_first() else { return false };
             let Some(lane) = lane.upgrade() else { continue };
-            lane.leave_ranking();
+            lane.standing.leave_ranking();
             match lane.oldest_idle() {
                 // Nobody's oldest is older than the bound of the first.
                 Some(oldest) if oldest <= bound => {

@@ -99,31 +99,34 @@ impl Shared {
     pub(crate) fn join_line(&self, lane: &Arc<Lane>) -> bool {
         // The lane's mark changes with the line, under its lock.
         let mut line = self.line();
-        let joins = lane.enter_line();
+        let joins = lane.standing.enter_line();
         if joins {
             line.push_back(Arc::downgrade(lane));
         }
         joins
     }
 
-    /// The lane at the head of the line, which stays there until it has what it waits for.
+    /// The first lane of each runtime in the line; they stay there until they have what they wait for.
     ///
-    /// Lanes that want nothing any more are sent away.
-    pub(crate) fn head_of_line(&self) -> Option<Arc<Lane>> {
-        loop {
-            let head = self.line().front()?.clone();
-            match head.upgrade() {
-                Some(lane) if lane.queue().wants_dial() => return Some(lane),
-                Some(lane) => self.leave_line(&lane),
-                None => self.line().retain(|waiting| waiting.strong_count() > 0),
+    /// Of each, because one runtime may stand still and must not hold up the others. Lanes that want nothing
+    /// any more, or cannot come, are sent away.
+    pub(crate) fn heads_of_line(&self) -> Vec<Arc<Lane>> {
+        let lanes: Vec<_> = self.line().iter().filter_map(Weak::upgrade).collect();
+        let mut heads: Vec<Arc<Lane>> = Vec::new();
+        for lane in lanes {
+            if lane.watcher.is_gone() || !lane.queue().wants_dial() {
+                self.leave_line(&lane);
+            } else if !heads.iter().any(|head| head.runtime() == lane.runtime()) {
+                heads.push(lane);
             }
         }
+        heads
     }
 
     pub(crate) fn leave_line(&self, lane: &Arc<Lane>) {
-        if lane.is_in_line() {
+        if lane.standing.is_in_line() {
             let mut line = self.line();
-            lane.leave_line();
+            lane.standing.leave_line();
             line.retain(|waiting| !std::ptr::eq(waiting.as_ptr(), Arc::as_ptr(lane)));
         }
     }

@@ -105,10 +105,12 @@ impl Lane {
 
     /// Has the watcher start the dials that are wanted: it is called where a connection closes, which may
     /// be anywhere.
-    /// False if the runtime that it would start them in has gone.
-    pub(crate) fn call_dial(self: Arc<Self>, turn: Turn) -> bool {
-        let watcher = Arc::clone(&self.watcher);
-        watcher.dial_for(self, turn)
+    pub(crate) fn call_dial(self: Arc<Self>, turn: Turn) {
+        // Once is enough, however often it is called before it comes.
+        if self.standing.hear_call() {
+            let watcher = Arc::clone(&self.watcher);
+            watcher.dial_for(self, turn);
+        }
     }
 
     /// A dial fails the one waiter that it was for.

@@ -124,16 +124,14 @@ impl Watcher {
         }
     }
 
-    /// A lane wants to dial, and may now. False if the watcher has gone.
-    pub(crate) fn dial_for(&self, lane: Arc<Lane>, turn: Turn) -> bool {
+    /// A lane wants to dial, and may now.
+    pub(crate) fn dial_for(&self, lane: Arc<Lane>, turn: Turn) {
         let mut inbox = self.inbox();
-        if self.is_gone() {
-            return false;
+        if !self.is_gone() {
+            inbox.dials.push((lane, turn));
+            drop(inbox);
+            self.stirred.notify_one();
         }
-        inbox.dials.push((lane, turn));
-        drop(inbox);
-        self.stirred.notify_one();
-        true
     }
 
     /// A message is to be finished for its connection's sake; closes the connection if nobody can.
@@ -203,6 +201,7 @@ impl<A: Clone + Eq + Hash + Send + Sync + 'static> Task<A> {
     fn start_dials(&self) {
         let lanes = std::mem::take(&mut self.watcher.inbox().dials);
         for (lane, turn) in lanes {
+            lane.standing.answer_call();
             lane.dial(turn);
             // Whoever it was called for may have left, and then the next in line has room.
             lane.host.offer_room();
