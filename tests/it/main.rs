@@ -5,6 +5,7 @@ mod cancel;
 mod crowd;
 mod errors;
 mod facade;
+mod fairness;
 mod framing;
 mod informational;
 mod lifetimes;
