@@ -10,10 +10,10 @@
 //!  Pool::http(address, request)
 //!       │
 //!       ▼
-//!     Hosts ──► Lane ── newest idle, proven alive ─────────┐     hosts, host, idle
+//!     Hosts ──► Lane ── newest idle, proven alive ─────────┐     hosts, lane, idle
 //!       ▲        │ none                                    │
 //!       │        ▼                                         ▼
-//!       │      Permit ──► Connector::connect ──────────► Lease   connector, connection
+//!       │     queue ◄── Permit ──► Connector::connect ──► Lease  queue, waiting, dial
 //!       │                                                  │ send (hyper)
 //!       └────── not sent: the request comes back ──────────┤     pool
 //!                                                          ▼
@@ -25,8 +25,8 @@
 //!                       Lane.idle             the only edge that points back; no map look-up
 //! ```
 //!
-//! A connection has no task. Whoever holds it drives it: the request, then the body, and for one poll the
-//! idle store. A runtime has one task, its watcher, which looks after everything that nobody holds.
+//! An open connection has no task. Whoever holds it drives it: the request, then the body. A runtime has
+//! one task, its watcher, which looks after everything that nobody holds.
 //!
 //! # Words
 //!
@@ -35,7 +35,7 @@
 //! | check out, check in | take a connection from the idle store, return it |
 //! | `Lease` | the one guard of a checked-out connection |
 //! | [`Connector`], stream, `Connection` | opens; raw bytes; HTTP over them |
-//! | idle | at rest, with its HTTP state |
+//! | idle, parked | at rest with its HTTP state; at rest as a bare stream |
 //! | address, `Host`, `Lane` | the key; what the pool knows of one address; its part in one runtime |
 //! | `Permit` | the right to open one connection |
 //! | discard, [`Reason`] | a connection that must not come back, and why |

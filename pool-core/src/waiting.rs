@@ -53,20 +53,18 @@ impl Lane {
     /// Starts dials while more wait than are under way and the limits allow. In the lane's runtime only.
     pub(crate) fn dial(self: &Arc<Self>, mut turn: Turn) {
         while self.queue().begin_dial() {
-            let permit = self.permit(turn);
-            match permit {
-                Ok(_) => self.shared().leave_line(self),
-                // Its own address calls it when there is room, and the line is not held up meanwhile.
-                Err(Refusal::AddressFull) if turn == Turn::Called => self.shared().leave_line(self),
-                Err(_) => {}
-            }
-            match permit {
+            match self.permit(turn) {
                 Ok(permit) => {
+                    self.shared().leave_line(self);
                     self.dialer().dial(Arc::clone(self), permit);
                     // One place for each turn: others stand in the line too.
                     turn = Turn::Own;
                 }
                 Err(refusal) => {
+                    if refusal == Refusal::AddressFull && turn == Turn::Called {
+                        // Its own address calls it when there is room; the line is not held up meanwhile.
+                        self.shared().leave_line(self);
+                    }
                     self.queue().end_dial();
                     // Room may have been made while the dial was still counted as under way, and whoever
                     // made it then saw nobody in need.

@@ -70,6 +70,7 @@ impl std::fmt::Debug for Inbox {
         f.debug_struct("Inbox")
             .field("stirred", &self.stirred.len())
             .field("unfinished", &self.unfinished.len())
+            .field("dials", &self.dials.len())
             .finish()
     }
 }
