@@ -21,6 +21,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use crate::error::Error;
+use crate::evidence::Attempt;
 use crate::info::ConnectionInfo;
 use crate::lease::Lease;
 use crate::stats::Reason;
@@ -51,7 +52,15 @@ pub struct Body {
 enum State {
     Streaming { incoming: Incoming, lease: Lease },
     Arrived { data: Option<Bytes>, trailers: Option<Box<HeaderMap>> },
-    Parted { incoming: Incoming, address: Arc<str>, error: Option<hyper::Error> },
+    Parted(Box<Parted>),
+}
+
+/// What is left of a message whose connection has closed.
+struct Parted {
+    incoming: Incoming,
+    address: Arc<str>,
+    attempt: Attempt,
+    error: Option<hyper::Error>,
 }
 
 impl State {
@@ -91,9 +100,10 @@ impl Body {
             lease.checkin();
         } else {
             let address = Arc::clone(&lease.lane.host.name);
+            let attempt = Attempt::of(&lease.connection);
             let (reason, error) = (lease.connection.ended_for(), lease.connection.take_error());
             lease.discard(reason);
-            self.state = State::Parted { incoming, address, error };
+            self.state = State::Parted(Box::new(Parted { incoming, address, attempt, error }));
         }
     }
 
@@ -148,11 +158,15 @@ impl HttpBody for Body {
                     data.or_else(|| trailers.take().map(|trailers| Frame::trailers(*trailers)));
                 return Poll::Ready(frame.map(Ok));
             }
-            State::Parted { incoming, address, error } => {
+            State::Parted(parted) => {
+                let Parted { incoming, address, attempt, error } = &mut **parted;
                 let frame = std::task::ready!(Pin::new(incoming).poll_frame(cx));
                 return Poll::Ready(frame.map(|frame| {
-                    // What ended the connection says more than that it ended.
-                    frame.map_err(|end| Error::response_body(address, error.take().unwrap_or(end)))
+                    frame.map_err(|end| {
+                        // What ended the connection says more than that it ended.
+                        let error = error.take().unwrap_or(end);
+                        Error::response_body(address, error).at(attempt.clone())
+                    })
                 }));
             }
             State::Streaming { incoming, lease } => {
@@ -162,7 +176,8 @@ impl HttpBody for Body {
                     (Poll::Pending, None) => return Poll::Pending,
                     (Poll::Pending, Some(timer)) => {
                         let limit = std::task::ready!(timer.poll(cx));
-                        let error = Error::body_timeout(&lease.lane.host.name, limit);
+                        let attempt = Attempt::of(&lease.connection);
+                        let error = Error::body_timeout(&lease.lane.host.name, limit).at(attempt);
                         this.fail(Reason::TimedOut);
                         return Poll::Ready(Some(Err(error)));
                     }
@@ -172,8 +187,9 @@ impl HttpBody for Body {
                 }
                 frame.map(|frame| {
                     frame.map_err(|end| {
+                        let attempt = Attempt::of(&lease.connection);
                         let error = lease.connection.take_error().unwrap_or(end);
-                        Error::response_body(&lease.lane.host.name, error)
+                        Error::response_body(&lease.lane.host.name, error).at(attempt)
                     })
                 })
             }
@@ -192,9 +208,8 @@ impl HttpBody for Body {
     fn is_end_stream(&self) -> bool {
         match &self.state {
             State::Arrived { data, trailers } => data.is_none() && trailers.is_none(),
-            State::Streaming { incoming, .. } | State::Parted { incoming, .. } => {
-                incoming.is_end_stream()
-            }
+            State::Streaming { incoming, .. } => incoming.is_end_stream(),
+            State::Parted(parted) => parted.incoming.is_end_stream(),
         }
     }
 
@@ -203,9 +218,8 @@ impl HttpBody for Body {
             State::Arrived { data, .. } => {
                 SizeHint::with_exact(data.as_ref().map_or(0, |data| data.len() as u64))
             }
-            State::Streaming { incoming, .. } | State::Parted { incoming, .. } => {
-                incoming.size_hint()
-            }
+            State::Streaming { incoming, .. } => incoming.size_hint(),
+            State::Parted(parted) => parted.incoming.size_hint(),
         }
     }
 }
@@ -221,7 +235,7 @@ impl fmt::Debug for Body {
         let state = match &self.state {
             State::Streaming { .. } => "streaming",
             State::Arrived { .. } => "arrived",
-            State::Parted { .. } => "parted",
+            State::Parted(_) => "parted",
         };
         f.debug_struct("Body").field("state", &state).finish_non_exhaustive()
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::backoff::Backoff;
 use crate::connector::Connector;
 use crate::error::BuildError;
 use crate::events::{Observed, Observer};
@@ -200,6 +201,29 @@ impl<C: Connector> Builder<C> {
     /// request, which its sister connections may be too.
     pub fn quarantine(mut self, quarantine: bool) -> Self {
         self.settings.quarantine = quarantine;
+        self
+    }
+
+    /// Whether the pool learns after how long the server of an address closes idle connections, and reuses none
+    /// beyond that.
+    ///
+    /// What a server says itself, in `Keep-Alive: timeout=5`, is obeyed in any case, with a second to spare as in
+    /// .NET. Learning takes two idle connections that the server closes one after the other; what was learnt is
+    /// tried again after ten minutes. Defaults to true: most servers do not say.
+    pub fn learn_idle_limit(mut self, learn: bool) -> Self {
+        self.settings.learn_idle_limit = learn;
+        self
+    }
+
+    /// What becomes of requests to an address to which no connection could be opened three times in a row.
+    ///
+    /// Such an address is left alone for a pause drawn between nothing and 100 ms, which doubles with each further
+    /// failure up to 10 s; then one connection tries. Requests that find an idle connection are served meanwhile,
+    /// and where connections are lent a request waits for one of them. Defaults to [`Backoff::Fail`]: a gateway
+    /// learns at once that it must go elsewhere. [`Stats::backing_off`](crate::Stats::backing_off) counts such
+    /// addresses.
+    pub fn backoff(mut self, backoff: Backoff) -> Self {
+        self.settings.backoff = backoff;
         self
     }
 

@@ -10,8 +10,9 @@ use crate::body::Body;
 use crate::connector::{Connector, Target};
 use crate::error::Error;
 use crate::info::ConnectionInfo;
-use crate::lease::{Held, Outcome};
-use crate::pool::{Pool, fit};
+use crate::lease::Held;
+use crate::message::Message;
+use crate::pool::Pool;
 use crate::request_body::{BoxError, RequestBody};
 use crate::stats::Reason;
 
@@ -66,20 +67,10 @@ impl Checkout {
         B::Error: Into<BoxError>,
     {
         let Self { held, target, .. } = self;
-        let lane = Arc::clone(held.lane());
-        let (name, settings) = (&lane.host.name, &lane.shared().settings);
-        let mut request = request.map(RequestBody::new);
-        let needs = fit(&mut request, settings, || target)
-            .map_err(|why| Error::invalid_request(name, why))?;
-        if !held.can_carry(&needs) {
-            let why = "its server speaks HTTP/1.0, which knows no body of unknown length";
-            return Err(Error::invalid_request(name, why));
-        }
-        let lease = held.release();
-        match lease.send(&mut Some(request), &needs).await {
-            Outcome::Response(response) => Ok(response),
-            Outcome::Failed(error) => Err(error),
-            Outcome::Unsent(error) => Err(Error::unsent(name, error)),
+        let mut message = Message::new(request.map(RequestBody::new));
+        match send(held, target, &mut message).await {
+            Ok(response) => Ok(response),
+            Err(error) => Err(message.explain(error)),
         }
     }
 
@@ -87,4 +78,15 @@ impl Checkout {
     pub fn close(self) {
         self.held.release().discard(Reason::Cancelled);
     }
+}
+
+async fn send(held: Held, target: Target, message: &mut Message) -> Result<Response<Body>, Error> {
+    let lane = Arc::clone(held.lane());
+    let refuse = |why| Error::invalid_request(&lane.host.name, why);
+    message.check().map_err(refuse)?;
+    if !held.can_carry(message.chunked) {
+        return Err(refuse("its server speaks HTTP/1.0, which knows no body of unknown length"));
+    }
+    let lease = held.release();
+    lease.send(message, || target).await.inspect_err(|error| message.note(error))
 }

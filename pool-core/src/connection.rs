@@ -25,12 +25,13 @@ use http::{Request, Response, Version};
 use hyper::body::Incoming;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::driver::{Bare, Drive, Ending, Sender, TrySendError};
+use crate::driver::{Bare, Drive, Ending, Sender, Unanswered};
 use crate::host::Permit;
 use crate::info::{ConnectionInfo, Visit};
+use crate::keep_alive::Hint;
 use crate::kept::{Birth, Kept};
-use crate::lease::Needs;
 use crate::parked::Parked;
+use crate::replay::Replay;
 use crate::request_body::RequestBody;
 use crate::stats::Reason;
 use crate::stream::{Counted, Traffic, Unasked};
@@ -45,9 +46,21 @@ pub(crate) struct Connection {
     fresh: bool,
     /// hyper has been given a request, and so was polled, since it was opened or last rested.
     begun: bool,
+    /// What it takes to send the last request again.
+    replay: Replay,
+    sent: Sent,
     idle_for: Duration,
     queue_time: Duration,
     kept: Kept,
+}
+
+/// What is of the last request that went over a connection.
+#[derive(Debug, Default)]
+struct Sent {
+    attempt: u32,
+    fresh: bool,
+    written_before: u64,
+    read_before: u64,
 }
 
 /// Opens HTTP/1 over a stream. No byte goes over it yet.
@@ -74,24 +87,42 @@ impl Connection {
             last_use: false,
             fresh: true,
             begun: false,
+            replay: Replay::default(),
+            sent: Sent::default(),
             idle_for: Duration::ZERO,
             queue_time: Duration::ZERO,
             kept,
         })
     }
 
-    /// Hands a request to hyper. The response comes from the returned future, polled by way of
-    /// [`poll`](Self::poll).
+    /// A request is about to go over the connection, as its caller's attempt of that number.
+    pub(crate) fn begin(&mut self, request: &mut Request<RequestBody>, attempt: u32) {
+        self.replay.record(request);
+        let traffic = &self.kept.traffic;
+        request.body_mut().begin(traffic);
+        let (written_before, read_before) = (traffic.written(), traffic.read());
+        self.sent = Sent { attempt, fresh: self.fresh, written_before, read_before };
+    }
+
+    /// The request that failed, if it can be had again or has come back.
+    pub(crate) fn take_back(
+        &mut self,
+        back: Option<Request<RequestBody>>,
+    ) -> Option<Request<RequestBody>> {
+        self.replay.take(back.map(|request| request.into_body().come_back()))
+    }
+
+    /// Hands a request to hyper, after [`begin`](Self::begin). The response comes from the returned future,
+    /// polled by way of [`poll`](Self::poll).
     pub(crate) fn send(
         &mut self,
         request: Request<RequestBody>,
-        needs: &Needs,
-    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>> + use<>
-    {
+        upgrade: bool,
+    ) -> impl Future<Output = Result<Response<Incoming>, Unanswered>> + use<> {
         self.kept.use_number += 1;
         self.fresh = false;
         self.begun = true;
-        if needs.upgrade {
+        if upgrade {
             self.driver.allow_upgrade();
             self.last_use = true;
         }
@@ -215,9 +246,25 @@ impl Connection {
         self.queue_time = waited;
     }
 
-    /// Remembers what the server speaks.
-    pub(crate) fn note_version(&mut self, version: Version) {
-        self.kept.speaks_http10 = version == Version::HTTP_10;
+    /// The head of the response is there: remembers what it says of the connection.
+    pub(crate) fn answered(&mut self, response: &Response<Incoming>) {
+        self.replay.forget();
+        self.kept.speaks_http10 = response.version() == Version::HTTP_10;
+        // A server that gives hints does so from the first, and so the others cost no look-up.
+        if self.kept.use_number == 1 || self.kept.hint.is_some() {
+            self.kept.hint = Hint::of(response.headers());
+        }
+    }
+
+    /// The bytes written and read since the last request began.
+    pub(crate) fn progress(&self) -> (u64, u64) {
+        let traffic = &self.kept.traffic;
+        (traffic.written() - self.sent.written_before, traffic.read() - self.sent.read_before)
+    }
+
+    /// Whether the last request went over it straight from its dial.
+    pub(crate) fn began_fresh(&self) -> bool {
+        self.sent.fresh
     }
 
     /// Whether a body of unknown length can be sent: to an HTTP/1.0 server hyper would send it empty.
@@ -237,6 +284,7 @@ impl Connection {
     pub(crate) fn visit(&self) -> Visit {
         Visit {
             use_number: self.kept.use_number,
+            attempt: self.sent.attempt,
             idle_for: self.idle_for,
             queue_time: self.queue_time,
         }

@@ -10,11 +10,12 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
+use crate::backoff::Trial;
 use crate::connection::{self, Connection};
 use crate::connector::Connector;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::events::Event;
 use crate::host::Permit;
 use crate::kept::Birth;
@@ -33,21 +34,33 @@ impl<C: Connector> Dialer<C> {
 }
 
 impl<C: Connector> Dial for Dialer<C> {
-    fn dial(&self, lane: Arc<Lane>, permit: Permit) {
+    fn dial(&self, lane: Arc<Lane>, permit: Permit, trial: Option<Trial>) {
         let (connector, address) = (Arc::clone(&self.connector), self.address.clone());
         let under_way = UnderWay(lane);
         tokio::spawn(async move {
             let lane = Arc::clone(&under_way.0);
             let opened = {
-                let dial = pin!(open(&*connector, &address, &lane, permit));
+                let dial = pin!(async {
+                    if let Some(trial) = &trial {
+                        sleep(trial.pause).await;
+                    }
+                    open(&*connector, &address, &lane, permit).await
+                });
                 unless_closed(&lane, dial).await
             };
             drop(under_way);
             match opened {
-                Ok(connection) => lane.checkin(connection),
+                Ok(connection) => {
+                    lane.host.reached();
+                    lane.checkin(connection);
+                }
                 Err(error) => {
                     lane.host.tell(|| Event::OpenFailed { error: &error });
+                    let unreachable = error.kind() != ErrorKind::Closed;
                     lane.dial_failed(error);
+                    if unreachable {
+                        lane.host.missed(trial, Instant::now());
+                    }
                 }
             }
             // While this dial was counted, a waiter may have seen no need for one of its own.

@@ -7,8 +7,8 @@ use std::error::Error as _;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
-pub(crate) use hyper::client::conn::TrySendError;
-use hyper::client::conn::http1;
+use http::Request;
+use hyper::client::conn::{TrySendError, http1};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -17,6 +17,9 @@ use crate::stream::Counted;
 
 /// Takes requests for a connection that somebody drives.
 pub(crate) type Sender = http1::SendRequest<RequestBody>;
+
+/// Why there is no response; with the request, if hyper had not begun to write it.
+pub(crate) type Unanswered = TrySendError<Request<RequestBody>>;
 
 /// A stream of any type that speaks no HTTP for now.
 pub(crate) trait Bare: Send {

@@ -6,24 +6,34 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use http::Request;
+
+use crate::evidence::{Attempt, Evidence};
+use crate::request_body::RequestBody;
 
 /// A request that got no response, or a response whose body did not arrive whole.
 ///
 /// Its text is the whole story in one line; [`source`](StdError::source) gives the cause as a value, such
-/// as the [`io::Error`] of a connect or hyper's error.
+/// as the [`io::Error`] of a connect or hyper's error; [`evidence`](Self::evidence) tells how far the request
+/// had come.
 pub struct Error(Box<Inner>);
 
 struct Inner {
     kind: ErrorKind,
     address: Arc<str>,
     cause: Cause,
+    evidence: Evidence,
+    // A body need not be `Sync`, an error must; nobody ever waits for this lock.
+    request: Mutex<Option<Request<RequestBody>>>,
 }
 
 enum Cause {
     Text(&'static str),
     After(&'static str, Duration),
+    Paused(Duration),
     Io(io::Error),
     Http(hyper::Error),
 }
@@ -48,6 +58,9 @@ pub enum ErrorKind {
     Connect,
     /// No connection was open within the connect timeout.
     ConnectTimeout,
+    /// No connection could be opened several times in a row, so the address is left alone for a moment; see
+    /// [`Builder::backoff`](crate::Builder::backoff).
+    BackingOff,
     /// A connection was open, but closed before the request was written: it is proven unsent.
     Unsent,
     /// The caller's request body failed, or broke the promise of its length.
@@ -73,7 +86,7 @@ impl ErrorKind {
             | Self::Retired
             | Self::QueueFull
             | Self::CheckoutTimeout => "checking out a connection to",
-            Self::Connect | Self::ConnectTimeout => "connecting to",
+            Self::Connect | Self::ConnectTimeout | Self::BackingOff => "connecting to",
             Self::Unsent => "sending the request to",
             Self::RequestBody => "sending the request body to",
             Self::Response | Self::ResponseTimeout | Self::EndlessInformational => {
@@ -86,7 +99,27 @@ impl ErrorKind {
 
 impl Error {
     fn new(kind: ErrorKind, address: &Arc<str>, cause: Cause) -> Self {
-        Self(Box::new(Inner { kind, address: Arc::clone(address), cause }))
+        let (evidence, request) = (Evidence::default(), Mutex::default());
+        Self(Box::new(Inner { kind, address: Arc::clone(address), cause, evidence, request }))
+    }
+
+    /// It happened on a connection.
+    pub(crate) fn at(mut self, attempt: Attempt) -> Self {
+        self.0.evidence = attempt.into_evidence();
+        self
+    }
+
+    /// What is known of the request as a whole; with the request, if it is whole and proven unsent.
+    pub(crate) fn explain(
+        mut self,
+        attempts: u32,
+        reached_wire: bool,
+        request: Option<Request<RequestBody>>,
+    ) -> Self {
+        self.0.evidence.attempts = attempts;
+        self.0.evidence.reached_wire |= reached_wire;
+        self.0.request = Mutex::new(request);
+        self
     }
 
     pub(crate) fn invalid_request(address: &Arc<str>, why: &'static str) -> Self {
@@ -124,6 +157,10 @@ impl Error {
 
     pub(crate) fn connect_timeout(address: &Arc<str>, after: Duration) -> Self {
         Self::new(ErrorKind::ConnectTimeout, address, Cause::After("not connected", after))
+    }
+
+    pub(crate) fn backing_off(address: &Arc<str>, pause: Duration) -> Self {
+        Self::new(ErrorKind::BackingOff, address, Cause::Paused(pause))
     }
 
     pub(crate) fn handshake(address: &Arc<str>, error: hyper::Error) -> Self {
@@ -166,6 +203,23 @@ impl Error {
     pub fn address(&self) -> &str {
         &self.0.address
     }
+
+    /// How far the request had come, over which connection, and in how many attempts.
+    pub fn evidence(&self) -> &Evidence {
+        &self.0.evidence
+    }
+
+    /// Gives the request back, as its caller gave it, so that it can be sent elsewhere.
+    ///
+    /// Only a request of which no connection has accepted a byte comes back, and only if its body is whole.
+    ///
+    /// # Errors
+    ///
+    /// The error itself, if the request cannot be had back.
+    pub fn into_request(mut self) -> Result<Request<RequestBody>, Self> {
+        let request = self.0.request.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        request.ok_or(self)
+    }
 }
 
 impl fmt::Display for Error {
@@ -174,8 +228,15 @@ impl fmt::Display for Error {
         match &self.0.cause {
             Cause::Text(text) => f.write_str(text),
             Cause::After(what, timeout) => write!(f, "{what} within {timeout:?}"),
+            Cause::Paused(pause) => {
+                write!(f, "it could not be reached several times in a row, next try in {pause:?}")
+            }
             Cause::Io(error) => write_io(f, error),
             Cause::Http(error) => write_chain(f, error),
+        }?;
+        match self.0.evidence.connection() {
+            Some(_) => write!(f, " ({})", self.0.evidence),
+            None => Ok(()),
         }
     }
 }
@@ -219,7 +280,7 @@ impl StdError for Error {
         match &self.0.cause {
             Cause::Io(error) => Some(error),
             Cause::Http(error) => Some(error),
-            Cause::Text(_) | Cause::After(..) => None,
+            Cause::Text(_) | Cause::After(..) | Cause::Paused(_) => None,
         }
     }
 }

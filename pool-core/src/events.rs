@@ -40,6 +40,16 @@ pub enum Event<'a> {
         /// Why.
         error: &'a Error,
     },
+    /// The address could not be reached several times in a row, and is left alone for a while.
+    BackingOff {
+        /// For how long.
+        pause: Duration,
+    },
+    /// A request is sent again, because its connection turned out to be given up by the server.
+    Retried {
+        /// How the attempt failed.
+        error: &'a Error,
+    },
     /// A request goes over a connection.
     CheckedOut {
         /// Its [`id`](crate::ConnectionInfo::id).

@@ -1,8 +1,9 @@
-//! The check of a request's head before it leaves.
+//! A request's head: checked before anything is sent, and made fit for each connection that it goes over.
 //!
 //! hyper writes what it is given, or panics. What contradicts itself is refused here, where nothing has
 //! been sent; what is merely missing is added. The rules are those of RFC 9110 and RFC 9112; each function
-//! names its section.
+//! names its section. What must hold: checking changes nothing that the caller can see, so a request that is
+//! given back is the one that was handed in.
 
 use http::header::{CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING};
 use http::uri::{Parts, PathAndQuery};
@@ -13,26 +14,36 @@ use crate::connector::Target;
 use crate::request_body::RequestBody;
 use crate::told::Told;
 
-/// Makes the head fit for the wire, or says why it cannot be.
-///
-/// `target` is asked only for a request that names no host itself.
-pub(crate) fn prepare(
-    request: &mut Request<RequestBody>,
-    target: impl FnOnce() -> Target,
-) -> Result<Told, &'static str> {
+/// What the head says, or in what it contradicts itself.
+pub(crate) fn check(request: &mut Request<RequestBody>) -> Result<Told, &'static str> {
     check_version(request)?;
     check_target(request)?;
     let mut told = Told::by(request.headers())?;
     check_length(request, told)?;
+    told.upgrade |= *request.method() == Method::CONNECT;
+    Ok(told)
+}
+
+/// Makes a head that was checked fit for an HTTP/1 connection.
+///
+/// `target` is asked only for a request that names no host itself.
+pub(crate) fn make_http1(
+    request: &mut Request<RequestBody>,
+    told: Told,
+    target: impl FnOnce() -> Target,
+) -> Result<(), &'static str> {
+    if request.version() != Version::HTTP_10 {
+        // One taken over from HTTP/2 is written as HTTP/1.1, as a gateway expects.
+        *request.version_mut() = Version::HTTP_11;
+    }
+    say_framing(request, told);
     if !told.host {
         say_host(request, target)?;
     }
-    if *request.method() == Method::CONNECT {
-        told.upgrade = true;
-    } else {
+    if *request.method() != Method::CONNECT {
         make_origin_form(request.uri_mut());
     }
-    Ok(told)
+    Ok(())
 }
 
 /// The four forms of a request target, RFC 9112 3.2.
@@ -59,15 +70,10 @@ fn check_target(request: &Request<RequestBody>) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// hyper's client panics on the versions that it cannot write. A request taken over from HTTP/2 is
-/// written as HTTP/1.1, as a gateway expects.
-fn check_version<B>(request: &mut Request<B>) -> Result<(), &'static str> {
+/// hyper's client panics on the versions that it cannot write.
+fn check_version<B>(request: &Request<B>) -> Result<(), &'static str> {
     match request.version() {
-        Version::HTTP_10 | Version::HTTP_11 => Ok(()),
-        Version::HTTP_2 => {
-            *request.version_mut() = Version::HTTP_11;
-            Ok(())
-        }
+        Version::HTTP_10 | Version::HTTP_11 | Version::HTTP_2 => Ok(()),
         Version::HTTP_09 => Err("HTTP/0.9 cannot be spoken here"),
         _ => Err("HTTP/3 cannot be spoken here"),
     }
@@ -89,25 +95,32 @@ fn check_length(request: &mut Request<RequestBody>, told: Told) -> Result<(), &'
         return Err("content-length contradicts the length of the body");
     }
     if request.body().is_end_stream() {
-        tell_empty(request, told, chunked);
-    } else if let Some(length) = told.or(known.filter(|_| !chunked)) {
+        return Ok(());
+    }
+    if let Some(length) = told.or(known.filter(|_| !chunked)) {
         request.body_mut().promise(length);
     } else if request.version() == Version::HTTP_10 {
         return Err("an HTTP/1.0 request body needs a known length");
-    } else if !chunked {
-        // Without a word hyper would leave such a body out of a GET or HEAD.
-        request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
     Ok(())
 }
 
-/// An empty body where the method lets one expect content is said to be empty, RFC 9110 8.6.
-fn tell_empty(request: &mut Request<RequestBody>, told: Option<u64>, chunked: bool) {
+/// Says how the body is framed where hyper would not.
+fn say_framing(request: &mut Request<RequestBody>, told: Told) {
+    let Told { length, chunked, .. } = told;
+    if !request.body().is_end_stream() {
+        if length.is_none() && !chunked && request.body().exact_len().is_none() {
+            // Without a word hyper would leave such a body out of a GET or HEAD.
+            request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+        return;
+    }
     if chunked {
         request.headers_mut().remove(TRANSFER_ENCODING);
     }
+    // An empty body where the method lets one expect content is said to be empty, RFC 9110 8.6.
     let expected = matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH);
-    if expected && told.is_none() {
+    if expected && length.is_none() {
         request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
 }
@@ -158,7 +171,9 @@ mod tests {
         body: &'static str,
     ) -> Result<Request<RequestBody>, &'static str> {
         let mut request = builder.body(RequestBody::new(Full::from(body))).unwrap();
-        prepare(&mut request, || Target::http(Authority::from_static("192.0.2.1:8080")))?;
+        let told = check(&mut request)?;
+        let target = || Target::http(Authority::from_static("192.0.2.1:8080"));
+        make_http1(&mut request, told, target)?;
         Ok(request)
     }
 

@@ -17,7 +17,11 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::backoff::{Backoff, Failures, Trial};
+use crate::budget::Budget;
+use crate::error::Error;
 use crate::events::Event;
+use crate::horizon::Horizon;
 use crate::lane::Lane;
 use crate::quarantine::Quarantine;
 use crate::shared::{Shared, raise_below};
@@ -32,6 +36,9 @@ pub(crate) struct Host {
     pub(crate) counters: Counters,
     pub(crate) shared: Arc<Shared>,
     pub(crate) quarantine: Quarantine,
+    pub(crate) horizon: Horizon,
+    pub(crate) budget: Budget,
+    pub(crate) failures: Failures,
     open: AtomicUsize,
     retired: AtomicBool,
     vacated: Notify,
@@ -45,6 +52,9 @@ impl Host {
             counters: Counters::default(),
             shared,
             quarantine: Quarantine::default(),
+            horizon: Horizon::default(),
+            budget: Budget::default(),
+            failures: Failures::default(),
             open: AtomicUsize::new(0),
             retired: AtomicBool::new(false),
             vacated: Notify::new(),
@@ -52,11 +62,24 @@ impl Host {
         })
     }
 
-    /// Whether nothing of this host exists, open or opening, and nothing needs to be remembered of it.
+    /// Whether nothing of this host exists, open or opening, and nothing must be remembered of it.
     pub(crate) fn is_vacant(&self) -> bool {
+        let now = Instant::now();
         self.open.load(Ordering::SeqCst) == 0
             && !self.is_retired()
-            && !self.quarantine.is_on(Instant::now())
+            && !self.quarantine.is_on(now)
+            && self.failures.pause(now).is_none_or(|pause| pause.is_zero())
+    }
+
+    /// A request found its connection given up, after it had rested for `idle_for`.
+    pub(crate) fn note_stale(&self, idle_for: Duration, now: Instant) {
+        self.counters.stale();
+        self.horizon.note_close(idle_for, now);
+    }
+
+    /// Whether any connection is open that may come home.
+    pub(crate) fn has_connections(&self) -> bool {
+        self.counters.are_open()
     }
 
     pub(crate) fn is_retired(&self) -> bool {
@@ -138,6 +161,40 @@ impl Host {
             for lane in self.lanes().into_iter().filter(wants) {
                 lane.call_dial(Turn::Called);
             }
+        }
+    }
+}
+
+/// What a dial that has ended means for all who wait.
+impl Host {
+    /// The address can be reached again.
+    pub(crate) fn reached(&self) {
+        if self.failures.forget() {
+            self.call_all();
+        }
+    }
+
+    /// A connection could not be opened; the address may have to be left alone.
+    pub(crate) fn missed(&self, trial: Option<Trial>, now: Instant) {
+        self.counters.failed_to_open();
+        let backoff = self.shared.settings.backoff;
+        if backoff == Backoff::Off {
+            return;
+        }
+        let Some(pause) = self.failures.add(trial, now) else { return };
+        self.tell(|| Event::BackingOff { pause });
+        if backoff == Backoff::Fail && !self.has_connections() {
+            for lane in self.lanes() {
+                lane.fail_waiting(|| Error::backing_off(&self.name, pause));
+            }
+        } else {
+            self.call_all();
+        }
+    }
+
+    fn call_all(&self) {
+        for lane in self.lanes().into_iter().filter(|lane| lane.queue().wants_dial()) {
+            lane.call_dial(Turn::Own);
         }
     }
 }

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use dashmap::DashMap;
 use tokio::runtime::{Handle, Id};
+use tokio::time::Instant;
 
 use crate::host::Host;
 use crate::lane::{Dial, Lane};
@@ -17,6 +18,9 @@ use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::stats::{Held, Stats};
 use crate::watcher::Watcher;
+
+/// A host without connections takes about a kilobyte.
+const MOST_REMEMBERED: usize = 4_096;
 
 pub(crate) struct Hosts<A: Eq + Hash> {
     map: DashMap<A, Entry>,
@@ -40,6 +44,7 @@ impl Entry {
             idle: sum(Lane::idle),
             parked: sum(Lane::parked),
             waiting: sum(|lane| lane.queue().waiting()),
+            backing_off: self.host.failures.pause(Instant::now()).is_some(),
         };
         stats.add(&self.host.counters, held);
     }
@@ -135,8 +140,17 @@ impl<A: Clone + Eq + Hash + Send + Sync + 'static> Hosts<A> {
         watcher
     }
 
+    /// Forgets the hosts of which nothing is left. What was learnt of a server is worth keeping for a while, but
+    /// not of more than so many.
     pub(crate) fn forget_vacant(&self) {
-        self.map.retain(|_, entry| !entry.is_vacant());
+        let (now, mut remembered) = (Instant::now(), 0);
+        self.map.retain(|_, entry| {
+            if !entry.is_vacant() {
+                return true;
+            }
+            remembered += usize::from(entry.host.horizon.is_remembered(now));
+            entry.host.horizon.is_remembered(now) && remembered <= MOST_REMEMBERED
+        });
     }
 
     pub(crate) fn stats(&self) -> Stats {

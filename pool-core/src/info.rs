@@ -24,6 +24,7 @@ pub(crate) struct Origin {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Visit {
     pub(crate) use_number: u64,
+    pub(crate) attempt: u32,
     pub(crate) idle_for: Duration,
     pub(crate) queue_time: Duration,
 }
@@ -41,6 +42,11 @@ impl ConnectionInfo {
     /// The how many-eth request of the connection this was, from 1.
     pub fn use_number(&self) -> u64 {
         self.visit.use_number
+    }
+
+    /// The how many-eth attempt of the request this was, from 1; zero if it has carried none yet.
+    pub fn attempt(&self) -> u32 {
+        self.visit.attempt
     }
 
     /// Whether the connection had served a request before.

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::connector::KernelCheck;
 use crate::host::Permit;
 use crate::info::Origin;
+use crate::keep_alive::Hint;
 use crate::shared::Shared;
 use crate::stats::Reason;
 use crate::stream::Traffic;
@@ -24,6 +25,8 @@ pub(crate) struct Kept {
     pub(crate) use_number: u64,
     /// The server speaks HTTP/1.0, which hyper then does too.
     pub(crate) speaks_http10: bool,
+    /// What the server has said of the life of the connection.
+    pub(crate) hint: Option<Hint>,
     kernel_check: Option<KernelCheck>,
     retires: Option<Instant>,
     permit: Permit,
@@ -53,6 +56,7 @@ impl Kept {
             origin: Arc::new(birth.origin),
             use_number: 0,
             speaks_http10: false,
+            hint: None,
             kernel_check: birth.kernel_check,
             retires: birth.retires,
             permit,
@@ -89,13 +93,19 @@ impl Kept {
 
     /// Why the connection should serve no further request, if it has lived or worked long enough.
     pub(crate) fn worn_out(&self, shared: &Shared, now: Instant) -> Option<Reason> {
-        if shared.settings.max_uses.is_some_and(|limit| self.use_number >= limit) {
+        let spent = self.hint.is_some_and(|hint| hint.uses_left == Some(0));
+        if spent || shared.settings.max_uses.is_some_and(|limit| self.use_number >= limit) {
             Some(Reason::MaxUses)
         } else if self.retires.is_some_and(|retires| retires <= now) {
             Some(Reason::MaxLifetime)
         } else {
             None
         }
+    }
+
+    /// Whether it has rested for as long as its server allows, by what the server itself has said.
+    pub(crate) fn has_rested(&self, rest: Duration) -> bool {
+        self.hint.and_then(|hint| hint.rest).is_some_and(|limit| rest >= limit)
     }
 
     /// Makes the next read ask the kernel whether an idle connection is still quiet.

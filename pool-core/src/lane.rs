@@ -9,10 +9,12 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::runtime;
 use tokio::time::Instant;
 
+use crate::backoff::Trial;
 use crate::connection::Connection;
 use crate::host::{Host, Permit};
 use crate::idle::Idle;
@@ -55,7 +57,9 @@ type Put = fn(&Idle<Resting>, u64, Resting);
 pub(crate) trait Dial: Send + Sync {
     /// Starts a task of the current runtime, the lane's, that ends in
     /// [`checkin`](Lane::checkin) or [`dial_failed`](Lane::dial_failed).
-    fn dial(&self, lane: Arc<Lane>, permit: Permit);
+    ///
+    /// A `trial` waits first.
+    fn dial(&self, lane: Arc<Lane>, permit: Permit, trial: Option<Trial>);
 }
 
 impl Lane {
@@ -115,7 +119,7 @@ impl Lane {
                 resting.discard(Reason::IdleTimeout);
                 return None;
             }
-            match self.unfit(resting.kept(), now) {
+            match self.unfit_after_rest(&resting, now) {
                 // What rests behind it may be younger.
                 Some(reason) => resting.discard(reason),
                 None => {
@@ -188,17 +192,27 @@ impl Lane {
         if self.idle() == 0 {
             return;
         }
-        if self.host.is_wanted_beside(self) {
+        if self.must_make_room() || self.host.is_wanted_beside(self) {
             self.evict_oldest(Reason::Evicted);
         } else if self.shared().is_line_waiting() {
             self.shared().ranking.evict();
         }
     }
 
+    /// Whether somebody here waits for a fresh connection, for which a limit leaves no room.
+    fn must_make_room(&self) -> bool {
+        self.queue.waiting() > 0
+            && !(self.host.has_room() && self.shared().has_room())
+            && self.queue.wants_dial()
+    }
+
     fn lay_to_rest(self: &Arc<Self>, mut connection: Box<Connection>, now: Instant) {
         let settings = &self.shared().settings;
         if settings.keeps_nothing() {
             return connection.discard(Reason::Evicted);
+        }
+        if connection.kept().has_rested(Duration::ZERO) {
+            return connection.discard(Reason::IdleTimeout);
         }
         let sequence = self.shared().next_sequence();
         match connection.rest(sequence) {
@@ -238,6 +252,13 @@ impl Lane {
         suspect.then_some(Reason::Quarantined).or_else(|| connection.worn_out(self.shared(), now))
     }
 
+    /// Why a connection that has rested since then must not be lent again.
+    fn unfit_after_rest(&self, resting: &Resting, now: Instant) -> Option<Reason> {
+        let rest = now.saturating_duration_since(resting.since);
+        let too_long = resting.kept().has_rested(rest);
+        too_long.then_some(Reason::IdleTimeout).or_else(|| self.unfit(resting.kept(), now))
+    }
+
     pub(crate) fn closed_for(&self) -> Option<Reason> {
         if self.shared().is_closed() {
             Some(Reason::PoolClosed)
@@ -260,8 +281,19 @@ impl Lane {
     }
 
     pub(crate) fn is_expired(&self, since: Instant, now: Instant) -> bool {
+        let limit = self.idle_limit();
+        limit.is_some_and(|limit| now.saturating_duration_since(since) >= limit)
+    }
+
+    /// How long connections may rest: by the settings, and as far as the server keeps them.
+    pub(crate) fn idle_limit(&self) -> Option<Duration> {
         let timeout = self.shared().settings.idle_timeout;
-        timeout.is_some_and(|timeout| now.saturating_duration_since(since) >= timeout)
+        match self.host.horizon.limit() {
+            learnt @ Some(_) if self.shared().settings.learn_idle_limit => {
+                learnt.into_iter().chain(timeout).min()
+            }
+            _ => timeout,
+        }
     }
 }
 

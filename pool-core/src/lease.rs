@@ -10,20 +10,24 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use http::{Request, Response};
+use http::Response;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use tokio::task::coop::unconstrained;
+use tokio::time::Instant;
 
 use crate::body::Body;
 use crate::connection::Connection;
-use crate::driver::TrySendError;
+use crate::connector::Target;
+use crate::driver::Unanswered;
 use crate::error::Error;
 use crate::events::Event;
+use crate::evidence::Attempt;
+use crate::head;
 use crate::info::Visit;
-use crate::informational::Gate;
+use crate::informational;
 use crate::lane::Lane;
-use crate::request_body::RequestBody;
+use crate::message::Message;
 use crate::settings::Settings;
 use crate::stats::Reason;
 use crate::timers::Patience;
@@ -31,26 +35,6 @@ use crate::timers::Patience;
 pub(crate) struct Lease {
     pub(crate) connection: Box<Connection>,
     pub(crate) lane: Arc<Lane>,
-}
-
-/// What a request needs of its connection.
-#[derive(Debug, Default)]
-pub(crate) struct Needs {
-    /// The server must understand a body of unknown length.
-    pub(crate) chunked: bool,
-    /// The connection may become something else.
-    pub(crate) upgrade: bool,
-    /// The body waits here for the server to want it.
-    pub(crate) gate: Option<Arc<Gate>>,
-}
-
-/// How a request on a lease went.
-#[expect(clippy::large_enum_variant, reason = "the response is what it is nearly always")]
-pub(crate) enum Outcome {
-    Response(Response<Body>),
-    /// The connection was closed before the request was written, which is back where it was, whole.
-    Unsent(hyper::Error),
-    Failed(Error),
 }
 
 impl Lease {
@@ -61,24 +45,35 @@ impl Lease {
     /// Sends the request and waits for the head of its response.
     ///
     /// The request is passed by where it lies, because moving it, and futures that hold it, is a good part of
-    /// what a pool costs.
+    /// what a pool costs. After a failure it is there again if it can be had again.
     ///
     /// Cancel safety: the future owns the lease, so dropping it closes the connection, and no later
     /// request can read what this one left behind.
     pub(crate) async fn send(
         mut self,
-        unsent: &mut Option<Request<RequestBody>>,
-        needs: &Needs,
-    ) -> Outcome {
-        let Some(request) = unsent.take() else { unreachable!("a request is sent once") };
+        message: &mut Message,
+        target: impl FnOnce() -> Target,
+    ) -> Result<Response<Body>, Error> {
+        let Some(request) = &mut message.request else { unreachable!("a request is sent once") };
+        self.connection.begin(request, message.attempts + 1);
+        if let Err(why) = head::make_http1(request, message.told, target) {
+            let error = Error::invalid_request(&self.lane.host.name, why);
+            message.request = self.connection.take_back(None);
+            self.checkin();
+            return Err(error);
+        }
+        let patience = self.settings().expect_continue_timeout;
+        let gate = informational::connect(request, message.told.expects_continue, patience);
+        message.attempts += 1;
         if self.settings().probe {
             self.connection.kept().ask_kernel();
         }
         let mut patience =
             Patience::new(self.settings().response_timeout, self.connection.traffic());
+        let Some(request) = message.request.take() else { unreachable!("it was there above") };
         // The answer comes through a tokio channel, which with an empty coop budget would return pending
         // and wake nobody we hear of.
-        let mut response = pin!(unconstrained(self.connection.send(request, needs)));
+        let mut response = pin!(unconstrained(self.connection.send(request, message.told.upgrade)));
         self.lane.host.tell(|| {
             let Visit { use_number, idle_for, .. } = self.connection.visit();
             Event::CheckedOut { id: self.connection.id(), use_number, idle_for }
@@ -91,44 +86,47 @@ impl Lease {
             .await;
         match answer {
             Ok(Ok(response)) => {
-                if let Some(gate) = &needs.gate {
+                if let Some(gate) = gate {
                     gate.refuse();
                 }
-                Outcome::Response(self.receive(response))
+                Ok(self.receive(response))
             }
-            Ok(Err(error)) => self.refuse(error, unsent),
+            Ok(Err(unanswered)) => Err(self.fail(unanswered, message)),
             Err(impatient) => {
-                let error = impatient.into_error(&self.lane.host.name);
+                let attempt = Attempt::of(&self.connection);
+                let error = impatient.into_error(&self.lane.host.name).at(attempt);
                 self.discard(Reason::TimedOut);
-                Outcome::Failed(error)
+                Err(error)
             }
         }
     }
 
-    fn refuse(
-        self,
-        mut error: TrySendError<Request<RequestBody>>,
-        unsent: &mut Option<Request<RequestBody>>,
-    ) -> Outcome {
-        *unsent = error.take_message();
-        match unsent {
-            Some(_) => {
-                let reason = self.connection.closed_for();
-                self.discard(reason);
-                Outcome::Unsent(error.into_error())
-            }
-            None => {
-                let error = Error::exchange(&self.lane.host.name, error.into_error());
-                self.discard(Reason::Failed);
-                Outcome::Failed(error)
-            }
+    fn fail(mut self, mut unanswered: Unanswered, message: &mut Message) -> Error {
+        let attempt = Attempt::of(&self.connection);
+        let back = unanswered.take_message();
+        let (unsent, name) = (back.is_some() || !attempt.reached_wire(), &self.lane.host.name);
+        let error = unanswered.into_error();
+        let user = error.is_user();
+        let error =
+            if unsent && !user { Error::unsent(name, error) } else { Error::exchange(name, error) };
+        if !user && !attempt.is_fresh() && attempt.is_unanswered() {
+            let idle_for = self.connection.visit().idle_for;
+            self.lane.host.note_stale(idle_for, Instant::now());
         }
+        if !user {
+            message.request = self.connection.take_back(back);
+        }
+        let reason = if unsent { self.connection.closed_for() } else { Reason::Failed };
+        self.discard(reason);
+        error.at(attempt)
     }
 
     fn receive(mut self, response: Response<Incoming>) -> Response<Body> {
-        self.connection.note_version(response.version());
-        if self.connection.visit().use_number > 1 {
+        self.connection.answered(&response);
+        let Visit { use_number, idle_for, .. } = self.connection.visit();
+        if use_number > 1 {
             self.lane.host.counters.reused();
+            self.lane.host.horizon.prove(idle_for);
         }
         let upgrade = response.extensions().get::<OnUpgrade>().is_some();
         if upgrade && self.connection.is_finished() {
@@ -143,9 +141,9 @@ impl Lease {
         &self.lane.shared().settings
     }
 
-    /// Whether the connection is fit for what a request needs.
-    pub(crate) fn can_carry(&self, needs: &Needs) -> bool {
-        !needs.chunked || self.connection.can_send_chunked()
+    /// Whether the connection is fit for a request, whose body may be of unknown length.
+    pub(crate) fn can_carry(&self, chunked: bool) -> bool {
+        !chunked || self.connection.can_send_chunked()
     }
 
     /// The message has ended and hyper is ready for the next: the connection goes home.
@@ -182,8 +180,8 @@ impl Held {
         &self.lane
     }
 
-    pub(crate) fn can_carry(&self, needs: &Needs) -> bool {
-        self.lease.as_ref().is_some_and(|lease| lease.can_carry(needs))
+    pub(crate) fn can_carry(&self, chunked: bool) -> bool {
+        self.lease.as_ref().is_some_and(|lease| lease.can_carry(chunked))
     }
 
     /// The lease, which is now to be used.

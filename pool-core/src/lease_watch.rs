@@ -86,7 +86,10 @@ impl Observer for LeaseWatch {
             Event::CheckedIn { id } | Event::Closed { id, .. } => {
                 self.leased().remove(id);
             }
-            Event::Opened { .. } | Event::OpenFailed { .. } => {}
+            Event::Opened { .. }
+            | Event::OpenFailed { .. }
+            | Event::BackingOff { .. }
+            | Event::Retried { .. } => {}
         }
     }
 }

@@ -14,20 +14,16 @@ use crate::builder::Builder;
 use crate::connector::{Connector, Target};
 use crate::dial::Dialer;
 use crate::error::Error;
-use crate::head;
 use crate::hosts::Hosts;
-use crate::informational;
 use crate::lane::Lane;
-use crate::lease::{Lease, Needs, Outcome};
-use crate::queue::Ticket;
+use crate::lease::Lease;
+use crate::message::Message;
+use crate::queue::{Ticket, Wants};
 use crate::request_body::{BoxError, RequestBody};
 use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::stats::{Reason, Stats};
 use crate::waiting::NoPlace;
-
-/// So many stale connections are tried before a request insists on a new one.
-const STALE_TRIES: usize = 2;
 
 /// HTTP connections, kept by address and lent to requests.
 ///
@@ -64,42 +60,63 @@ impl<C: Connector> Pool<C> {
     /// Sends a request to `address` and waits for the head of its response.
     ///
     /// The request goes over the connection that came home last, if one is idle and proves to be alive,
-    /// else over a new one. A reused connection that turns out closed before the request was written gives
-    /// it back, and it is sent again, whatever its method and body. A request that may have reached the
-    /// server is never sent twice.
+    /// else over a new one. [`reuse`](crate::reuse()) limits it to connections of a kind.
     ///
     /// A request without `Host` gets one; an absolute URI is written in origin form. The connection goes
     /// home by itself when the response body has ended or was dropped.
     ///
+    /// # What is sent again
+    ///
+    /// A server may close an idle connection at the moment when a request is on its way. Then the request is
+    /// sent again, over another connection:
+    ///
+    /// | the request failed | is it sent again? |
+    /// | --- | --- |
+    /// | and cannot be had again: its body streams and was begun | no |
+    /// | because an HTTP/2 server refused it unprocessed, on any connection | yes, whatever its method |
+    /// | on a fresh connection | no: a server that fails would fail again |
+    /// | on a reused connection that accepted no byte of it | yes, whatever its method |
+    /// | on a reused connection, before anything was read, and it is idempotent or carries an `Idempotency-Key` | yes, within the budget |
+    /// | in any other way | no: nobody knows what the server did |
+    ///
+    /// Idempotent are GET, HEAD, OPTIONS, TRACE, PUT and DELETE (RFC 9110 9.2.2). `Full`, `Empty`, strings and
+    /// [`ReplayableBody`](crate::ReplayableBody) can be had again. After two attempts over reused connections
+    /// the third is over a fresh one, and final. The budget is that of Envoy: for each address a fifth of its
+    /// requests, saved up to a thousand, and three at once whatever came before. The rule is Go's.
+    ///
     /// # Errors
     ///
-    /// An [`Error`] that names the step and the address. A request that contradicts itself is refused
-    /// before anything is sent.
+    /// An [`Error`] that names the step and the address, with [evidence](Error::evidence) of how far the request
+    /// had come, and with the request itself if it is [proven unsent](Error::into_request). A request that
+    /// contradicts itself is refused before anything is sent.
     ///
     /// # Cancel safety
     ///
     /// The future can be dropped at any await. A connection that had begun to carry the request closes.
-    pub async fn http<B>(
+    pub fn http<B>(
         &self,
         address: &C::Address,
         request: Request<B>,
-    ) -> Result<Response<Body>, Error>
+    ) -> impl Future<Output = Result<Response<Body>, Error>> + Send
     where
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let mut request = request.map(RequestBody::new);
-        let needs = fit(&mut request, self.hosts().settings(), || self.target(address))
-            .map_err(|why| Error::invalid_request(&name(address), why))?;
-        self.inner.exchange(address, &mut Some(request), &needs).await
+        // Here and not in the future, which so need not hold the caller's type as well.
+        let mut message = Message::new(request.map(RequestBody::new));
+        async move {
+            match self.inner.exchange(address, &mut message).await {
+                Ok(response) => Ok(response),
+                Err(error) => Err(message.explain(error)),
+            }
+        }
     }
 
     pub(crate) async fn checkout(&self, address: &C::Address) -> Result<Lease, Error> {
         // What it will carry is not known yet; hyper sends to an HTTP/1.0 server what it can.
-        let needs = &Needs::default();
-        match self.inner.take_idle(address, needs)? {
+        match self.inner.take_idle(address, |_| true)? {
             Some(lease) => Ok(lease),
-            None => self.inner.wait(address, needs, true).await,
+            None => self.inner.wait(address, Wants::Any, |_| true).await,
         }
     }
 
@@ -127,43 +144,45 @@ impl<C: Connector> Pool<C> {
 }
 
 impl<C: Connector> Inner<C> {
-    /// Ends, because a new connection is never followed by another turn, after [`STALE_TRIES`] turns idle
-    /// connections are left alone, and the turns are counted.
+    /// Ends, because a fresh connection is never followed by another turn, and a request that has failed twice
+    /// on others insists on one; only an HTTP/2 server can refuse it there, as often as turns are allowed.
     async fn exchange(
         &self,
         address: &C::Address,
-        request: &mut Option<Request<RequestBody>>,
-        needs: &Needs,
+        message: &mut Message,
     ) -> Result<Response<Body>, Error> {
-        let mut tries = 0;
+        message.check().map_err(|why| Error::invalid_request(&name(address), why))?;
         loop {
-            let trust_idle = tries < STALE_TRIES;
-            let idle = if trust_idle { self.take_idle(address, needs)? } else { None };
-            let lease = match idle {
-                Some(lease) => lease,
-                // In a box, so that those who need not wait do not move what waiting takes about.
-                None => Box::pin(self.wait(address, needs, trust_idle)).await?,
-            };
-            let last = lease.connection.is_fresh() || tries >= 2 * STALE_TRIES;
-            let host = last.then(|| Arc::clone(&lease.lane.host));
-            match (lease.send(request, needs).await, host) {
-                (Outcome::Response(response), _) => return Ok(response),
-                (Outcome::Failed(error), _) => return Err(error),
-                (Outcome::Unsent(error), Some(host)) => {
-                    return Err(Error::unsent(&host.name, error));
+            // By value: the message itself is not to be shared while this waits.
+            let chunked = message.chunked;
+            let suits = move |lease: &Lease| lease.can_carry(chunked);
+            let lease = if message.trusts_idle() {
+                match self.take_idle(address, suits)? {
+                    Some(lease) => lease,
+                    // In a box, so that those who need not wait do not move what waiting takes about.
+                    None => Box::pin(self.wait(address, Wants::Any, suits)).await?,
                 }
-                (Outcome::Unsent(_), None) => {}
+            } else {
+                Box::pin(self.wait(address, Wants::Fresh, suits)).await?
+            };
+            let lane = Arc::clone(&lease.lane);
+            match lease.send(message, || self.connector.target(address)).await {
+                Ok(response) => return Ok(response),
+                Err(error) => message.retry(error, &lane.host)?,
             }
-            tries += 1;
         }
     }
 
-    /// The newest idle connection that can carry the request.
-    fn take_idle(&self, address: &C::Address, needs: &Needs) -> Result<Option<Lease>, Error> {
+    /// The newest idle connection that suits.
+    fn take_idle(
+        &self,
+        address: &C::Address,
+        suits: impl Fn(&Lease) -> bool,
+    ) -> Result<Option<Lease>, Error> {
         let lane = self.lane(address)?;
         let now = Instant::now();
         while let Some(lease) = lane.checkout(now) {
-            if lease.can_carry(needs) {
+            if suits(&lease) {
                 return Ok(Some(lease));
             }
             lease.discard(Reason::Unsuitable);
@@ -171,18 +190,18 @@ impl<C: Connector> Inner<C> {
         Ok(None)
     }
 
-    /// Whatever comes first, a returned connection or a new one.
+    /// Whatever comes first of what is wanted, a returned connection or a new one.
     async fn wait(
         &self,
         address: &C::Address,
-        needs: &Needs,
-        trust_idle: bool,
+        wants: Wants,
+        suits: impl Fn(&Lease) -> bool,
     ) -> Result<Lease, Error> {
         let now = Instant::now();
         loop {
-            let (lane, ticket) = self.queue_up(address, now, trust_idle)?;
+            let (lane, ticket) = self.queue_up(address, now, wants)?;
             let lease = answer(&lane, now, ticket).await?;
-            if lease.can_carry(needs) {
+            if suits(&lease) {
                 return Ok(lease);
             }
             lease.discard(Reason::Unsuitable);
@@ -194,13 +213,13 @@ impl<C: Connector> Inner<C> {
         &self,
         address: &C::Address,
         now: Instant,
-        trust_idle: bool,
+        wants: Wants,
     ) -> Result<(Arc<Lane>, Ticket), Error> {
         // A watcher may retire between the look-up and here, and then the lane is no good; two in a row
         // go only where the runtime itself has shut down.
         for _ in 0..2 {
             let lane = self.lane(address)?;
-            if let Some(ticket) = join(&lane, now, trust_idle)? {
+            if let Some(ticket) = join(&lane, now, wants)? {
                 return Ok((lane, ticket));
             }
         }
@@ -214,26 +233,11 @@ impl<C: Connector> Inner<C> {
     }
 }
 
-/// Makes a request fit for a connection, or says why it cannot be.
-pub(crate) fn fit(
-    request: &mut Request<RequestBody>,
-    settings: &Settings,
-    target: impl FnOnce() -> Target,
-) -> Result<Needs, &'static str> {
-    let told = head::prepare(request, target)?;
-    let patience = settings.expect_continue_timeout;
-    let gate = informational::connect(request, told.expects_continue, patience);
-    Ok(Needs { chunked: request.body().exact_len().is_none(), upgrade: told.upgrade, gate })
-}
-
 /// Joins the queue of a lane; none if its watcher has gone.
-pub(crate) fn join(
-    lane: &Arc<Lane>,
-    now: Instant,
-    trust_idle: bool,
-) -> Result<Option<Ticket>, Error> {
-    let ticket = match lane.enqueue(now, trust_idle) {
+pub(crate) fn join(lane: &Arc<Lane>, now: Instant, wants: Wants) -> Result<Option<Ticket>, Error> {
+    let ticket = match lane.enqueue(now, wants) {
         Ok(ticket) => ticket,
+        Err(NoPlace::BackingOff(pause)) => return Err(Error::backing_off(&lane.host.name, pause)),
         Err(NoPlace::QueueFull) => return Err(Error::queue_full(&lane.host.name)),
         Err(NoPlace::WatcherGone) => return Ok(None),
     };

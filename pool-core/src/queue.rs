@@ -22,6 +22,15 @@ use crate::lease::Lease;
 /// What a waiter gets: a connection, or the reason why its dial failed.
 pub(crate) type Answer = Result<Lease, Error>;
 
+/// What a waiter will take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wants {
+    /// Whatever comes first.
+    Any,
+    /// One that comes straight from its dial.
+    Fresh,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     state: Mutex<State>,
@@ -39,8 +48,15 @@ struct State {
 #[derive(Debug)]
 struct Waiter {
     ticket: u64,
-    trusts_idle: bool,
+    wants: Wants,
     answer: oneshot::Sender<Answer>,
+}
+
+impl State {
+    /// The place of the first whom what is good enough for `served` would serve; nearly always the first of all.
+    fn first(&self, served: Wants) -> Option<usize> {
+        self.waiters.iter().position(|waiter| waiter.wants == Wants::Any || served == Wants::Fresh)
+    }
 }
 
 impl Queue {
@@ -50,7 +66,7 @@ impl Queue {
 
     /// Joins the end of the queue of `lane`, which is this one. None if the lane's watcher has gone; it
     /// stays while anybody waits.
-    pub(crate) fn join(&self, lane: &Arc<Lane>, trusts_idle: bool) -> Option<Ticket> {
+    pub(crate) fn join(&self, lane: &Arc<Lane>, wants: Wants) -> Option<Ticket> {
         if !lane.watcher.stay() {
             return None;
         }
@@ -59,7 +75,7 @@ impl Queue {
             let mut state = self.state();
             state.next_ticket += 1;
             let ticket = state.next_ticket;
-            state.waiters.push_back(Waiter { ticket, trusts_idle, answer: sender });
+            state.waiters.push_back(Waiter { ticket, wants, answer: sender });
             self.waiting.store(state.waiters.len(), Ordering::SeqCst);
             ticket
         };
@@ -69,9 +85,9 @@ impl Queue {
         Some(Ticket { lane: Arc::clone(lane), number, answer: receiver })
     }
 
-    /// Whether the one that has waited longest would take a connection that rests.
+    /// Whether anybody who waits would take a connection that rests.
     pub(crate) fn wants_idle(&self) -> bool {
-        self.waiting() > 0 && self.state().waiters.front().is_some_and(|waiter| waiter.trusts_idle)
+        self.waiting() > 0 && self.state().first(Wants::Any).is_some()
     }
 
     /// False if the waiter has been served.
@@ -86,12 +102,16 @@ impl Queue {
         gone.is_some()
     }
 
-    /// Hands the answer to the one that has waited longest; back if nobody waits.
+    /// Hands the answer to the one of those who would take it that has waited longest; back if there is none.
     pub(crate) fn offer(&self, mut answer: Answer) -> Option<Answer> {
         loop {
+            let served = match &answer {
+                Ok(lease) if !lease.connection.is_fresh() => Wants::Any,
+                _ => Wants::Fresh,
+            };
             let waiter = {
                 let mut state = self.state();
-                let waiter = state.waiters.pop_front();
+                let waiter = state.first(served).and_then(|place| state.waiters.remove(place));
                 self.waiting.store(state.waiters.len(), Ordering::SeqCst);
                 waiter
             };

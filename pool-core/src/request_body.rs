@@ -4,6 +4,9 @@
 //! known are recognised and kept as they are; any other is boxed once. A body with a `content-length`
 //! of the caller's own is held to it: hyper would wait for ever for what is missing, and cut what is
 //! too much without a word.
+//!
+//! What must hold: a body that can be had [`again`](RequestBody::again) is had again whole, whatever was read
+//! of the first.
 
 use std::any::Any;
 use std::error::Error as StdError;
@@ -20,11 +23,18 @@ use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
 
 use crate::informational::Gate;
+use crate::replayable::ReplayableBody;
+use crate::stream::Traffic;
 
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
+/// The body of a request, whatever type it had when it was handed to the pool.
+///
+/// Comes back from [`Error::into_request`](crate::Error::into_request), and may be sent as it is.
+pub struct RequestBody(Content);
+
 /// As large as the content of the first variant, and no larger: it is moved about with every request.
-pub(crate) enum RequestBody {
+enum Content {
     /// All of it at hand; nothing, once it is sent.
     Full(Bytes),
     /// It comes as it comes.
@@ -37,10 +47,40 @@ pub(crate) trait Outgoing: Body<Data = Bytes, Error = BoxError> + Send {
     fn promise(self: Pin<&mut Self>, length: u64);
 
     fn promised(&self) -> Option<u64>;
+
+    /// The same body from its beginning, if it can be had twice.
+    fn again(&self) -> Option<Again>;
+
+    /// Tells `traffic` when the last frame has been handed to hyper.
+    fn report_to(self: Pin<&mut Self>, traffic: Arc<Traffic>);
+
+    /// Waits no longer for a gate; see [`RequestBody::behind`].
+    fn let_go(self: Pin<&mut Self>);
+}
+
+/// A body that can be had once more; nothing is made before it is wanted.
+pub(crate) enum Again {
+    Full(Bytes),
+    Made(ReplayableBody, Option<u64>),
+}
+
+impl From<Again> for RequestBody {
+    fn from(again: Again) -> Self {
+        match again {
+            Again::Full(bytes) => Self(Content::Full(bytes)),
+            Again::Made(replayable, promised) => {
+                let mut body = Self::new(replayable);
+                if let Some(length) = promised {
+                    body.promise(length);
+                }
+                body
+            }
+        }
+    }
 }
 
 impl RequestBody {
-    pub(crate) const EMPTY: Self = Self::Full(Bytes::new());
+    pub(crate) const EMPTY: Self = Self(Content::Full(Bytes::new()));
 
     pub(crate) fn new<B>(mut body: B) -> Self
     where
@@ -52,44 +92,90 @@ impl RequestBody {
         }
         let any: &mut dyn Any = &mut body;
         if let Some(full) = any.downcast_mut::<Full<Bytes>>() {
-            Self::whole(full)
-        } else if let Some(string) = any.downcast_mut::<String>() {
-            Self::whole(string)
-        } else {
-            Self::Streaming(Box::pin(Erased { body, promised: None, held: None }))
+            return Self::whole(full);
         }
+        if let Some(string) = any.downcast_mut::<String>() {
+            return Self::whole(string);
+        }
+        if let Some(given_back) = any.downcast_mut::<Self>() {
+            return std::mem::replace(given_back, Self::EMPTY);
+        }
+        let mut again = None;
+        if let Some(replayable) = any.downcast_mut::<ReplayableBody>() {
+            again = replayable.unread();
+            replayable.make();
+        }
+        Self::streaming(body, again, None)
     }
 
     /// The content of a body that gives it in one frame, at once.
     fn whole<B: Body<Data = Bytes> + Unpin>(body: &mut B) -> Self {
         match Pin::new(body).poll_frame(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(Some(Ok(frame))) => frame.into_data().map_or(Self::EMPTY, Self::Full),
+            Poll::Ready(Some(Ok(frame))) => {
+                frame.into_data().map_or(Self::EMPTY, |data| Self(Content::Full(data)))
+            }
             _ => Self::EMPTY,
         }
     }
 
+    fn streaming<B>(body: B, again: Option<ReplayableBody>, held: Option<Held>) -> Self
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let outgoing = Erased { body, promised: None, again, held, traffic: None };
+        Self(Content::Streaming(Box::pin(outgoing)))
+    }
+
     /// The same body, held back until the gate opens or `patience` has passed since hyper asked for it.
     pub(crate) fn behind(self, gate: Arc<Gate>, patience: Duration) -> Self {
-        let promised = match &self {
-            Self::Streaming(body) => body.promised(),
-            Self::Full(_) => None,
+        let promised = match &self.0 {
+            Content::Streaming(body) => body.promised(),
+            Content::Full(_) => None,
         };
-        let held = Some(Held { gate, patience, timer: None });
-        Self::Streaming(Box::pin(Erased { body: self, promised, held }))
+        let mut body = Self::streaming(self, None, Some(Held { gate, patience, timer: None }));
+        if let Some(length) = promised {
+            body.promise(length);
+        }
+        body
     }
 
     /// Its length, if that is known before it is read.
     pub(crate) fn exact_len(&self) -> Option<u64> {
-        match self {
-            Self::Streaming(body) => body.promised().or_else(|| body.size_hint().exact()),
-            Self::Full(bytes) => Some(bytes.len() as u64),
+        match &self.0 {
+            Content::Streaming(body) => body.promised().or_else(|| body.size_hint().exact()),
+            Content::Full(bytes) => Some(bytes.len() as u64),
         }
     }
 
     /// Holds a streaming body to a `content-length`, the caller's or one that hyper makes of its own hint.
     pub(crate) fn promise(&mut self, length: u64) {
-        if let Self::Streaming(body) = self {
+        if let Content::Streaming(body) = &mut self.0 {
             body.as_mut().promise(length);
+        }
+    }
+
+    /// The same body from its beginning, if it can be had twice.
+    pub(crate) fn again(&self) -> Option<Again> {
+        match &self.0 {
+            Content::Full(bytes) => Some(Again::Full(bytes.clone())),
+            Content::Streaming(body) => body.again(),
+        }
+    }
+
+    /// The request came back: the gate that its body was behind is that of an attempt which has ended.
+    pub(crate) fn come_back(mut self) -> Self {
+        if let Content::Streaming(body) = &mut self.0 {
+            body.as_mut().let_go();
+        }
+        self
+    }
+
+    /// The request goes out over the connection of `traffic`, which is told how far the body has come.
+    pub(crate) fn begin(&mut self, traffic: &Arc<Traffic>) {
+        traffic.begin_request(matches!(self.0, Content::Full(_)));
+        if let Content::Streaming(body) = &mut self.0 {
+            body.as_mut().report_to(Arc::clone(traffic));
         }
     }
 }
@@ -99,24 +185,24 @@ impl Body for RequestBody {
     type Error = BoxError;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<NextFrame> {
-        match self.get_mut() {
-            Self::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
-            Self::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            Self::Streaming(body) => body.as_mut().poll_frame(cx),
+        match &mut self.get_mut().0 {
+            Content::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Content::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Content::Streaming(body) => body.as_mut().poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Full(bytes) => bytes.is_empty(),
-            Self::Streaming(body) => body.is_end_stream(),
+        match &self.0 {
+            Content::Full(bytes) => bytes.is_empty(),
+            Content::Streaming(body) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Streaming(body) => body.size_hint(),
+        match &self.0 {
+            Content::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Content::Streaming(body) => body.size_hint(),
         }
     }
 }
@@ -161,9 +247,9 @@ impl StdError for BrokenPromise {}
 
 impl fmt::Debug for RequestBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Full(bytes) => write!(f, "Full({} bytes)", bytes.len()),
-            Self::Streaming(_) => f.write_str("Streaming"),
+        match &self.0 {
+            Content::Full(bytes) => write!(f, "Full({} bytes)", bytes.len()),
+            Content::Streaming(_) => f.write_str("Streaming"),
         }
     }
 }
@@ -174,7 +260,9 @@ pin_project! {
         #[pin]
         body: B,
         promised: Option<u64>,
+        again: Option<ReplayableBody>,
         held: Option<Held>,
+        traffic: Option<Arc<Traffic>>,
     }
 }
 
@@ -210,22 +298,26 @@ where
     fn promised(&self) -> Option<u64> {
         self.promised
     }
+
+    fn again(&self) -> Option<Again> {
+        Some(Again::Made(self.again.as_ref()?.unread()?, self.promised))
+    }
+
+    fn report_to(self: Pin<&mut Self>, traffic: Arc<Traffic>) {
+        *self.project().traffic = Some(traffic);
+    }
+
+    fn let_go(self: Pin<&mut Self>) {
+        *self.project().held = None;
+    }
 }
 
-impl<B> Body for Erased<B>
+impl<B: Body<Data = Bytes>> Erased<B>
 where
-    B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<NextFrame> {
+    fn poll_promised(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<NextFrame> {
         let mut this = self.project();
-        if let Some(held) = this.held {
-            ready!(held.poll_release(cx));
-            *this.held = None;
-        }
         let frame =
             ready!(this.body.as_mut().poll_frame(cx)).map(|frame| frame.map_err(Into::into));
         let Some(left) = this.promised else { return Poll::Ready(frame) };
@@ -240,6 +332,31 @@ where
             }
             _ => frame,
         })
+    }
+}
+
+impl<B> Body for Erased<B>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<NextFrame> {
+        let this = self.as_mut().project();
+        if let Some(held) = this.held {
+            ready!(held.poll_release(cx));
+            *this.held = None;
+        }
+        let frame = ready!(self.as_mut().poll_promised(cx));
+        let promise_kept = self.promised == Some(0);
+        if (frame.is_none() || promise_kept || self.is_end_stream())
+            && let Some(traffic) = &self.traffic
+        {
+            traffic.end_body();
+        }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -264,7 +381,7 @@ mod tests {
             RequestBody::new(Full::new(Bytes::from_static(b"word"))),
             RequestBody::new(String::from("word")),
         ] {
-            assert!(matches!(&body, RequestBody::Full(bytes) if bytes == "word"), "{body:?}");
+            assert!(matches!(&body.0, Content::Full(bytes) if bytes == "word"), "{body:?}");
             assert_eq!(body.exact_len(), Some(4));
         }
     }
@@ -281,7 +398,7 @@ mod tests {
             RequestBody::new(Full::new(Bytes::new())),
             RequestBody::new(String::new()),
         ] {
-            assert!(matches!(&body, RequestBody::Full(bytes) if bytes.is_empty()), "{body:?}");
+            assert!(matches!(&body.0, Content::Full(bytes) if bytes.is_empty()), "{body:?}");
             assert!(body.is_end_stream());
         }
     }

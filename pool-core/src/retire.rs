@@ -11,6 +11,7 @@ use crate::connector::Connector;
 use crate::error::Error;
 use crate::lease::Held;
 use crate::pool::{Pool, answer, join};
+use crate::queue::Wants;
 
 impl<C: Connector> Pool<C> {
     /// Opens connections to `address` until `count` are idle, those included that are idle already.
@@ -28,7 +29,7 @@ impl<C: Connector> Pool<C> {
         let lane = self.lane(address)?;
         let now = Instant::now();
         let missing = count.saturating_sub(lane.idle());
-        let tickets: Vec<_> = (0..missing).map(|_| join(&lane, now, false)).collect();
+        let tickets: Vec<_> = (0..missing).map(|_| join(&lane, now, Wants::Fresh)).collect();
         // Held until all are there: one that went home at once would serve the next ticket.
         let mut held = Vec::with_capacity(missing);
         let mut failed = None;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::backoff::Backoff;
 use crate::error::BuildError;
 use crate::events::Observed;
 
@@ -24,6 +25,8 @@ pub(crate) struct Settings {
     pub(crate) connect_timeout: Option<Duration>,
     pub(crate) probe: bool,
     pub(crate) quarantine: bool,
+    pub(crate) learn_idle_limit: bool,
+    pub(crate) backoff: Backoff,
     pub(crate) drain_limit: DrainLimit,
     pub(crate) observed: Observed,
 }
@@ -54,6 +57,8 @@ impl Default for Settings {
             connect_timeout: Some(Duration::from_secs(10)),
             probe: true,
             quarantine: true,
+            learn_idle_limit: true,
+            backoff: Backoff::default(),
             drain_limit: DrainLimit { bytes: 64 * 1024, time: Duration::from_millis(20) },
             observed: Observed::default(),
         }

@@ -56,6 +56,15 @@ pub struct Stats {
     pub opened: u64,
     /// Responses that came over a connection that had served before.
     pub reused: u64,
+    /// Requests that found their connection given up by its server, before anything was read in answer.
+    pub stale: u64,
+    /// Attempts that were made because an earlier one had failed; at most two for each request.
+    pub retried: u64,
+    /// Connections that could not be opened.
+    pub failed_to_open: u64,
+    /// Addresses that are left alone because they could not be reached; see
+    /// [`Builder::backoff`](crate::Builder::backoff).
+    pub backing_off: usize,
     /// Connections being opened.
     pub opening: usize,
     /// Connections checked out.
@@ -82,6 +91,10 @@ impl Stats {
 
     pub(crate) fn add(&mut self, counters: &Counters, held: Held) {
         self.waiting += held.waiting;
+        self.backing_off += usize::from(held.backing_off);
+        self.stale += counters.stale.load(Ordering::Relaxed);
+        self.retried += counters.retried.load(Ordering::Relaxed);
+        self.failed_to_open += counters.failed_to_open.load(Ordering::Relaxed);
         let opened = counters.opened.load(Ordering::Relaxed);
         let mut closed_here = 0;
         for (sum, counter) in self.closed.iter_mut().zip(&counters.closed) {
@@ -106,6 +119,7 @@ pub(crate) struct Held {
     pub(crate) idle: usize,
     pub(crate) parked: usize,
     pub(crate) waiting: usize,
+    pub(crate) backing_off: bool,
 }
 
 /// The counters of one host, or the sums of those forgotten.
@@ -114,6 +128,9 @@ pub(crate) struct Counters {
     opening: AtomicU64,
     opened: AtomicU64,
     reused: AtomicU64,
+    stale: AtomicU64,
+    retried: AtomicU64,
+    failed_to_open: AtomicU64,
     closed: [AtomicU64; REASONS],
 }
 
@@ -134,12 +151,42 @@ impl Counters {
         self.reused.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// The connection of a request turned out to be given up.
+    pub(crate) fn stale(&self) {
+        self.stale.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn retried(&self) {
+        self.retried.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn failed_to_open(&self) {
+        self.failed_to_open.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// About how many requests there were: each is the first of a new connection, or over one that is reused.
+    pub(crate) fn requests(&self) -> u64 {
+        self.opened.load(Ordering::Relaxed) + self.reused.load(Ordering::Relaxed)
+    }
+
+    /// Whether any connection was opened that has not closed.
+    pub(crate) fn are_open(&self) -> bool {
+        let closed: u64 = self.closed.iter().map(|counter| counter.load(Ordering::Relaxed)).sum();
+        self.opened.load(Ordering::Relaxed) > closed
+    }
+
     pub(crate) fn closed(&self, reason: Reason) {
         self.closed[reason as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn absorb(&self, gone: &Self) {
-        let pairs = [(&self.opened, &gone.opened), (&self.reused, &gone.reused)];
+        let pairs = [
+            (&self.opened, &gone.opened),
+            (&self.reused, &gone.reused),
+            (&self.stale, &gone.stale),
+            (&self.retried, &gone.retried),
+            (&self.failed_to_open, &gone.failed_to_open),
+        ];
         for (sum, counter) in pairs.into_iter().chain(self.closed.iter().zip(&gone.closed)) {
             sum.fetch_add(counter.load(Ordering::Relaxed), Ordering::Relaxed);
         }

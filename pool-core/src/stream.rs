@@ -19,6 +19,8 @@ pub(crate) struct Traffic {
     written: AtomicU64,
     read: AtomicU64,
     read_waits: AtomicBool,
+    flushed: AtomicBool,
+    body_ended: AtomicBool,
     asked: AtomicBool,
     unasked: AtomicU8,
 }
@@ -52,6 +54,25 @@ impl Traffic {
         self.read_waits.load(Ordering::Relaxed)
     }
 
+    /// A request is about to go out; its body either ends here or says so when it does.
+    pub(crate) fn begin_request(&self, body_ended: bool) {
+        self.flushed.store(false, Ordering::Relaxed);
+        self.body_ended.store(body_ended, Ordering::Relaxed);
+    }
+
+    /// The last frame of the request body has been handed to hyper.
+    pub(crate) fn end_body(&self) {
+        // What was flushed before is not all of it.
+        self.flushed.store(false, Ordering::Relaxed);
+        self.body_ended.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the stream has accepted the whole request: hyper flushes a stream only when it has nothing
+    /// left to write.
+    pub(crate) fn is_all_written(&self) -> bool {
+        self.body_ended.load(Ordering::Relaxed) && self.flushed.load(Ordering::Relaxed)
+    }
+
     /// From here on no byte is expected, until one of the next request has been accepted.
     pub(crate) fn expect_nothing(&self) {
         self.asked.store(false, Ordering::Relaxed);
@@ -78,6 +99,7 @@ impl Traffic {
     fn note_written(&self, bytes: usize) {
         count(&self.written, bytes);
         self.asked.store(true, Ordering::Relaxed);
+        self.flushed.store(false, Ordering::Relaxed);
     }
 }
 
@@ -143,7 +165,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let result = Pin::new(&mut self.stream).poll_flush(cx);
+        self.traffic.flushed.store(matches!(result, Poll::Ready(Ok(()))), Ordering::Relaxed);
+        result
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -6,6 +6,8 @@ use http::header::{
     CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING, UPGRADE,
 };
 
+use crate::retry::IDEMPOTENCY_KEYS;
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Told {
     /// The `content-length`.
@@ -18,6 +20,8 @@ pub(crate) struct Told {
     pub(crate) expects_continue: bool,
     /// Whether the connection may become something else.
     pub(crate) upgrade: bool,
+    /// Whether there is a key by which the server knows a repetition.
+    pub(crate) idempotency_key: bool,
     /// Whether the last coding was `chunked`.
     ended: bool,
 }
@@ -37,6 +41,8 @@ impl Told {
                 told.expects_continue |= value.as_bytes().eq_ignore_ascii_case(b"100-continue");
             } else if *name == UPGRADE {
                 told.upgrade = true;
+            } else if IDEMPOTENCY_KEYS.contains(name) {
+                told.idempotency_key = true;
             }
         }
         Ok(told)

@@ -23,7 +23,14 @@ impl Lane {
                 self.insert(sequence, resting, Idle::put_back);
                 self.serve_from_rest(Instant::now());
             }
-            Err(reason) => resting.discard(reason),
+            Err(reason) => {
+                if reason == Reason::ClosedByPeer {
+                    let now = Instant::now();
+                    let age = now.saturating_duration_since(resting.since);
+                    self.host.horizon.note_close(age, now);
+                }
+                resting.discard(reason);
+            }
         }
     }
 
@@ -48,7 +55,10 @@ impl Lane {
 
     /// Closes the connection that has been idle longest, if that is too long. False when there is none.
     pub(crate) fn reap_one(&self, now: Instant) -> bool {
-        let expired = |resting: &Resting| self.is_expired(resting.since, now);
+        let expired = |resting: &Resting| {
+            let rest = now.saturating_duration_since(resting.since);
+            self.is_expired(resting.since, now) || resting.kept().has_rested(rest)
+        };
         self.close(self.idle.pop_oldest_if(expired), Reason::IdleTimeout)
     }
 
@@ -103,8 +113,8 @@ impl Lane {
     /// When the next connection at rest will have been so for long enough to be closed or parked.
     pub(crate) fn next_pass(&self) -> Option<Instant> {
         let settings = &self.shared().settings;
-        let expiry = settings
-            .idle_timeout
+        let expiry = self
+            .idle_limit()
             .and_then(|timeout| self.idle.oldest(|_, resting| resting.since)?.checked_add(timeout));
         let parking = settings.park_after.and_then(|park_after| {
             let parked_up_to = self.parked_up_to.load(Ordering::Relaxed);

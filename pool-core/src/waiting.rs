@@ -6,12 +6,15 @@
 
 use std::sync::Arc;
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
+use crate::backoff::{Admission, Backoff};
 use crate::error::Error;
 use crate::host::{Permit, Refusal};
 use crate::lane::Lane;
-use crate::queue::Ticket;
+use crate::queue::{Ticket, Wants};
 
 /// Who stands in the line for the total limit goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,21 +30,24 @@ pub(crate) enum Turn {
 pub(crate) enum NoPlace {
     /// As many wait as may.
     QueueFull,
+    /// The address is left alone, and tried again after so long.
+    BackingOff(Duration),
     /// The watcher of the lane has gone.
     WatcherGone,
 }
 
 impl Lane {
     /// Joins the queue, and starts a dial if more wait than are under way.
-    ///
-    /// Who does not `trust_idle` connections waits for one that has just proven alive, or is new.
-    pub(crate) fn enqueue(
-        self: &Arc<Self>,
-        now: Instant,
-        trust_idle: bool,
-    ) -> Result<Ticket, NoPlace> {
-        let ticket = self.queue().join(self, trust_idle).ok_or(NoPlace::WatcherGone)?;
-        if trust_idle {
+    pub(crate) fn enqueue(self: &Arc<Self>, now: Instant, wants: Wants) -> Result<Ticket, NoPlace> {
+        // While others are open, one of them may come home before the address is tried again.
+        if self.shared().settings.backoff == Backoff::Fail
+            && let Some(pause) = self.host.failures.hold(now)
+            && !self.host.has_connections()
+        {
+            return Err(NoPlace::BackingOff(pause));
+        }
+        let ticket = self.queue().join(self, wants).ok_or(NoPlace::WatcherGone)?;
+        if wants == Wants::Any {
             self.serve_from_rest(now);
         }
         self.dial(Turn::Own);
@@ -53,10 +59,16 @@ impl Lane {
     /// Starts dials while more wait than are under way and the limits allow. In the lane's runtime only.
     pub(crate) fn dial(self: &Arc<Self>, mut turn: Turn) {
         while self.queue().begin_dial() {
+            let trial = match Admission::to(&self.host, Instant::now()) {
+                Admission::Free => None,
+                Admission::Trial(trial) => Some(trial),
+                // Whoever tries calls us afterwards.
+                Admission::Held => return self.queue().end_dial(),
+            };
             match self.permit(turn) {
                 Ok(permit) => {
                     self.shared().leave_line(self);
-                    self.dialer().dial(Arc::clone(self), permit);
+                    self.dialer().dial(Arc::clone(self), permit, trial);
                     // One place for each turn: others stand in the line too.
                     turn = Turn::Own;
                 }
@@ -114,5 +126,12 @@ impl Lane {
     /// A dial fails the one waiter that it was for.
     pub(crate) fn dial_failed(&self, error: Error) {
         self.queue().offer(Err(error));
+    }
+
+    /// Fails all who wait.
+    pub(crate) fn fail_waiting(&self, error: impl Fn() -> Error) {
+        while self.queue().waiting() > 0 {
+            self.queue().offer(Err(error()));
+        }
     }
 }

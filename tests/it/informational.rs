@@ -67,7 +67,11 @@ async fn interim_answers_without_end_are_an_error<B: Backend>() {
     while connection.try_write("HTTP/1.1 102 Processing\r\n\r\n".repeat(100)).await.is_ok() {}
     let error = client.await.expect("no panic").expect_err("no final answer");
     assert_eq!(error.kind(), ErrorKind::EndlessInformational);
-    let told = format!("waiting for the response of {:?}: 1xx answers without end", caller.address);
+    let told = format!(
+        "waiting for the response of {:?}: 1xx answers without end \
+         (request 1 of a fresh connection, written, something read)",
+        caller.address
+    );
     assert_eq!(error.to_string(), told);
     server.open(caller.fetch(get("/")), answer("next")).await;
     ends_at_rest(caller).await;

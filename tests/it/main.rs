@@ -15,6 +15,7 @@ mod parking;
 mod queue;
 mod refusals;
 mod regressions;
+mod retry;
 mod reuse;
 mod runtimes;
 mod shutdown;

@@ -42,7 +42,8 @@ async fn a_head_that_does_not_come_ends_in_an_error_of_its_own() {
         let error = client.await.expect("no panic").expect_err("no answer");
         assert_eq!(error.kind(), ErrorKind::ResponseTimeout);
         assert_eq!(error.address(), "\"memory.test\"");
-        let told = "waiting for the response of \"memory.test\": no response within 600s";
+        let told = "waiting for the response of \"memory.test\": no response within 600s \
+                    (request 1 of a fresh connection, written, nothing read)";
         assert_eq!(error.to_string(), told);
         assert_eq!(caller.pool.stats().closed(Reason::TimedOut), 1);
         ends_at_rest(caller).await;
@@ -170,7 +171,8 @@ async fn a_frame_that_does_not_come_ends_in_an_error_of_its_own() {
         let error = body.frame().await.expect("a frame").expect_err("the other half");
         took(start, LIMIT);
         assert_eq!(error.kind(), ErrorKind::BodyTimeout);
-        let told = "reading the response body from \"memory.test\": no frame within 600s";
+        let told = "reading the response body from \"memory.test\": no frame within 600s \
+                    (request 1 of a fresh connection, written, something read)";
         assert_eq!(error.to_string(), told);
         assert!(body.frame().await.is_none(), "nothing follows an error");
         connection.ends().await;

@@ -17,6 +17,7 @@ mod server;
 mod service;
 mod several;
 mod steps;
+mod wire;
 
 pub use backend::{
     Acceptor, Backend, Duplex, Endpoint, Memory, MemoryConnector, SERVER_NAME, Tcp, Tls,
@@ -33,3 +34,4 @@ pub use server::{Connection, Received, Server, answer};
 pub use service::Service;
 pub use several::{Several, SeveralConnector, start_several};
 pub use steps::{Lent, poll_once, settle};
+pub use wire::{Cut, How, Wire, Wires};

@@ -1,0 +1,185 @@
+//! How long connections to one address may rest, as its server has shown.
+//!
+//! Most servers do not say after how long they close an idle connection, and a request that is sent at that
+//! moment may be lost. So each close that finds a connection at rest is remembered with its age; when two of
+//! them, one after the other, tell of a limit, connections are not reused beyond it.
+//!
+//! What must hold: one event counts once, however many connections it closed, because a restart closes all of
+//! them at whatever age they have; what has been proven wrong is not believed; and nothing is believed for
+//! ever, so a server that was given a longer limit is found out.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// A connection that ends sooner after its last answer was not idle for too long; the server had enough of it
+/// for another reason.
+const SHORTEST: Duration = Duration::from_millis(500);
+
+/// After so long a limit is tried a little beyond, an eighth at a time.
+const BELIEVED_FOR: Duration = Duration::from_secs(600);
+
+const UNKNOWN: u64 = u64::MAX;
+
+#[derive(Debug)]
+pub(crate) struct Horizon {
+    /// In milliseconds; read at every checkout.
+    limit: AtomicU64,
+    /// The longest rest, in milliseconds, after which a connection has still served.
+    proven: AtomicU64,
+    seen: Mutex<Option<Close>>,
+}
+
+/// A close that found a connection at rest.
+#[derive(Clone, Copy, Debug)]
+struct Close {
+    age: Duration,
+    at: Instant,
+}
+
+impl Horizon {
+    /// How long a connection may rest, if that is known.
+    pub(crate) fn limit(&self) -> Option<Duration> {
+        match self.limit.load(Ordering::Relaxed) {
+            UNKNOWN => None,
+            limit => Some(Duration::from_millis(limit)),
+        }
+    }
+
+    /// A connection has served after it had rested for `age`.
+    pub(crate) fn prove(&self, age: Duration) {
+        let age = millis(age);
+        if age > self.proven.load(Ordering::Relaxed) {
+            self.proven.fetch_max(age, Ordering::Relaxed);
+        }
+    }
+
+    /// The server had closed a connection that had rested for `age`.
+    pub(crate) fn note_close(&self, age: Duration, at: Instant) {
+        if age < SHORTEST {
+            return;
+        }
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(before) = *seen else {
+            *seen = Some(Close { age, at });
+            return;
+        };
+        let shorter = age.min(before.age);
+        // One that was at rest when the other closed may have been closed by the same event.
+        if at.checked_sub(age).is_none_or(|rested_since| rested_since < before.at) {
+            *seen = Some(Close { age: shorter, ..before });
+            return;
+        }
+        let agree = age.abs_diff(before.age) <= age.max(before.age) / 8;
+        if agree || millis(shorter) > self.proven.load(Ordering::Relaxed) {
+            self.limit.store(millis(shorter - margin(shorter)), Ordering::Relaxed);
+            self.proven.store(0, Ordering::Relaxed);
+        }
+        *seen = Some(Close { age, at });
+    }
+
+    /// Tries a limit a little beyond, if no close has confirmed it for long. Now and then, by the watcher.
+    pub(crate) fn relax(&self, now: Instant) {
+        let Some(limit) = self.limit() else { return };
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(close) = &mut *seen
+            && now.saturating_duration_since(close.at) >= BELIEVED_FOR
+        {
+            close.at = now;
+            self.limit.store(millis(limit + limit / 8), Ordering::Relaxed);
+            self.proven.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether anything was learnt that is worth a host's memory, though it has no connection.
+    pub(crate) fn is_remembered(&self, now: Instant) -> bool {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.is_some_and(|close| now.saturating_duration_since(close.at) < BELIEVED_FOR)
+    }
+}
+
+impl Default for Horizon {
+    fn default() -> Self {
+        Self { limit: AtomicU64::new(UNKNOWN), proven: AtomicU64::new(0), seen: Mutex::default() }
+    }
+}
+
+/// More than a FIN takes to arrive, and little enough that few connections are given up for it.
+fn margin(limit: Duration) -> Duration {
+    (limit / 32).min(Duration::from_secs(1))
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(UNKNOWN - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// A server that closes each connection at an age, one after the other.
+    async fn closes(horizon: &Horizon, ages: &[u32]) {
+        for age in ages {
+            tokio::time::advance(SECOND * *age).await;
+            horizon.note_close(SECOND * *age, Instant::now());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn two_closes_one_after_the_other_tell_the_limit_and_one_does_not() {
+        for seconds in [1, 5, 60, 75] {
+            let horizon = Horizon::default();
+            closes(&horizon, &[seconds]).await;
+            assert_eq!(horizon.limit(), None);
+            closes(&horizon, &[seconds]).await;
+            let limit = horizon.limit().expect("it was shown twice");
+            assert!(limit < SECOND * seconds && limit > SECOND * seconds * 19 / 20, "{limit:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_restart_that_closes_all_at_once_is_no_limit() {
+        let horizon = Horizon::default();
+        tokio::time::advance(SECOND * 100).await;
+        for age in [3, 3, 5, 40] {
+            horizon.note_close(SECOND * age, Instant::now());
+        }
+        assert_eq!(horizon.limit(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_has_been_proven_wrong_is_not_believed_unless_it_is_shown_twice_alike() {
+        let horizon = Horizon::default();
+        horizon.prove(SECOND * 60);
+        closes(&horizon, &[3, 40]).await;
+        assert_eq!(horizon.limit(), None);
+        closes(&horizon, &[20, 20]).await;
+        assert!(horizon.limit().is_some_and(|limit| limit < SECOND * 20));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_limit_grows_when_nothing_confirms_it_and_comes_back_when_something_does() {
+        let horizon = Horizon::default();
+        closes(&horizon, &[20, 20]).await;
+        let learnt = horizon.limit();
+        tokio::time::advance(BELIEVED_FOR).await;
+        horizon.relax(Instant::now());
+        assert!(horizon.limit() > Some(SECOND * 20));
+        closes(&horizon, &[20]).await;
+        assert_eq!(horizon.limit(), learnt);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_ends_right_after_its_answer_tells_nothing() {
+        let horizon = Horizon::default();
+        for _ in 0..5 {
+            tokio::time::advance(SECOND).await;
+            horizon.note_close(Duration::from_millis(100), Instant::now());
+        }
+        assert_eq!(horizon.limit(), None);
+    }
+}
