@@ -209,7 +209,7 @@ impl<C: Connector> Builder<C> {
     ///
     /// What a server says itself, in `Keep-Alive: timeout=5`, is obeyed in any case, with a second to spare as in
     /// .NET. Learning takes two idle connections that the server closes one after the other; what was learnt is
-    /// tried again after ten minutes. Defaults to true: most servers do not say.
+    /// tried again after an hour. Defaults to true: most servers do not say.
     pub fn learn_idle_limit(mut self, learn: bool) -> Self {
         self.settings.learn_idle_limit = learn;
         self

@@ -18,8 +18,9 @@ use tokio::time::Instant;
 /// for another reason.
 const SHORTEST: Duration = Duration::from_millis(500);
 
-/// After so long a limit is tried a little beyond, an eighth at a time.
-const BELIEVED_FOR: Duration = Duration::from_secs(600);
+/// After so long a limit is tried a little beyond, an eighth at a time: each try may cost a request its
+/// connection.
+const BELIEVED_FOR: Duration = Duration::from_secs(3_600);
 
 const UNKNOWN: u64 = u64::MAX;
 

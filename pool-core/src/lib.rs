@@ -114,6 +114,7 @@ mod lease_watch;
 mod message;
 mod parked;
 mod pool;
+mod promise;
 mod quarantine;
 mod queue;
 mod ranking;

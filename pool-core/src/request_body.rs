@@ -23,6 +23,7 @@ use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
 
 use crate::informational::Gate;
+use crate::promise::keep_promise;
 use crate::replayable::ReplayableBody;
 use crate::stream::Traffic;
 
@@ -208,42 +209,6 @@ impl Body for RequestBody {
 }
 
 type NextFrame = Option<Result<Frame<Bytes>, BoxError>>;
-
-fn keep_promise(frame: NextFrame, left: &mut u64) -> NextFrame {
-    match &frame {
-        Some(Ok(frame)) => {
-            let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
-            match left.checked_sub(bytes) {
-                Some(rest) => *left = rest,
-                None => return Some(Err(BrokenPromise::TooLong(bytes - *left).into())),
-            }
-        }
-        None if *left > 0 => return Some(Err(BrokenPromise::TooShort(*left).into())),
-        _ => {}
-    }
-    frame
-}
-
-#[derive(Debug)]
-enum BrokenPromise {
-    TooLong(u64),
-    TooShort(u64),
-}
-
-impl fmt::Display for BrokenPromise {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TooLong(bytes) => {
-                write!(f, "the body goes at least {bytes} bytes beyond its content-length")
-            }
-            Self::TooShort(bytes) => {
-                write!(f, "the body ended {bytes} bytes short of its content-length")
-            }
-        }
-    }
-}
-
-impl StdError for BrokenPromise {}
 
 impl fmt::Debug for RequestBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

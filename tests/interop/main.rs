@@ -1,5 +1,7 @@
 //! The same promises against a server that nobody here wrote: a real nginx, and what its own log says.
 
+mod unrest;
+
 use std::fs;
 
 use bytes::Bytes;

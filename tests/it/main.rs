@@ -1,5 +1,6 @@
 //! What the pool promises, one file per promise, each held over every backend that it concerns.
 
+mod backoff;
 mod body;
 mod cancel;
 mod crowd;
@@ -7,6 +8,7 @@ mod errors;
 mod facade;
 mod fairness;
 mod framing;
+mod idle_limits;
 mod informational;
 mod lifetimes;
 mod limits;
@@ -15,6 +17,7 @@ mod parking;
 mod queue;
 mod refusals;
 mod regressions;
+mod resend;
 mod retry;
 mod reuse;
 mod runtimes;

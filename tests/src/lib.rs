@@ -28,7 +28,7 @@ pub use bounded::{bounded, eventually};
 pub use caller::{Address, Caller, Whole, get, post, start, start_elsewhere, start_with};
 pub use certs::Authority;
 pub use leak::ends_at_rest;
-pub use nginx::{Nginx, Served};
+pub use nginx::{Nginx, Served, Setup};
 pub use probe::{Probe, ProbeStream, Watch};
 pub use server::{Connection, Received, Server, answer};
 pub use service::Service;

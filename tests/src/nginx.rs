@@ -1,7 +1,7 @@
 //! A real nginx: of this test alone, on a port of its own, with a log that tells connections apart.
 //!
-//! One process in the foreground, so that ending it needs nothing but its own id. What must hold: it ends
-//! with the test, and its files with it.
+//! It stays in the foreground, so that ending it needs nothing but its own id: one process, or, where it is to be
+//! reloaded, a master that ends its workers. What must hold: it ends with the test, and its files with it.
 
 use std::fs::{self, File};
 use std::io;
@@ -30,6 +30,22 @@ pub struct Nginx {
     child: Child,
     address: SocketAddr,
     directory: Directory,
+    setup: Setup,
+}
+
+/// How an nginx is set up.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup {
+    /// How many requests it serves over one connection.
+    pub keepalive_requests: u32,
+    /// It can be reloaded.
+    pub has_master: bool,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self { keepalive_requests: 100_000, has_master: false }
+    }
 }
 
 /// One line of nginx's log: a request that it has served.
@@ -50,9 +66,18 @@ impl Nginx {
     ///
     /// When it is not installed, or does not start.
     pub async fn start() -> Self {
+        Self::start_as(Setup::default()).await
+    }
+
+    /// As [`start`](Self::start), with a setup of its own.
+    ///
+    /// # Panics
+    ///
+    /// When it is not installed, or does not start.
+    pub async fn start_as(setup: Setup) -> Self {
         let mut why = String::new();
         for _ in 0..ATTEMPTS {
-            match Self::attempt().await {
+            match Self::attempt(setup).await {
                 Ok(nginx) => return nginx,
                 Err(error) => why = error,
             }
@@ -60,27 +85,56 @@ impl Nginx {
         panic!("nginx did not start: {why}");
     }
 
-    async fn attempt() -> Result<Self, String> {
+    async fn attempt(setup: Setup) -> Result<Self, String> {
         let directory = Directory::new();
         let address = free_address();
-        let path = directory.0.join("nginx.conf");
+        let text = configuration(address, &directory.0, setup);
         fs::create_dir(directory.0.join("files")).expect("a directory for the files");
-        fs::write(&path, configuration(address, &directory.0)).expect("a file for nginx");
-        let errors = File::create(directory.0.join("errors")).expect("a file for nginx");
-        let child = Command::new(program())
-            .arg("-p")
-            .arg(&directory.0)
-            .arg("-c")
-            .arg(&path)
-            .args(["-e", "stderr"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(errors)
-            .spawn()
-            .expect("nginx starts");
+        fs::write(directory.0.join("nginx.conf"), text).expect("a file for nginx");
         // From here on its drop ends the child.
-        let mut nginx = Self { child, address, directory };
+        let mut nginx = Self { child: launch(&directory.0), address, directory, setup };
         nginx.until_it_listens().await.map(|()| nginx)
+    }
+
+    /// Has it read its configuration again: its workers finish what they are at, close what is idle, and others
+    /// take their place.
+    ///
+    /// # Panics
+    ///
+    /// When it has no master.
+    pub fn reload(&self) {
+        assert!(self.setup.has_master, "only a master reloads");
+        self.signal("HUP");
+    }
+
+    /// Ends it without regard for what it is at, and starts it again at the same address.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    pub async fn restart(&mut self) {
+        self.end();
+        self.child = launch(&self.directory.0);
+        if let Err(why) = self.until_it_listens().await {
+            panic!("nginx did not start again: {why}");
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &id]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "a child of ours");
+    }
+
+    fn end(&mut self) {
+        if self.setup.has_master {
+            // It takes its workers along, which would outlive a master that is killed.
+            self.signal("TERM");
+        } else {
+            // Fails only where it has already ended.
+            self.child.kill().ok();
+        }
+        self.child.wait().ok();
     }
 
     /// It writes its process id once its sockets listen, so nobody else's socket is mistaken for its own.
@@ -120,10 +174,25 @@ impl Nginx {
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        // Both fail only where it has already ended.
-        self.child.kill().ok();
-        self.child.wait().ok();
+        if !matches!(self.child.try_wait(), Ok(Some(_))) {
+            self.end();
+        }
     }
+}
+
+fn launch(directory: &Path) -> Child {
+    let errors = File::create(directory.join("errors")).expect("a file for nginx");
+    Command::new(program())
+        .arg("-p")
+        .arg(directory)
+        .arg("-c")
+        .arg(directory.join("nginx.conf"))
+        .args(["-e", "stderr"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(errors)
+        .spawn()
+        .expect("nginx starts")
 }
 
 fn parse(line: &str) -> Served {
@@ -133,11 +202,13 @@ fn parse(line: &str) -> Served {
     Served { connection: number(word()), request: number(word()), line: word().to_owned() }
 }
 
-fn configuration(address: SocketAddr, directory: &Path) -> String {
+fn configuration(address: SocketAddr, directory: &Path, setup: Setup) -> String {
     let directory = directory.display();
+    let master = if setup.has_master { "on" } else { "off" };
+    let keepalive_requests = setup.keepalive_requests;
     format!(
         "daemon off;
-        master_process off;
+        master_process {master};
         pid {directory}/pid;
         events {{ worker_connections 1024; }}
         http {{
@@ -149,7 +220,7 @@ fn configuration(address: SocketAddr, directory: &Path) -> String {
             uwsgi_temp_path {directory}/uwsgi;
             scgi_temp_path {directory}/scgi;
             client_max_body_size 0;
-            keepalive_requests 100000;
+            keepalive_requests {keepalive_requests};
             server {{
                 listen {address};
                 root {directory}/files;

@@ -35,6 +35,8 @@ pub enum How {
     End(usize),
     /// It ends when so many bytes of the response were read.
     Read(usize),
+    /// It stays open, and nothing is served.
+    Silent,
 }
 
 /// Opens streams that are cut as planned, in order; those that are not planned are not cut.
@@ -147,7 +149,7 @@ impl Wire {
 
     fn is_at_end(&self) -> bool {
         match self.cut() {
-            How::Never => false,
+            How::Never | How::Silent => false,
             How::AtRest => self.server.state().closed_at_rest,
             How::Write(at) | How::End(at) => self.begun && self.accepted == at,
             How::Read(at) => self.delivered == at && !self.answer.is_empty(),
@@ -166,7 +168,7 @@ impl Wire {
             }
             None => !text.contains("transfer-encoding: chunked") || body.ends_with(b"0\r\n\r\n"),
         };
-        if whole {
+        if whole && self.cut() != How::Silent {
             let line = text.lines().next().unwrap_or_default().to_owned();
             let mut state = self.server.state();
             state.executed.push(line);

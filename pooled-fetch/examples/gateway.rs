@@ -1,0 +1,186 @@
+//! A reverse proxy that never answers `502` for a request that its client may send again.
+//!
+//! `cargo run --example gateway` starts a backend that loses requests on purpose, a gateway before it, and
+//! shows what clients in HTTP/1 and HTTP/2 are told; `-- 127.0.0.1:8080` is a gateway before a real backend.
+
+use std::error::Error as StdError;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, Request, Response, StatusCode, Version};
+use http_body_util::{BodyExt, Either, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use pooled_fetch::pool_core::Evidence;
+use pooled_fetch::{Body, http};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// What the client of a failed request is told.
+#[derive(Debug)]
+enum Verdict {
+    /// No server has acted upon it: it may be sent again, whatever it is.
+    Unprocessed,
+    /// It was lost with a connection that the backend had just given up: its client may know whether it can be
+    /// sent again, and a closed connection says just that.
+    Lost,
+    /// The backend has failed.
+    BadGateway,
+}
+
+impl Verdict {
+    fn of(evidence: &Evidence) -> Self {
+        match evidence.connection() {
+            None => Self::BadGateway,
+            Some(_) if evidence.is_unprocessed() => Self::Unprocessed,
+            Some(_) if !evidence.is_fresh() && evidence.bytes_read() == 0 => Self::Lost,
+            Some(_) => Self::BadGateway,
+        }
+    }
+}
+
+async fn forward(
+    backend: SocketAddr,
+    mut request: Request<Incoming>,
+) -> Result<Response<Either<Body, Full<Bytes>>>, BoxError> {
+    let version = request.version();
+    remove_hop_by_hop(request.headers_mut());
+    let error = match http(backend, request).await {
+        Ok(mut response) => {
+            remove_hop_by_hop(response.headers_mut());
+            return Ok(response.map(Either::Left));
+        }
+        Err(error) => error,
+    };
+    eprintln!("gateway: {error}");
+    match (Verdict::of(error.evidence()), version) {
+        // hyper resets the stream with the reason that it finds in the error.
+        (Verdict::Unprocessed, Version::HTTP_2) => {
+            Err(h2::Error::from(h2::Reason::REFUSED_STREAM).into())
+        }
+        (Verdict::Lost, Version::HTTP_2) => Err(h2::Error::from(h2::Reason::INTERNAL_ERROR).into()),
+        // In HTTP/1 it closes the connection without an answer.
+        (Verdict::Unprocessed | Verdict::Lost, _) => Err(error.into()),
+        (Verdict::BadGateway, _) => {
+            let mut response = Response::new(Either::Right(Full::from(error.to_string())));
+            *response.status_mut() = StatusCode::BAD_GATEWAY;
+            Ok(response)
+        }
+    }
+}
+
+/// What is of one connection is not passed on, RFC 9110 7.6.1.
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all("connection")
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    let known =
+        ["connection", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade"];
+    for name in known.into_iter().map(HeaderName::from_static).chain(named) {
+        headers.remove(name);
+    }
+}
+
+async fn gateway(listener: TcpListener, backend: SocketAddr) -> Result<(), BoxError> {
+    loop {
+        let stream = TokioIo::new(listener.accept().await?.0);
+        tokio::spawn(async move {
+            let service = service_fn(move |request| forward(backend, request));
+            let server = auto::Builder::new(TokioExecutor::new());
+            // A connection that ends in an error has told its client so.
+            server.serve_connection(stream, service).await.ok();
+        });
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let ended = match std::env::args().nth(1) {
+        Some(backend) => serve(&backend).await,
+        None => show().await,
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("gateway: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(backend: &str) -> Result<(), BoxError> {
+    let backend =
+        backend.parse().map_err(|_| format!("{backend} is no address like 127.0.0.1:80"))?;
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    println!("http://{} leads to http://{backend}", listener.local_addr()?);
+    gateway(listener, backend).await
+}
+
+async fn show() -> Result<(), BoxError> {
+    for version in [Version::HTTP_11, Version::HTTP_2] {
+        let backend = TcpListener::bind("127.0.0.1:0").await?;
+        let front = TcpListener::bind("127.0.0.1:0").await?;
+        let (to, at) = (backend.local_addr()?, front.local_addr()?);
+        let losing = tokio::spawn(lose_second_requests(backend));
+        let proxying = tokio::spawn(gateway(front, to));
+        println!("{version:?}");
+        println!("  first request          {}", told(at, version, "GET").await?);
+        println!("  GET that was lost      {}", told(at, version, "GET").await?);
+        println!("  POST that was lost     {}", told(at, version, "POST").await?);
+        losing.abort();
+        losing.await.ok();
+        println!("  backend is down        {}", told(at, version, "GET").await?);
+        proxying.abort();
+    }
+    Ok(())
+}
+
+/// Answers the first request of each connection and closes it upon the second.
+async fn lose_second_requests(listener: TcpListener) -> Result<(), BoxError> {
+    loop {
+        let (mut stream, _) = listener.accept().await?;
+        let mut head = [0; 1024];
+        if stream.read(&mut head).await? > 0 {
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await?;
+            stream.read(&mut head).await.ok();
+        }
+    }
+}
+
+/// What a client is told that has no pool and sends nothing again.
+async fn told(at: SocketAddr, version: Version, method: &str) -> Result<String, BoxError> {
+    let stream = TokioIo::new(TcpStream::connect(at).await?);
+    let request =
+        Request::builder().method(method).uri(format!("http://{at}/")).header("host", "h");
+    let request = request.body(Full::<Bytes>::default())?;
+    let response = if version == Version::HTTP_2 {
+        let (mut sender, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await?;
+        tokio::spawn(connection);
+        sender.send_request(request).await
+    } else {
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await?;
+        tokio::spawn(connection);
+        sender.send_request(request).await
+    };
+    Ok(match response {
+        Ok(response) => {
+            let (head, body) = response.into_parts();
+            let body = body.collect().await?.to_bytes();
+            format!("{} {}", head.status, String::from_utf8_lossy(&body))
+        }
+        Err(error) => match error.source() {
+            Some(reason) => format!("no answer: {reason}"),
+            None => format!("no answer: {error}"),
+        },
+    })
+}

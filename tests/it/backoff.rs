@@ -1,0 +1,229 @@
+//! An address that cannot be reached is left alone for a while, and tried again by one dial at a time.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use pool_core::{
+    Backoff, Connected, Connector, ErrorKind, Event, Observer, Pool, Target, async_trait,
+};
+use pooled_fetch_tests::{Whole, Wire, Wires, bounded, get};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, advance};
+
+const RESPONSE: &str = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone";
+
+/// A server that can be up or down, and sees every dial.
+#[derive(Clone, Debug)]
+struct Switch {
+    wires: Wires,
+    up: watch::Sender<bool>,
+    dials: Arc<Mutex<Vec<Instant>>>,
+}
+
+impl Switch {
+    fn down() -> Self {
+        let (wires, up) = (Wires::new(RESPONSE, []), watch::Sender::new(false));
+        Self { wires, up, dials: Arc::default() }
+    }
+
+    fn dials(&self) -> Vec<Instant> {
+        self.dials.lock().expect("nobody panics with it").clone()
+    }
+}
+
+#[async_trait]
+impl Connector for Switch {
+    type Address = &'static str;
+    type Stream = Wire;
+
+    async fn connect(&self, address: &&'static str) -> io::Result<Connected<Wire>> {
+        self.dials.lock().expect("nobody panics with it").push(Instant::now());
+        if *self.up.borrow() {
+            self.wires.connect(address).await
+        } else {
+            Err(io::ErrorKind::ConnectionRefused.into())
+        }
+    }
+
+    fn target(&self, address: &&'static str) -> Target {
+        self.wires.target(address)
+    }
+}
+
+fn pool(backoff: Backoff) -> (Pool<Switch>, Switch) {
+    let switch = Switch::down();
+    let pool =
+        Pool::builder(switch.clone()).backoff(backoff).build().expect("settings that make sense");
+    (pool, switch)
+}
+
+async fn kind(pool: &Pool<Switch>) -> ErrorKind {
+    pool.http(&"wire", get("/")).await.expect_err("it is down").kind()
+}
+
+async fn fail_three_times(pool: &Pool<Switch>) {
+    for _ in 0..3 {
+        assert_eq!(kind(pool).await, ErrorKind::Connect);
+    }
+    assert_eq!((pool.stats().backing_off, pool.stats().failed_to_open), (1, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_three_failures_requests_fail_at_once_without_a_dial() {
+    bounded(async {
+        let (pool, switch) = pool(Backoff::Fail);
+        fail_three_times(&pool).await;
+        let since = Instant::now();
+        for _ in 0..100 {
+            assert_eq!(kind(&pool).await, ErrorKind::BackingOff);
+        }
+        assert_eq!((switch.dials().len(), since.elapsed()), (3, Duration::ZERO));
+        let error = pool.http(&"wire", get("/")).await.expect_err("it is down");
+        let told =
+            "connecting to \"wire\": it could not be reached several times in a row, next try in ";
+        assert!(error.to_string().starts_with(told), "{error}");
+        assert!(error.into_request().is_ok(), "nothing was sent");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn pauses_grow_to_ten_seconds_and_end_with_the_first_success() {
+    bounded(async {
+        let (pool, switch) = pool(Backoff::Fail);
+        fail_three_times(&pool).await;
+        let since = Instant::now();
+        while since.elapsed() < Duration::from_secs(300) {
+            pool.http(&"wire", get("/")).await.expect_err("it is down");
+            advance(Duration::from_millis(1)).await;
+        }
+        let dials = switch.dials();
+        let longest = dials.windows(2).map(|two| two[1] - two[0]).max().expect("some dials");
+        assert!(longest > Duration::from_secs(5), "{longest:?}");
+        assert!(longest < Duration::from_millis(10_005), "{longest:?}");
+        // Full jitter halves the pauses, so the mean is five seconds.
+        assert!((30..150).contains(&dials.len()), "{} dials in five minutes", dials.len());
+        switch.up.send_replace(true);
+        advance(Duration::from_secs(10)).await;
+        for _ in 0..2 {
+            let response = pool.http(&"wire", get("/")).await.expect("it is up");
+            Whole::read(response).await.expect("a body");
+        }
+        assert_eq!((pool.stats().backing_off, pool.stats().opened), (0, 1));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_wait_are_served_when_the_one_dial_that_tries_succeeds() {
+    bounded(async {
+        let (pool, switch) = pool(Backoff::Wait);
+        fail_three_times(&pool).await;
+        let mut clients = JoinSet::new();
+        for _ in 0..20 {
+            let pool = pool.clone();
+            clients.spawn(async move { pool.http(&"wire", get("/")).await });
+        }
+        switch.up.send_replace(true);
+        while let Some(client) = clients.join_next().await {
+            Whole::read(client.expect("no panic").expect("it is up")).await.expect("a body");
+        }
+        let dials = switch.dials();
+        assert!(dials[3] > dials[2], "one tries after a pause");
+        assert_eq!(pool.stats().backing_off, 0);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_wait_fail_one_by_one_with_what_the_dials_say() {
+    bounded(async {
+        let (pool, switch) = pool(Backoff::Wait);
+        fail_three_times(&pool).await;
+        let mut clients = JoinSet::new();
+        for _ in 0..5 {
+            let pool = pool.clone();
+            clients.spawn(async move { kind(&pool).await });
+        }
+        assert_eq!(clients.join_all().await, [ErrorKind::Connect; 5]);
+        assert_eq!(switch.dials().len(), 8, "each dial was for one of them");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_cancelled_while_its_dial_was_to_try_leaves_the_try_to_others() {
+    bounded(async {
+        let (pool, switch) = pool(Backoff::Wait);
+        fail_three_times(&pool).await;
+        let client = tokio::spawn({
+            let pool = pool.clone();
+            async move { pool.http(&"wire", get("/")).await }
+        });
+        tokio::task::yield_now().await;
+        client.abort();
+        switch.up.send_replace(true);
+        let response = pool.http(&"wire", get("/")).await.expect("it is up");
+        Whole::read(response).await.expect("a body");
+        assert_eq!(pool.stats().backing_off, 0);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_open_serves_while_others_cannot_be_opened() {
+    bounded(async {
+        let (pool, switch) = pool(Backoff::Fail);
+        switch.up.send_replace(true);
+        let lease = pool.lease(&"wire").await.expect("it is up");
+        switch.up.send_replace(false);
+        fail_three_times(&pool).await;
+        let client = tokio::spawn({
+            let pool = pool.clone();
+            async move { pool.http(&"wire", get("/")).await }
+        });
+        tokio::task::yield_now().await;
+        drop(lease);
+        let response = client.await.expect("no panic").expect("the open connection");
+        assert_eq!(response.body().connection().id(), 1);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_it_is_turned_off_every_request_tries() {
+    bounded(async {
+        let (pool, switch) = pool(Backoff::Off);
+        for _ in 0..20 {
+            assert_eq!(kind(&pool).await, ErrorKind::Connect);
+        }
+        assert_eq!((switch.dials().len(), pool.stats().backing_off), (20, 0));
+    })
+    .await;
+}
+
+#[derive(Default)]
+struct Pauses(Mutex<Vec<Duration>>);
+
+impl Observer for Pauses {
+    fn observe(&self, _: &str, event: &Event<'_>) {
+        if let Event::BackingOff { pause } = event {
+            self.0.lock().expect("nobody panics with it").push(*pause);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_observer_is_told_when_an_address_is_left_alone() {
+    bounded(async {
+        let (switch, pauses) = (Switch::down(), Arc::<Pauses>::default());
+        let builder = Pool::builder(switch).observer(Arc::clone(&pauses));
+        let pool = builder.build().expect("settings that make sense");
+        fail_three_times(&pool).await;
+        let told = pauses.0.lock().expect("nobody panicked with it");
+        assert!(matches!(told[..], [pause] if pause <= Duration::from_millis(100)), "{told:?}");
+    })
+    .await;
+}
