@@ -97,12 +97,12 @@ async fn pauses_grow_to_ten_seconds_and_end_with_the_first_success() {
         let since = Instant::now();
         while since.elapsed() < Duration::from_secs(300) {
             pool.http(&"wire", get("/")).await.expect_err("it is down");
-            advance(Duration::from_millis(1)).await;
+            advance(Duration::from_millis(20)).await;
         }
         let dials = switch.dials();
         let longest = dials.windows(2).map(|two| two[1] - two[0]).max().expect("some dials");
         assert!(longest > Duration::from_secs(5), "{longest:?}");
-        assert!(longest < Duration::from_millis(10_005), "{longest:?}");
+        assert!(longest < Duration::from_millis(10_025), "{longest:?}");
         // Full jitter halves the pauses, so the mean is five seconds.
         assert!((30..150).contains(&dials.len()), "{} dials in five minutes", dials.len());
         switch.up.send_replace(true);

@@ -109,7 +109,7 @@ async fn serve_with_idle_limit(mut server: Server, limit: Duration) {
 /// would reuse, and does not lose, is what can be had.
 #[tokio::test(start_paused = true)]
 async fn the_idle_limit_of_a_server_that_says_nothing_is_learnt_from_two_closes() {
-    const REQUESTS: u32 = 2_000;
+    const REQUESTS: u32 = 1_200;
     const LIMITS: [u64; 9] = [1, 2, 3, 5, 10, 15, 30, 60, 75];
     let (callers, servers) = start_several::<Memory>(LIMITS.len(), |settings| settings).await;
     let (mut sent, mut stale) = (0, 0);
