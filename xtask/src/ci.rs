@@ -72,6 +72,7 @@ pub(crate) const ROWS: &[Row] = &[
         "suite",
         "cargo test --package pooled-fetch-tests --lib --test it --test loom --no-fail-fast",
     ),
+    Row::new("stress", "cargo test --package pooled-fetch-tests --test stress --no-fail-fast"),
     Row::new("xtask", "cargo test --package xtask"),
     Row::new("doctests", "cargo test --workspace --all-features --doc --no-fail-fast"),
     Row::new("examples", "cargo build --workspace --examples"),

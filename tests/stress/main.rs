@@ -1,0 +1,17 @@
+//! What one run cannot show: many rounds, many runtimes, many at once, everything at once.
+//!
+//! `cargo test --package pooled-fetch-tests --test stress`
+//!
+//! The counts are small enough for every run of the matrix; `POOL_STRESS_TIMES` multiplies them, and
+//! `POOL_STRESS_SEED` repeats a run that has failed. Nothing here is about who is faster: each test ends in a
+//! law that must hold whatever happened.
+
+mod crowd;
+mod deploy;
+mod everything;
+mod farewell;
+mod knobs;
+mod peer;
+mod race;
+mod runtimes;
+mod sockets;

@@ -1,0 +1,175 @@
+//! One pool, used from a thousand runtimes that come and go, beside one that stands still.
+//!
+//! Nobody hangs, and no request fails but those of a runtime that has gone.
+
+use std::pin::pin;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use pool_core::{Builder, Error, ErrorKind, Pool};
+use pool_tcp::TcpConnector;
+use pooled_fetch_tests::{Whole, get, poll_once};
+use tokio::runtime::{self, Runtime};
+use tokio::task::JoinSet;
+
+use crate::knobs::{Watchdog, rounds};
+use crate::peer::Peer;
+
+type TcpPool = Pool<TcpConnector>;
+
+/// So many runtimes exist at a time.
+const THREADS: usize = 4;
+
+#[test]
+fn a_thousand_runtimes_and_one_that_stands_still_share_a_pool() {
+    come_and_go(|settings| settings);
+}
+
+#[test]
+fn a_thousand_runtimes_and_one_that_stands_still_share_the_limit_of_an_address() {
+    come_and_go(|settings| settings.max_connections_per_address(8));
+}
+
+#[test]
+fn a_thousand_runtimes_and_one_that_stands_still_share_the_limit_of_a_pool() {
+    come_and_go(|settings| settings.max_connections(8));
+}
+
+fn come_and_go(settings: impl FnOnce(Builder<TcpConnector>) -> Builder<TcpConnector>) {
+    let rounds = rounds(1_000);
+    let _watchdog = Watchdog::new(Duration::from_secs(60) + Duration::from_millis(20) * rounds);
+    let peer = Peer::start();
+    // Its timer would belong to a runtime that may stand still.
+    let settings = settings(Pool::builder(TcpConnector::new())).checkout_timeout(None);
+    let pool = settings.build().expect("sensible settings");
+
+    // Of its connections one is lent and three rest, and one of its requests waits or sleeps.
+    let still = current_thread();
+    let lent = still.block_on(fetch_some(&pool, &peer));
+    let mut asleep = Box::pin(send(&pool, &peer, "/plain/asleep"));
+    {
+        let _there = still.enter();
+        assert!(poll_once(asleep.as_mut()).is_pending());
+    }
+
+    let next = AtomicU32::new(0);
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                while let round = next.fetch_add(1, Ordering::Relaxed)
+                    && round < rounds
+                {
+                    one_runtime(&pool, &peer, round);
+                }
+            });
+        }
+    });
+
+    // What slept all the time goes on as if nothing had been.
+    still.block_on(async {
+        let response = asleep.await.expect("a response");
+        assert_eq!(Whole::read(response).await.expect("a body").body, "/plain/asleep");
+        assert_eq!(
+            Whole::read(lent).await.expect("a body").body,
+            crate::peer::content("/large/lent")
+        );
+        fetch(&pool, &peer, "/plain/awake").await.expect("a response");
+        let stats = pool.stats();
+        assert_eq!((stats.opening, stats.leased, stats.waiting), (0, 0, 0));
+        let at_rest = (stats.idle + stats.parked) as u64;
+        assert_eq!(stats.opened, at_rest + stats.closed_total(), "none is lost: {stats:?}");
+        drop(pool);
+        pooled_fetch_tests::eventually("all is closed", || peer.open() == 0).await;
+    });
+}
+
+/// Uses the pool in a runtime that lives for this only.
+fn one_runtime(pool: &TcpPool, peer: &Peer, round: u32) {
+    let several = round % 4 == 1;
+    let runtime = if several { two_workers() } else { current_thread() };
+    runtime.block_on(async {
+        let mut requests = JoinSet::new();
+        for number in 0..3 {
+            let (target, pool) = (format!("/plain/{round}/{number}"), pool.clone());
+            let address = peer.address;
+            requests.spawn(async move {
+                let response = pool.http(&address, get(&target)).await?;
+                assert_eq!(Whole::read(response).await?.body, target);
+                Ok::<_, Error>(())
+            });
+        }
+        for outcome in requests.join_all().await {
+            outcome.expect("a response");
+        }
+    });
+    match round % 3 {
+        0 => ends_with_requests_under_way(pool, peer, runtime, several),
+        1 => ends_under_a_request(pool, peer, runtime),
+        _ => drop(runtime),
+    }
+}
+
+/// The tasks go with their runtime, wherever they are.
+fn ends_with_requests_under_way(pool: &TcpPool, peer: &Peer, runtime: Runtime, several: bool) {
+    let held = peer.held();
+    for _ in 0..2 {
+        let (pool, address) = (pool.clone(), peer.address);
+        runtime.spawn(async move { drop(pool.http(&address, get("/held/")).await) });
+    }
+    if !several {
+        // Until the server has seen one of them, or somebody else's.
+        runtime.block_on(pooled_fetch_tests::eventually("a request", || peer.held() > held));
+    }
+    drop(runtime);
+}
+
+/// The request outlives its runtime, and ends in an error.
+fn ends_under_a_request(pool: &TcpPool, peer: &Peer, runtime: Runtime) {
+    let mut stray = pin!(send(pool, peer, "/held/"));
+    let begun = {
+        let _there = runtime.enter();
+        poll_once(stray.as_mut())
+    };
+    drop(runtime);
+    assert!(begun.is_pending());
+    let error = current_thread().block_on(stray).map(drop).expect_err("its runtime has gone");
+    // It waited for a connection, had one, or had sent something over it.
+    let kinds = [ErrorKind::NoRuntime, ErrorKind::Unsent, ErrorKind::Response];
+    assert!(kinds.contains(&error.kind()), "{error}");
+}
+
+async fn fetch_some(pool: &TcpPool, peer: &Peer) -> http::Response<pool_core::Body> {
+    let lent = send(pool, peer, "/large/lent").await.expect("a response");
+    let (a, b, c) = tokio::join!(
+        fetch(pool, peer, "/plain/a"),
+        fetch(pool, peer, "/plain/b"),
+        fetch(pool, peer, "/plain/c"),
+    );
+    for outcome in [a, b, c] {
+        outcome.expect("a response");
+    }
+    lent
+}
+
+fn send(
+    pool: &TcpPool,
+    peer: &Peer,
+    target: &str,
+) -> impl Future<Output = Result<http::Response<pool_core::Body>, Error>> + use<> {
+    let (pool, address, request) = (pool.clone(), peer.address, get(target));
+    async move { pool.http(&address, request).await }
+}
+
+async fn fetch(pool: &TcpPool, peer: &Peer, target: &str) -> Result<Whole, Error> {
+    Whole::read(send(pool, peer, target).await?).await
+}
+
+fn current_thread() -> Runtime {
+    runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
+fn two_workers() -> Runtime {
+    let mut builder = runtime::Builder::new_multi_thread();
+    builder.worker_threads(2).enable_all().build().expect("a runtime")
+}
