@@ -26,24 +26,38 @@ impl Ranking {
     }
 
     /// Closes the connection that has been idle longest of all. False if none is idle.
+    ///
+    /// A lane stays here as long as it has idle connections, so that nobody who looks meanwhile misses them.
     pub(crate) fn evict(&self) -> bool {
         loop {
-            let Some((bound, lane)) = self.lanes().pop_first() else { return false };
-            let Some(lane) = lane.upgrade() else { continue };
-            lane.standing.leave_ranking();
+            let first = self.lanes().first_key_value().map(|(bound, lane)| (*bound, lane.clone()));
+            let Some((bound, lane)) = first else { return false };
+            let Some(lane) = lane.upgrade() else {
+                self.lanes().remove(&bound);
+                continue;
+            };
             match lane.oldest_idle() {
                 // Nobody's oldest is older than the bound of the first.
                 Some(oldest) if oldest <= bound => {
-                    let evicted = lane.evict_oldest(Reason::Evicted);
-                    if let Some(next) = lane.oldest_idle() {
-                        self.enter(next, &lane);
-                    }
-                    if evicted {
+                    if lane.evict_oldest(Reason::Evicted) {
                         return true;
                     }
                 }
-                Some(oldest) => self.enter(oldest, &lane),
-                None => {}
+                _ => self.put_right(bound, &lane),
+            }
+        }
+    }
+
+    /// Gives a lane that stands under `bound` its right place, or none if nothing is idle there.
+    fn put_right(&self, bound: u64, lane: &Arc<Lane>) {
+        let mut lanes = self.lanes();
+        if lanes.remove(&bound).is_some() {
+            lane.standing.leave_ranking();
+            // After leaving: who lays down another either sees that, or is seen here.
+            if let Some(oldest) = lane.oldest_idle()
+                && lane.standing.enter_ranking()
+            {
+                lanes.insert(oldest, Arc::downgrade(lane));
             }
         }
     }
