@@ -39,6 +39,8 @@ pub(crate) struct Host {
     pub(crate) horizon: Horizon,
     pub(crate) budget: Budget,
     pub(crate) failures: Failures,
+    /// How many wait in all lanes, so that the lanes are looked at only when somebody does.
+    pub(crate) waiting: Arc<AtomicUsize>,
     open: AtomicUsize,
     retired: AtomicBool,
     vacated: Notify,
@@ -55,6 +57,7 @@ impl Host {
             horizon: Horizon::default(),
             budget: Budget::default(),
             failures: Failures::default(),
+            waiting: Arc::default(),
             open: AtomicUsize::new(0),
             retired: AtomicBool::new(false),
             vacated: Notify::new(),
@@ -140,22 +143,31 @@ impl Host {
     }
 
     /// Whether another lane of this host wants the place of a connection that rests in `lane`.
+    ///
+    /// One that was called looks for itself when it comes; should its runtime stand still, it costs the others
+    /// no connection meanwhile. The caller's fence stands between laying to rest and this look.
     pub(crate) fn is_wanted_beside(&self, lane: &Arc<Lane>) -> bool {
+        let wants = |other: &Arc<Lane>| other.queue().wants_dial() && !other.standing.is_called();
         self.limit().is_some()
-            && self
-                .lanes()
-                .iter()
-                .any(|other| !Arc::ptr_eq(other, lane) && other.queue().wants_dial())
+            && self.waiting.load(Ordering::SeqCst) > 0
+            && self.lanes().iter().any(|other| !Arc::ptr_eq(other, lane) && wants(other))
     }
 
     /// Calls those who were refused a connection, as far as there is room for one now.
+    ///
+    /// Where there is none, a connection at rest makes way for who has just joined the line, or come to its
+    /// head: those who laid it to rest did not do so for them.
     pub(crate) fn offer_room(&self) {
-        if self.shared.settings.max_connections.is_some() && self.shared.has_room() {
-            for lane in self.shared.heads_of_line() {
+        // Between counting down, or joining, and the look.
+        fence(Ordering::SeqCst);
+        if self.shared.has_room() {
+            for lane in self.shared.line.heads() {
                 lane.call_dial(Turn::Called);
             }
+        } else {
+            self.shared.make_way();
         }
-        if self.limit().is_some() && self.has_room() {
+        if self.limit().is_some() && self.waiting.load(Ordering::SeqCst) > 0 && self.has_room() {
             // Who stands in the line is called from there.
             let wants = |lane: &Arc<Lane>| lane.queue().wants_dial() && !lane.standing.is_in_line();
             for lane in self.lanes().into_iter().filter(wants) {

@@ -8,7 +8,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 use std::time::Duration;
 
 use tokio::runtime;
@@ -64,11 +64,12 @@ pub(crate) trait Dial: Send + Sync {
 
 impl Lane {
     pub(crate) fn new(host: Arc<Host>, watcher: Arc<Watcher>, dialer: Box<dyn Dial>) -> Arc<Self> {
+        let queue = Queue::new(Arc::clone(&host.waiting));
         let lane = Arc::new(Self {
             host,
             watcher,
             idle: Idle::new(),
-            queue: Queue::default(),
+            queue,
             dialer,
             parked: AtomicUsize::new(0),
             parked_up_to: AtomicU64::new(0),
@@ -166,7 +167,7 @@ impl Lane {
     /// Whether another address has stood in the line for the total limit while connections were handed on
     /// here for long enough.
     fn must_make_way(self: &Arc<Self>) -> bool {
-        if !self.shared().is_line_waiting_beside(Arc::as_ptr(self)) {
+        if !self.shared().line.is_uncalled(Arc::as_ptr(self)) {
             self.handed_on.store(0, Ordering::Relaxed);
             return false;
         }
@@ -182,6 +183,7 @@ impl Lane {
     /// Whoever lays a connection to rest does this afterwards: somebody may have joined before the
     /// connection could be seen.
     pub(crate) fn serve_from_rest(self: &Arc<Self>, now: Instant) {
+        fence(Ordering::SeqCst);
         while self.queue.wants_idle()
             && let Some(newest) = self.take_newest(now)
         {
@@ -194,8 +196,8 @@ impl Lane {
         }
         if self.must_make_room() || self.host.is_wanted_beside(self) {
             self.evict_oldest(Reason::Evicted);
-        } else if self.shared().is_line_waiting() {
-            self.shared().ranking.evict();
+        } else {
+            self.shared().make_way();
         }
     }
 

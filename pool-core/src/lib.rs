@@ -111,6 +111,7 @@ mod kept;
 mod lane;
 mod lease;
 mod lease_watch;
+mod line;
 mod message;
 mod parked;
 mod pool;

@@ -31,11 +31,14 @@ pub(crate) enum Wants {
     Fresh,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Queue {
     state: Mutex<State>,
     /// As many as there are waiters; read without the lock on the way of every request.
     waiting: AtomicUsize,
+    /// The sum for all queues of the address; read without any lock where a connection comes to rest or
+    /// closes.
+    waiting_beside: Arc<AtomicUsize>,
 }
 
 #[derive(Debug, Default)]
@@ -60,6 +63,11 @@ impl State {
 }
 
 impl Queue {
+    /// A queue whose waiters count in `sum` too.
+    pub(crate) fn new(sum: Arc<AtomicUsize>) -> Self {
+        Self { state: Mutex::default(), waiting: AtomicUsize::new(0), waiting_beside: sum }
+    }
+
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::SeqCst)
     }
@@ -77,6 +85,7 @@ impl Queue {
             let ticket = state.next_ticket;
             state.waiters.push_back(Waiter { ticket, wants, answer: sender });
             self.waiting.store(state.waiters.len(), Ordering::SeqCst);
+            self.waiting_beside.fetch_add(1, Ordering::SeqCst);
             ticket
         };
         // Whoever lays a connection to rest looks for waiters afterwards; who joins looks for
@@ -97,9 +106,15 @@ impl Queue {
             return false;
         };
         let gone = state.waiters.remove(place);
-        self.waiting.store(state.waiters.len(), Ordering::SeqCst);
+        self.left(&state);
         drop(state);
         gone.is_some()
+    }
+
+    /// One has left, whose lock is still held.
+    fn left(&self, state: &State) {
+        self.waiting.store(state.waiters.len(), Ordering::SeqCst);
+        self.waiting_beside.fetch_sub(1, Ordering::SeqCst);
     }
 
     /// Hands the answer to the one of those who would take it that has waited longest; back if there is none.
@@ -111,11 +126,13 @@ impl Queue {
             };
             let waiter = {
                 let mut state = self.state();
-                let waiter = state.first(served).and_then(|place| state.waiters.remove(place));
-                self.waiting.store(state.waiters.len(), Ordering::SeqCst);
+                let place = state.first(served);
+                let Some(waiter) = place.and_then(|place| state.waiters.remove(place)) else {
+                    return Some(answer);
+                };
+                self.left(&state);
                 waiter
             };
-            let Some(waiter) = waiter else { return Some(answer) };
             match waiter.answer.send(answer) {
                 Ok(()) => return None,
                 Err(back) => answer = back,

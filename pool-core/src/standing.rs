@@ -2,7 +2,7 @@
 //!
 //! Each mark says that the lane is entered there once already; it changes with the entry.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 #[derive(Debug, Default)]
 pub(crate) struct Standing {
@@ -17,8 +17,15 @@ impl Standing {
         !self.called.swap(true, Ordering::SeqCst)
     }
 
+    /// Whether it was called and has not come yet.
+    pub(crate) fn is_called(&self) -> bool {
+        self.called.load(Ordering::SeqCst)
+    }
+
+    /// It has come, and looks afterwards: whoever relied on it having been called did so before.
     pub(crate) fn answer_call(&self) {
         self.called.store(false, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
     }
 
     pub(crate) fn enter_line(&self) -> bool {

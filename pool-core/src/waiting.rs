@@ -67,7 +67,7 @@ impl Lane {
             };
             match self.permit(turn) {
                 Ok(permit) => {
-                    self.shared().leave_line(self);
+                    self.shared().line.leave(self);
                     self.dialer().dial(Arc::clone(self), permit, trial);
                     // One place for each turn: others stand in the line too.
                     turn = Turn::Own;
@@ -75,7 +75,7 @@ impl Lane {
                 Err(refusal) => {
                     if refusal == Refusal::AddressFull && turn == Turn::Called {
                         // Its own address calls it when there is room; the line is not held up meanwhile.
-                        self.shared().leave_line(self);
+                        self.shared().line.leave(self);
                     }
                     self.queue().end_dial();
                     // Room may have been made while the dial was still counted as under way, and whoever
@@ -83,9 +83,10 @@ impl Lane {
                     match refusal {
                         Refusal::AddressFull if self.host.has_room() || self.host.idle() > 0 => {}
                         Refusal::PoolFull => {
-                            // The line may have sent it away while its dial was counted.
+                            // The line may have sent it away, or seen nobody in need, while its dial was
+                            // counted.
                             if self.queue().wants_dial() {
-                                self.shared().join_line(self);
+                                self.shared().line.join(self);
                             }
                             return self.host.offer_room();
                         }
@@ -98,8 +99,8 @@ impl Lane {
 
     /// A permit, if need be in place of an idle connection of which nobody here can make use.
     fn permit(self: &Arc<Self>, turn: Turn) -> Result<Permit, Refusal> {
-        if turn == Turn::Own && self.shared().is_line_waiting() {
-            self.shared().join_line(self);
+        if turn == Turn::Own && self.shared().line.is_waiting() {
+            self.shared().line.join(self);
             return Err(Refusal::PoolFull);
         }
         loop {
@@ -107,7 +108,7 @@ impl Lane {
                 Err(Refusal::AddressFull) if self.host.evict() => {}
                 Err(Refusal::PoolFull) if self.shared().ranking.evict() => {}
                 // Once in the line, it looks again: what came to rest before was not laid down for it.
-                Err(Refusal::PoolFull) if self.shared().join_line(self) => {}
+                Err(Refusal::PoolFull) if self.shared().line.join(self) => {}
                 done => return done,
             }
         }

@@ -1,5 +1,6 @@
 //! Nobody waits for ever beside others who are served.
 
+use pool_core::Builder;
 use pooled_fetch_tests::{
     Backend, Lent, Service, answer, bounded, ends_at_rest, eventually, for_each_backend, get,
     poll_once, start_several, start_with,
@@ -11,10 +12,11 @@ for_each_backend! {
     a_busy_address_leaves_room_for_another,
     one_client_never_waits_beside_its_own_connection,
     a_runtime_that_stands_still_holds_up_nobody_else,
+    a_runtime_that_stands_still_costs_nobody_their_connection,
 }
 
 async fn a_busy_address_leaves_room_for_another<B: Backend>() {
-    let settings = |builder: pool_core::Builder<_>| builder.max_connections(1);
+    let settings = |builder: Builder<_>| builder.max_connections(1);
     let (mut callers, servers) = start_several::<B>(2, settings).await;
     let _services: Vec<_> =
         servers.into_iter().map(|server| Service::start(server, |_| answer("served"))).collect();
@@ -73,4 +75,38 @@ async fn a_runtime_that_stands_still_holds_up_nobody_else<B: Backend>() {
     drop(waiting);
     still.shutdown_background();
     ends_at_rest(caller).await;
+}
+
+/// It is called as soon as there is room, and does not come. Others use the room, and what they lay to rest is
+/// not closed for its sake time and again; but when it wakes up at last, it is served.
+async fn a_runtime_that_stands_still_costs_nobody_their_connection<B: Backend>() {
+    let limits: [fn(Builder<_>) -> Builder<_>; 2] = [
+        |settings| settings.max_connections(1),
+        |settings| settings.max_connections_per_address(1),
+    ];
+    for limit in limits {
+        let (caller, mut server) =
+            start_with::<B>(|settings| limit(settings).checkout_timeout(None)).await;
+        let lent = Lent::open(&caller, &mut server).await;
+        let still = runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let mut waiting = Box::pin(caller.fetch(get("/still")));
+        {
+            let _there = still.enter();
+            assert!(poll_once(waiting.as_mut()).is_pending());
+        }
+        drop(lent.come_home().await);
+        let service = Service::start(server, |request| answer(request.target()));
+        for _ in 0..5 {
+            bounded(caller.fetch(get("/here"))).await.expect("a response");
+        }
+        let by: Vec<_> = service.served().into_iter().map(|(connection, _)| connection).collect();
+        assert_eq!(by, [2; 5], "one connection served them all");
+
+        let woken = std::thread::spawn(move || still.block_on(waiting));
+        eventually("it ends", || woken.is_finished()).await;
+        let whole = woken.join().expect("no panic").expect("a response");
+        assert_eq!((whole.body.as_ref(), caller.watch.peak()), (b"/still".as_ref(), 1));
+        drop(service);
+        ends_at_rest(caller).await;
+    }
 }

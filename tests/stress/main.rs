@@ -15,3 +15,4 @@ mod peer;
 mod race;
 mod runtimes;
 mod sockets;
+mod turns;
