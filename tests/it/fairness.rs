@@ -1,16 +1,19 @@
 //! Nobody waits for ever beside others who are served.
 
-use pool_core::Builder;
+use std::time::Duration;
+
+use pool_core::{Builder, Pool};
 use pooled_fetch_tests::{
-    Backend, Lent, Service, answer, bounded, ends_at_rest, eventually, for_each_backend, get,
-    poll_once, start_several, start_with,
+    Backend, Endpoint, Interrupted, Lent, Server, Service, Whole, answer, bounded, ends_at_rest,
+    eventually, for_each_backend, get, poll_once, start_several, start_with,
 };
 use tokio::runtime;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 for_each_backend! {
     a_busy_address_leaves_room_for_another,
-    one_client_never_waits_beside_its_own_connection,
+    who_comes_while_the_one_connection_is_looked_after_is_served,
     a_runtime_that_stands_still_holds_up_nobody_else,
     a_runtime_that_stands_still_costs_nobody_their_connection,
 }
@@ -39,21 +42,36 @@ async fn a_busy_address_leaves_room_for_another<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn one_client_never_waits_beside_its_own_connection<B: Backend>() {
-    // Parked at every pass, and looked after whenever it stirs: both take it out of rest and lay it back.
-    let (caller, server) = start_with::<B>(|settings| {
-        settings
-            .max_connections_per_address(1)
-            .park_after(std::time::Duration::ZERO)
-            .checkout_timeout(None)
-    })
-    .await;
-    let _service = Service::start(server, |_| answer("served"));
-    for _ in 0..500 {
-        caller.fetch(get("/")).await.expect("a response");
-        tokio::task::yield_now().await;
+/// Whoever looks after a connection, or parks it, takes it out of rest meanwhile and lays it back. A request that
+/// comes just then finds nothing at rest, and no room.
+async fn who_comes_while_the_one_connection_is_looked_after_is_served<B: Backend>() {
+    // As soon as it stirs, or at the watcher's next pass.
+    for (park_after, stirs) in [(None, true), (Some(Duration::ZERO), false)] {
+        let Endpoint { connector, address, acceptor } = B::start().await;
+        let _service = Service::start(Server::new(acceptor), |_| answer("served"));
+        let (connector, next_read) = Interrupted::new(connector);
+        let settings = Pool::builder(connector).max_connections_per_address(1);
+        let settings = settings.park_after(park_after).checkout_timeout(None);
+        let pool = settings.build().expect("sensible settings");
+        let fetch = || {
+            let (pool, address) = (pool.clone(), address.clone());
+            Box::pin(async move { Whole::read(pool.http(&address, get("/")).await?).await })
+        };
+        fetch().await.expect("a response");
+        let (begin, mut begun) = mpsc::unbounded_channel();
+        let mut client = fetch();
+        next_read.interrupt(move || {
+            let waits = poll_once(client.as_mut()).is_pending();
+            begin.send((client, waits)).ok();
+        });
+        if stirs {
+            next_read.stir();
+        }
+        let (client, waits) = begun.recv().await.expect("a look at the connection");
+        assert!(waits, "its connection was not at rest");
+        client.await.expect("a response");
+        assert_eq!(pool.stats().opened, 1);
     }
-    ends_at_rest(caller).await;
 }
 
 async fn a_runtime_that_stands_still_holds_up_nobody_else<B: Backend>() {
