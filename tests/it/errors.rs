@@ -3,19 +3,22 @@
 use std::error::Error as _;
 use std::io;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use pool_core::{ErrorKind, Pool};
+use pool_core::{Connected, Connector, ErrorKind, Pool, Target, async_trait};
 use pool_tcp::TcpConnector;
 use pooled_fetch_tests::{
-    Backend, Memory, Whole, answer, bounded, ends_at_rest, for_each_backend, get, start, start_with,
+    Backend, Endpoint, Memory, Server, Whole, answer, bounded, ends_at_rest, for_each_backend, get,
+    start, start_with,
 };
 use tokio::net::TcpSocket;
 use tokio::time::Instant;
 
 for_each_backend! {
     a_failed_connect_fails_one_request_only,
+    a_connector_that_panics_fails_one_request_only,
     an_answer_that_is_not_http_is_an_error,
     a_connection_cut_within_the_head_is_an_error,
     a_connection_cut_within_the_body_is_an_error_of_the_body,
@@ -47,6 +50,41 @@ async fn a_failed_connect_fails_one_request_only<B: Backend>() {
     assert_eq!(error.to_string(), told);
     server.open(caller.fetch(get("/")), answer("next")).await;
     ends_at_rest(caller).await;
+}
+
+/// Panics at its first connect.
+struct PanicsOnce<C> {
+    inner: C,
+    has_panicked: AtomicBool,
+}
+
+#[async_trait]
+impl<C: Connector> Connector for PanicsOnce<C> {
+    type Address = C::Address;
+    type Stream = C::Stream;
+
+    async fn connect(&self, address: &Self::Address) -> io::Result<Connected<Self::Stream>> {
+        assert!(self.has_panicked.swap(true, Ordering::Relaxed), "as the test wants it");
+        self.inner.connect(address).await
+    }
+
+    fn target(&self, address: &Self::Address) -> Target {
+        self.inner.target(address)
+    }
+}
+
+async fn a_connector_that_panics_fails_one_request_only<B: Backend>() {
+    let Endpoint { connector, address, acceptor } = B::start().await;
+    let connector = PanicsOnce { inner: connector, has_panicked: AtomicBool::new(false) };
+    // With room for one, whose permit must come back.
+    let settings = Pool::builder(connector).max_connections(1).checkout_timeout(None);
+    let pool = settings.build().expect("sensible settings");
+    let fetch = async || Whole::read(pool.http(&address, get("/")).await?).await;
+    let error = fetch().await.expect_err("nothing was opened");
+    assert_eq!(error.kind(), ErrorKind::Connect);
+    assert_eq!(error.to_string(), format!("connecting to {address:?}: the connector panicked"));
+    assert_eq!(pool.stats().opening, 0);
+    Server::new(acceptor).open(fetch(), answer("next")).await;
 }
 
 async fn an_answer_that_is_not_http_is_an_error<B: Backend>() {
