@@ -90,3 +90,23 @@ impl AsyncWrite for TcpStream {
         Pin::new(&mut self.socket).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use pool_core::Connector;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::TcpConnector;
+
+    #[tokio::test]
+    async fn small_segments_do_not_wait_for_each_other_in_either_family_of_addresses() {
+        for loopback in ["127.0.0.1:0", "[::1]:0"] {
+            let listener = TcpListener::bind(loopback).await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let connected = TcpConnector::new().connect(&address).await.unwrap();
+            let socket = SockRef::from(&connected.stream.socket);
+            assert!(socket.tcp_nodelay().unwrap(), "{loopback}");
+        }
+    }
+}

@@ -23,6 +23,7 @@ mod reuse;
 mod runtimes;
 mod shutdown;
 mod stale;
+mod tcp;
 mod telling;
 mod timeouts;
 mod tls;
