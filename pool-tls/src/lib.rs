@@ -53,7 +53,9 @@
 //! # Is a truncated answer noticed?
 //!
 //! Yes. A body that ends with the connection must end with TLS's own farewell (`close_notify`); where the
-//! connection just ends, the body ends in an error.
+//! connection just ends, the body ends in an error. In the other direction, a connection that the pool closes
+//! says farewell too, if its socket takes it at once: connections close where nobody could wait for it. What
+//! a cancelled request had not sent by then is not sent, and then no farewell follows it.
 
 mod address;
 mod config;

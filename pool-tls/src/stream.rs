@@ -1,26 +1,48 @@
 //! The stream of a verified connection.
 //!
-//! A type of our own, so that tokio-rustls and its version stay out of the public interface. It adds
-//! nothing to what it wraps: each call is passed on, so a question to the kernel reaches the socket below.
+//! A type of our own, so that tokio-rustls and its version stay out of the public interface. Each call is
+//! passed on to what it wraps, so a question to the kernel reaches the socket below. What it adds is the
+//! farewell when it is dropped, which tokio-rustls leaves to whoever can wait for it.
 
 use std::fmt;
+use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::task::coop::unconstrained;
 use tokio_rustls::client;
 
 /// A stream over which a server has proved its name; made by [`TlsConnector`](crate::TlsConnector).
-pub struct TlsStream<S>(client::TlsStream<S>);
+///
+/// Dropping it says farewell to the server (`close_notify`) as far as that can be had without waiting.
+pub struct TlsStream<S: AsyncRead + AsyncWrite + Unpin>(client::TlsStream<S>);
 
-impl<S> TlsStream<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
     pub(crate) fn new(stream: client::TlsStream<S>) -> Self {
         Self(stream)
     }
 }
 
-impl<S> fmt::Debug for TlsStream<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> Drop for TlsStream<S> {
+    /// A client that closes must say so before, RFC 9112 9.8, and need not wait for an answer. A pool closes
+    /// connections where nothing can be awaited, so it tries once: an idle socket nearly always takes the few
+    /// bytes, and where it does not, the server sees what it saw before, an end without a farewell.
+    fn drop(&mut self) {
+        let (_, session) = self.0.get_ref();
+        if session.wants_write() {
+            // What is left of a request that was given up shall not go out after all.
+            return;
+        }
+        let farewell = poll_fn(|cx| Pin::new(&mut self.0).poll_shutdown(cx));
+        // Outside the budget of the task that drops it, if any, which may be spent.
+        let farewell = pin!(unconstrained(farewell));
+        let _ = farewell.poll(&mut Context::from_waker(Waker::noop()));
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> fmt::Debug for TlsStream<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (_, session) = self.0.get_ref();
         f.debug_struct("TlsStream")

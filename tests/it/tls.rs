@@ -4,17 +4,19 @@ use std::error::Error as _;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::thread;
 
 use http::Request;
 use pool_core::{Error, ErrorKind, Pool};
 use pool_tcp::TcpConnector;
 use pool_tls::{ServerName, TlsAddress, TlsConnector};
 use pooled_fetch_tests::{
-    Authority, Backend, Endpoint, SERVER_NAME, Server, Tcp, Tls, Whole, answer, bounded, get,
-    start, tls_endpoint,
+    Authority, Backend, Caller, Duplex, Endpoint, Probe, SERVER_NAME, Server, Tcp, Tls, Upload,
+    Whole, answer, bounded, eventually, get, start, tls_endpoint,
 };
 use rustls::crypto::ring;
 use rustls::{CertificateError, ClientConfig, RootCertStore};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 type TlsPool = Pool<TlsConnector<TcpConnector>>;
 
@@ -182,6 +184,67 @@ async fn a_body_cut_without_a_farewell_is_an_error() {
         let error = Whole::read(response).await.expect_err("it may be truncated");
         assert_eq!(error.kind(), ErrorKind::ResponseBody);
         assert!(format!("{:?}", caller.address).starts_with(SERVER_NAME));
+    })
+    .await;
+}
+
+/// Reads to the end of a connection; an end without a farewell is an error.
+async fn end(connection: &mut Box<dyn Duplex>) -> io::Result<Vec<u8>> {
+    let mut before = Vec::new();
+    connection.read_to_end(&mut before).await?;
+    Ok(before)
+}
+
+/// One connection that rests, as the server sees it.
+async fn at_rest() -> (Caller<Tls>, Box<dyn Duplex>) {
+    let Endpoint { connector, address, mut acceptor } = Tls::start().await;
+    let (connector, watch) = Probe::new(connector);
+    let caller = Caller::<Tls> { pool: Pool::new(connector), address, watch };
+    let client = tokio::spawn(caller.fetch(get("/")));
+    let mut connection = acceptor.accept().await.expect("a client");
+    connection.read_u8().await.expect("a request");
+    connection.write_all(&answer("once")).await.expect("a client that listens");
+    client.await.expect("no panic").expect("a response");
+    (caller, connection)
+}
+
+#[tokio::test]
+async fn a_connection_says_farewell_before_it_closes() {
+    bounded(async {
+        let (caller, mut connection) = at_rest().await;
+        drop(caller);
+        end(&mut connection).await.expect("a farewell");
+
+        // Where there is no runtime, and nothing could be waited for.
+        let (caller, mut connection) = at_rest().await;
+        let dropped = thread::spawn(move || drop(caller));
+        end(&mut connection).await.expect("a farewell");
+        dropped.join().expect("no panic");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_cancelled_request_had_not_sent_yet_is_not_sent_with_the_farewell() {
+    bounded(async {
+        let (caller, mut connection) = at_rest().await;
+        // More than the socket takes, so that the rest of it waits in the session.
+        let (upload, _) = Upload::new(64 * 1024 * 1024);
+        let client = tokio::spawn(caller.send(Request::post("/").body(upload).expect("a request")));
+        let before = caller.watch.written();
+        let mut written = before;
+        // Until it goes no further, however long the test looks on.
+        eventually("the socket is full", || {
+            let so_far = std::mem::replace(&mut written, caller.watch.written());
+            so_far > before && so_far == written
+        })
+        .await;
+        client.abort();
+        assert!(client.await.expect_err("cancelled").is_cancelled());
+        let error = end(&mut connection).await.expect_err("the message was cut");
+        assert!(
+            [io::ErrorKind::UnexpectedEof, io::ErrorKind::ConnectionReset].contains(&error.kind())
+        );
     })
     .await;
 }
