@@ -22,6 +22,7 @@ use hyper::body::Incoming;
 
 use crate::error::Error;
 use crate::evidence::Attempt;
+use crate::exchange::OpenStream;
 use crate::info::ConnectionInfo;
 use crate::lease::Lease;
 use crate::stats::Reason;
@@ -50,9 +51,23 @@ pub struct Body {
 }
 
 enum State {
-    Streaming { incoming: Incoming, lease: Lease },
-    Arrived { data: Option<Bytes>, trailers: Option<Box<HeaderMap>> },
+    Streaming {
+        incoming: Incoming,
+        lease: Lease,
+    },
+    Arrived {
+        data: Option<Bytes>,
+        trailers: Option<Box<HeaderMap>>,
+    },
     Parted(Box<Parted>),
+    /// A stream of a shared connection, which its task drives.
+    Shared(Box<Shared>),
+}
+
+struct Shared {
+    incoming: Incoming,
+    stream: OpenStream,
+    attempt: Attempt,
 }
 
 /// What is left of a message whose connection has closed.
@@ -76,6 +91,19 @@ impl Body {
         let mut body = Self { state: State::Streaming { incoming, lease }, connection, timer };
         body.settle();
         body
+    }
+
+    /// The body of a response over a stream of a shared connection, whose slot it keeps to its end.
+    pub(crate) fn shared(incoming: Incoming, stream: OpenStream, attempt: Attempt) -> Self {
+        let connection = attempt.connection().clone();
+        let limit = stream.0.lane.shared().settings.body_timeout;
+        let timer = limit.map(|limit| Box::new(FrameTimer::new(limit)));
+        let state = if incoming.is_end_stream() {
+            State::NOTHING
+        } else {
+            State::Shared(Box::new(Shared { incoming, stream, attempt }))
+        };
+        Self { state, connection, timer }
     }
 
     pub(crate) fn empty(connection: ConnectionInfo) -> Self {
@@ -112,15 +140,28 @@ impl Body {
     }
 
     fn fail(&mut self, reason: Reason) {
-        if let State::Streaming { lease, .. } = self.take() {
-            lease.discard(reason);
+        match self.take() {
+            State::Streaming { lease, .. } => lease.discard(reason),
+            State::Shared(shared) => shared.stream.abandon(shared.incoming),
+            State::Arrived { .. } | State::Parted(_) => {}
         }
     }
 
     /// Nobody reads on: the caller has let go, or only the request body is still going out.
     fn leave_unfinished(&mut self) {
-        if let State::Streaming { incoming, lease } = self.take() {
-            Unfinished::new(incoming, lease).leave_to_watcher();
+        match self.take() {
+            State::Streaming { incoming, lease } => {
+                Unfinished::new(incoming, lease).leave_to_watcher();
+            }
+            State::Shared(shared) => shared.stream.abandon(shared.incoming),
+            State::Arrived { .. } | State::Parted(_) => {}
+        }
+    }
+
+    /// The response over a shared connection has ended, or failed.
+    fn end_shared(&mut self) {
+        if matches!(self.state, State::Shared(_)) {
+            self.state = State::NOTHING;
         }
     }
 }
@@ -169,6 +210,34 @@ impl HttpBody for Body {
                     })
                 }));
             }
+            State::Shared(shared) => {
+                let Shared { incoming, stream, attempt } = &mut **shared;
+                let name = &stream.0.lane.host.name;
+                let frame = match (Pin::new(&mut *incoming).poll_frame(cx), &mut this.timer) {
+                    (Poll::Ready(frame), _) => frame,
+                    (Poll::Pending, None) => return Poll::Pending,
+                    (Poll::Pending, Some(timer)) => {
+                        let limit = std::task::ready!(timer.poll(cx));
+                        let error = Error::body_timeout(name, limit).at(attempt.clone());
+                        this.fail(Reason::TimedOut);
+                        return Poll::Ready(Some(Err(error)));
+                    }
+                };
+                if let Some(timer) = &mut this.timer {
+                    timer.stop();
+                }
+                let ended = match &frame {
+                    Some(Ok(_)) => incoming.is_end_stream(),
+                    _ => true,
+                };
+                let frame = frame.map(|frame| {
+                    frame.map_err(|error| Error::response_body(name, error).at(attempt.clone()))
+                });
+                if ended {
+                    this.end_shared();
+                }
+                return Poll::Ready(frame);
+            }
             State::Streaming { incoming, lease } => {
                 let next = |cx: &mut Context<'_>| Pin::new(&mut *incoming).poll_frame(cx);
                 let frame = match (lease.connection.poll(cx, next), &mut this.timer) {
@@ -210,6 +279,7 @@ impl HttpBody for Body {
             State::Arrived { data, trailers } => data.is_none() && trailers.is_none(),
             State::Streaming { incoming, .. } => incoming.is_end_stream(),
             State::Parted(parted) => parted.incoming.is_end_stream(),
+            State::Shared(shared) => shared.incoming.is_end_stream(),
         }
     }
 
@@ -220,6 +290,7 @@ impl HttpBody for Body {
             }
             State::Streaming { incoming, .. } => incoming.size_hint(),
             State::Parted(parted) => parted.incoming.size_hint(),
+            State::Shared(shared) => shared.incoming.size_hint(),
         }
     }
 }
@@ -236,6 +307,7 @@ impl fmt::Debug for Body {
             State::Streaming { .. } => "streaming",
             State::Arrived { .. } => "arrived",
             State::Parted(_) => "parted",
+            State::Shared(_) => "shared",
         };
         f.debug_struct("Body").field("state", &state).finish_non_exhaustive()
     }

@@ -6,6 +6,7 @@ use crate::backoff::Backoff;
 use crate::connector::Connector;
 use crate::error::BuildError;
 use crate::events::{Observed, Observer};
+use crate::http2::{Http2, KeepAlive};
 use crate::pool::Pool;
 use crate::settings::{DrainLimit, Settings};
 
@@ -224,6 +225,42 @@ impl<C: Connector> Builder<C> {
     /// addresses.
     pub fn backoff(mut self, backoff: Backoff) -> Self {
         self.settings.backoff = backoff;
+        self
+    }
+
+    /// Whether the pool speaks HTTP/2.
+    ///
+    /// One connection then serves many requests, within the live limit of the server; another is opened when all
+    /// are full, and the busiest is used first. Settings that speak of idle connections speak of those without a
+    /// stream. The version of a response tells what was spoken. Defaults to [`Http2::Negotiated`]: what the
+    /// connector has agreed upon.
+    pub fn http2(mut self, http2: Http2) -> Self {
+        self.settings.http2 = http2;
+        self
+    }
+
+    /// How many streams one HTTP/2 connection carries at once; `None` for as many as its server allows.
+    ///
+    /// Zero is refused. Defaults to `None`. One connection is one TCP stream, driven by one task: where it is not
+    /// fast enough, a limit spreads the load.
+    pub fn http2_max_streams(mut self, limit: impl Into<Option<usize>>) -> Self {
+        self.settings.http2_max_streams = limit.into();
+        self
+    }
+
+    /// Asks the server of each HTTP/2 connection every `interval`, less up to 15 %, for a sign of life; `None`
+    /// for never.
+    ///
+    /// A connection without an answer after `timeout` is closed, and the requests on it fail, or are sent again
+    /// over another. Zero is refused. Defaults to `None`: gRPC servers take a client that asks more often than
+    /// every five minutes for an attacker.
+    pub fn http2_keep_alive(
+        mut self,
+        interval: impl Into<Option<Duration>>,
+        timeout: Duration,
+    ) -> Self {
+        self.settings.http2_keep_alive =
+            interval.into().map(|interval| KeepAlive { interval, timeout });
         self
     }
 

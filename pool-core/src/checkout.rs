@@ -10,7 +10,7 @@ use crate::body::Body;
 use crate::connector::{Connector, Target};
 use crate::error::Error;
 use crate::info::ConnectionInfo;
-use crate::lease::Held;
+use crate::lent::Held;
 use crate::message::Message;
 use crate::pool::Pool;
 use crate::request_body::{BoxError, RequestBody};
@@ -31,9 +31,9 @@ impl<C: Connector> Pool<C> {
     ///
     /// No connection is lost.
     pub async fn lease(&self, address: &C::Address) -> Result<Checkout, Error> {
-        let lease = self.checkout(address).await?;
-        let (connection, target) = (lease.connection.info(), self.target(address));
-        Ok(Checkout { held: Held::new(lease), connection, target })
+        let lent = self.checkout(address).await?;
+        let (connection, target) = (lent.info(), self.target(address));
+        Ok(Checkout { held: Held::new(lent), connection, target })
     }
 }
 
@@ -87,6 +87,6 @@ async fn send(held: Held, target: Target, message: &mut Message) -> Result<Respo
     if !held.can_carry(message.chunked) {
         return Err(refuse("its server speaks HTTP/1.0, which knows no body of unknown length"));
     }
-    let lease = held.release();
-    lease.send(message, || target).await.inspect_err(|error| message.note(error))
+    let lent = held.release();
+    lent.send(message, || target).await.inspect_err(|error| message.note(error))
 }

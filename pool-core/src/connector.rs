@@ -75,6 +75,14 @@ pub trait Connector: Send + Sync + 'static {
 
     /// What `address` means in HTTP: the scheme, and the authority for a request that names none.
     fn target(&self, address: &Self::Address) -> Target;
+
+    /// Whether [`connect`](Self::connect) may come back with [`Protocol::Http2`].
+    ///
+    /// Then the first connection to an address is waited for before more are opened, because it may serve all who
+    /// wait. Defaults to false.
+    fn may_negotiate_http2(&self) -> bool {
+        false
+    }
 }
 
 #[async_trait]
@@ -89,6 +97,10 @@ impl<C: Connector + ?Sized> Connector for Arc<C> {
     fn target(&self, address: &Self::Address) -> Target {
         (**self).target(address)
     }
+
+    fn may_negotiate_http2(&self) -> bool {
+        (**self).may_negotiate_http2()
+    }
 }
 
 #[async_trait]
@@ -102,6 +114,10 @@ impl<C: Connector + ?Sized> Connector for Box<C> {
 
     fn target(&self, address: &Self::Address) -> Target {
         (**self).target(address)
+    }
+
+    fn may_negotiate_http2(&self) -> bool {
+        (**self).may_negotiate_http2()
     }
 }
 
@@ -149,12 +165,26 @@ pub struct Connected<S> {
     pub peer_address: Option<SocketAddr>,
     /// How to ask the kernel about the stream; none where no kernel socket lies below it.
     pub kernel_check: Option<KernelCheck>,
+    /// What was agreed with the server to be spoken over the stream.
+    pub protocol: Protocol,
+}
+
+/// A version of HTTP, as far as it makes a difference to a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Protocol {
+    /// One request at a time. What is spoken where nothing was agreed.
+    #[default]
+    Http1,
+    /// Many requests at once.
+    Http2,
 }
 
 impl<S> Connected<S> {
     /// A stream of which nothing else is known.
     pub fn new(stream: S) -> Self {
-        Self { stream, local_address: None, peer_address: None, kernel_check: None }
+        let (local_address, peer_address, kernel_check) = (None, None, None);
+        Self { stream, local_address, peer_address, kernel_check, protocol: Protocol::Http1 }
     }
 
     /// Says which sockets the stream connects.
@@ -172,6 +202,13 @@ impl<S> Connected<S> {
         self
     }
 
+    /// Says what was agreed with the server to be spoken.
+    #[must_use]
+    pub fn with_protocol(mut self, protocol: Protocol) -> Self {
+        self.protocol = protocol;
+        self
+    }
+
     /// Wraps the stream and keeps what is known of it: for connectors over other connectors.
     pub fn map_stream<T>(self, wrap: impl FnOnce(S) -> T) -> Connected<T> {
         Connected {
@@ -179,6 +216,7 @@ impl<S> Connected<S> {
             local_address: self.local_address,
             peer_address: self.peer_address,
             kernel_check: self.kernel_check,
+            protocol: self.protocol,
         }
     }
 }

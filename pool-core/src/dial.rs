@@ -10,30 +10,43 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::backoff::Trial;
 use crate::connection::{self, Connection};
-use crate::connector::Connector;
+use crate::connector::{Connected, Connector, Protocol};
 use crate::error::{Error, ErrorKind};
 use crate::events::Event;
 use crate::host::Permit;
+use crate::http2::{self, Http2};
 use crate::kept::Birth;
 use crate::lane::{Dial, Lane};
+use crate::multiplex::Multiplex;
 use crate::waiting::Turn;
 
 pub(crate) struct Dialer<C: Connector> {
     connector: Arc<C>,
     address: C::Address,
+    may_share: bool,
 }
 
 impl<C: Connector> Dialer<C> {
-    pub(crate) fn boxed(connector: &Arc<C>, address: &C::Address) -> Box<dyn Dial> {
-        Box::new(Self { connector: Arc::clone(connector), address: address.clone() })
+    pub(crate) fn boxed(connector: &Arc<C>, address: &C::Address, http2: Http2) -> Box<dyn Dial> {
+        let may_share = match http2 {
+            Http2::Off => false,
+            Http2::Negotiated => connector.may_negotiate_http2(),
+            Http2::Assumed => true,
+        };
+        Box::new(Self { connector: Arc::clone(connector), address: address.clone(), may_share })
     }
 }
 
 impl<C: Connector> Dial for Dialer<C> {
+    fn may_share(&self) -> bool {
+        self.may_share
+    }
+
     fn dial(&self, lane: Arc<Lane>, permit: Permit, trial: Option<Trial>) {
         let (connector, address) = (Arc::clone(&self.connector), self.address.clone());
         let under_way = UnderWay(lane);
@@ -48,13 +61,19 @@ impl<C: Connector> Dial for Dialer<C> {
                 });
                 unless_closed(&lane, dial).await
             };
-            drop(under_way);
             match opened {
-                Ok(connection) => {
+                Ok(Opened::Connection(connection)) => {
+                    drop(under_way);
                     lane.host.reached();
-                    lane.checkin(connection);
+                    lane.opened_for_one(connection);
+                }
+                Ok(Opened::Multiplex(multiplex)) => {
+                    lane.host.reached();
+                    lane.opened_for_many(multiplex).await;
+                    drop(under_way);
                 }
                 Err(error) => {
+                    drop(under_way);
                     lane.host.tell(|| Event::OpenFailed { error: &error });
                     let unreachable = error.kind() != ErrorKind::Closed;
                     lane.dial_failed(error);
@@ -88,32 +107,66 @@ async fn open<C: Connector>(
     address: &C::Address,
     lane: &Arc<Lane>,
     permit: Permit,
-) -> Result<Box<Connection>, Error> {
+) -> Result<Opened, Error> {
     let (name, settings) = (&lane.host.name, &lane.host.shared.settings);
     let started = Instant::now();
-    let connecting = connector.connect(address);
-    let connected = match settings.connect_timeout {
-        None => connecting.await,
+    let opening = async {
+        let connected =
+            connector.connect(address).await.map_err(|error| Error::connect(name, error))?;
+        finish(connected, started, lane, permit).await
+    };
+    match settings.connect_timeout {
+        None => opening.await,
         Some(limit) => {
-            timeout(limit, connecting).await.map_err(|_| Error::connect_timeout(name, limit))?
+            timeout(limit, opening).await.map_err(|_| Error::connect_timeout(name, limit))?
         }
     }
-    .map_err(|error| Error::connect(name, error))?;
+}
+
+/// What a dial has opened.
+enum Opened {
+    Connection(Box<Connection>),
+    Multiplex(Arc<Multiplex>),
+}
+
+/// Opens HTTP over a stream that is there.
+async fn finish<S>(
+    connected: Connected<S>,
+    started: Instant,
+    lane: &Arc<Lane>,
+    permit: Permit,
+) -> Result<Opened, Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (name, settings) = (&lane.host.name, &lane.host.shared.settings);
     let now = Instant::now();
     let retires = settings
         .max_lifetime
         .and_then(|lifetime| now.checked_add(jittered(lifetime, settings.lifetime_jitter)));
     let addresses = (connected.local_address, connected.peer_address);
     let birth = Birth::new(addresses, now - started, connected.kernel_check, retires);
-    let watch = Arc::downgrade(lane);
-    connection::open(connected.stream, birth, permit, watch)
-        .map_err(|error| Error::handshake(name, error))
+    match (settings.http2, connected.protocol) {
+        (Http2::Off, Protocol::Http2) => {
+            let why = "HTTP/2 was negotiated, which the pool is set not to speak";
+            Err(Error::connect(name, io::Error::new(io::ErrorKind::Unsupported, why)))
+        }
+        (Http2::Assumed, _) | (_, Protocol::Http2) => {
+            let multiplex = http2::open(connected.stream, birth, permit, lane).await;
+            multiplex.map(Opened::Multiplex).map_err(|error| Error::handshake(name, error))
+        }
+        (_, Protocol::Http1) => {
+            let watch = Arc::downgrade(lane);
+            let connection = connection::open(connected.stream, birth, permit, watch);
+            connection.map(Opened::Connection).map_err(|error| Error::handshake(name, error))
+        }
+    }
 }
 
 /// Connections opened at one moment shall not all end at one moment.
-fn jittered(lifetime: Duration, jitter: f64) -> Duration {
-    let less = lifetime.as_secs_f64() * jitter * fastrand::f64();
-    lifetime.saturating_sub(Duration::try_from_secs_f64(less).unwrap_or_default())
+pub(crate) fn jittered(time: Duration, jitter: f64) -> Duration {
+    let less = time.as_secs_f64() * jitter * fastrand::f64();
+    time.saturating_sub(Duration::try_from_secs_f64(less).unwrap_or_default())
 }
 
 /// Abandons the dial when the pool closes.

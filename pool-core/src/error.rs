@@ -63,6 +63,8 @@ pub enum ErrorKind {
     BackingOff,
     /// A connection was open, but closed before the request was written: it is proven unsent.
     Unsent,
+    /// An HTTP/2 server has said that it did not process the request, on more connections than are tried.
+    Refused,
     /// The caller's request body failed, or broke the promise of its length.
     RequestBody,
     /// The request may have reached the server, but no response came back.
@@ -87,7 +89,7 @@ impl ErrorKind {
             | Self::QueueFull
             | Self::CheckoutTimeout => "checking out a connection to",
             Self::Connect | Self::ConnectTimeout | Self::BackingOff => "connecting to",
-            Self::Unsent => "sending the request to",
+            Self::Unsent | Self::Refused => "sending the request to",
             Self::RequestBody => "sending the request body to",
             Self::Response | Self::ResponseTimeout | Self::EndlessInformational => {
                 "waiting for the response of"
@@ -106,6 +108,7 @@ impl Error {
     /// It happened on a connection.
     pub(crate) fn at(mut self, attempt: Attempt) -> Self {
         self.0.evidence = attempt.into_evidence();
+        self.0.evidence.refused = self.0.kind == ErrorKind::Refused;
         self
     }
 
@@ -170,6 +173,34 @@ impl Error {
     pub(crate) fn exchange(address: &Arc<str>, error: hyper::Error) -> Self {
         let kind = if error.is_user() { ErrorKind::RequestBody } else { ErrorKind::Response };
         Self::new(kind, address, Cause::Http(error))
+    }
+
+    /// As [`exchange`](Self::exchange), where hyper cannot say whose fault it was.
+    pub(crate) fn response(address: &Arc<str>, error: hyper::Error) -> Self {
+        Self::new(ErrorKind::Response, address, Cause::Http(error))
+    }
+
+    pub(crate) fn request_body(address: &Arc<str>, error: hyper::Error) -> Self {
+        Self::new(ErrorKind::RequestBody, address, Cause::Http(error))
+    }
+
+    pub(crate) fn refused(address: &Arc<str>, error: hyper::Error) -> Self {
+        Self::new(ErrorKind::Refused, address, Cause::Http(error))
+    }
+
+    /// The same failure for another who waited for the same dial.
+    pub(crate) fn for_another(&self) -> Self {
+        let cause = match &self.0.cause {
+            Cause::Text(text) => Cause::Text(text),
+            Cause::After(what, after) => Cause::After(what, *after),
+            Cause::Paused(pause) => Cause::Paused(*pause),
+            Cause::Io(error) => Cause::Io(match error.raw_os_error() {
+                Some(number) => io::Error::from_raw_os_error(number),
+                None => io::Error::new(error.kind(), error.to_string()),
+            }),
+            Cause::Http(error) => Cause::Io(io::Error::other(error.to_string())),
+        };
+        Self::new(self.0.kind, &self.0.address, cause)
     }
 
     pub(crate) fn response_timeout(address: &Arc<str>, after: Duration) -> Self {

@@ -36,7 +36,7 @@ pub enum Written {
     /// Not a byte: no server can have seen anything of it.
     #[default]
     Nothing,
-    /// Some of it.
+    /// Some of it; over HTTP/2, where nobody can tell, some or all of a request with a body.
     Partly,
     /// All of it, the body included.
     Whole,
@@ -100,6 +100,20 @@ impl Attempt {
         };
         let (connection, fresh) = (connection.info(), connection.began_fresh());
         Self { connection, fresh, written, bytes_written, bytes_read }
+    }
+
+    /// An attempt over a stream of a shared connection, of which its bytes cannot be told.
+    pub(crate) fn shared(connection: ConnectionInfo, fresh: bool, written: Written) -> Self {
+        Self { connection, fresh, written, bytes_written: 0, bytes_read: 0 }
+    }
+
+    /// The same attempt, of which nothing was written.
+    pub(crate) fn unsent(self) -> Self {
+        Self { written: Written::Nothing, ..self }
+    }
+
+    pub(crate) fn connection(&self) -> &ConnectionInfo {
+        &self.connection
     }
 
     pub(crate) fn reached_wire(&self) -> bool {

@@ -6,7 +6,7 @@
 //! given back is the one that was handed in.
 
 use http::header::{CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING};
-use http::uri::{Parts, PathAndQuery};
+use http::uri::{Authority, Parts, PathAndQuery};
 use http::{Method, Request, Uri, Version};
 use http_body::Body as _;
 
@@ -44,6 +44,42 @@ pub(crate) fn make_http1(
         make_origin_form(request.uri_mut());
     }
     Ok(())
+}
+
+/// Makes a head that was checked fit for an HTTP/2 stream, RFC 9113 8.3.1.
+pub(crate) fn make_http2(
+    request: &mut Request<RequestBody>,
+    told: Told,
+    target: impl FnOnce() -> Target,
+) -> Result<(), &'static str> {
+    *request.version_mut() = Version::HTTP_2;
+    if *request.method() == Method::CONNECT {
+        request.headers_mut().remove(HOST);
+        return Ok(());
+    }
+    if told.upgrade {
+        return Err("HTTP/2 knows no Upgrade; offer HTTP/1.1 alone to a server that needs it");
+    }
+    request.headers_mut().remove(TRANSFER_ENCODING);
+    let target = target();
+    let mut parts = std::mem::take(request.uri_mut()).into_parts();
+    // A Host of the caller's own names the server, as it does in HTTP/1.
+    let host = request.headers_mut().remove(HOST);
+    let named = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
+    let authority = named.or(parts.authority.take()).unwrap_or(target.authority);
+    parts.authority = Some(without_user_in(authority));
+    parts.scheme = Some(target.scheme);
+    parts.path_and_query.get_or_insert_with(|| PathAndQuery::from_static("/"));
+    *request.uri_mut() =
+        Uri::from_parts(parts).map_err(|_| "the URI cannot be written in HTTP/2")?;
+    Ok(())
+}
+
+fn without_user_in(authority: Authority) -> Authority {
+    match authority.as_str().rsplit_once('@') {
+        Some((_, host)) => host.parse().unwrap_or(authority),
+        None => authority,
+    }
 }
 
 /// The four forms of a request target, RFC 9112 3.2.
@@ -161,7 +197,6 @@ fn make_origin_form(uri: &mut Uri) {
 #[cfg(test)]
 mod tests {
     use http::request::Builder;
-    use http::uri::Authority;
     use http_body_util::Full;
 
     use super::*;

@@ -44,6 +44,7 @@ impl Entry {
             idle: sum(Lane::idle),
             parked: sum(Lane::parked),
             waiting: sum(|lane| lane.queue().waiting()),
+            streams: sum(|lane| lane.in_use.streams()),
             backing_off: self.host.failures.pause(Instant::now()).is_some(),
         };
         stats.add(&self.host.counters, held);

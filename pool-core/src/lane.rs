@@ -20,11 +20,13 @@ use crate::host::{Host, Permit};
 use crate::idle::Idle;
 use crate::kept::Kept;
 use crate::lease::Lease;
+use crate::lent::Lent;
 use crate::queue::Queue;
-use crate::resting::Resting;
+use crate::resting::{Resting, Woken};
 use crate::shared::Shared;
 use crate::standing::Standing;
 use crate::stats::Reason;
+use crate::streams::InUse;
 use crate::waiting::Turn;
 use crate::waker::Watch;
 use crate::watcher::Watcher;
@@ -33,6 +35,7 @@ pub(crate) struct Lane {
     pub(crate) host: Arc<Host>,
     pub(crate) watcher: Arc<Watcher>,
     pub(crate) idle: Idle<Resting>,
+    pub(crate) in_use: InUse,
     queue: Queue,
     dialer: Box<dyn Dial>,
     parked: AtomicUsize,
@@ -60,15 +63,19 @@ pub(crate) trait Dial: Send + Sync {
     ///
     /// A `trial` waits first.
     fn dial(&self, lane: Arc<Lane>, permit: Permit, trial: Option<Trial>);
+
+    /// Whether a connection that it opens may serve many at once.
+    fn may_share(&self) -> bool;
 }
 
 impl Lane {
     pub(crate) fn new(host: Arc<Host>, watcher: Arc<Watcher>, dialer: Box<dyn Dial>) -> Arc<Self> {
-        let queue = Queue::new(Arc::clone(&host.waiting));
+        let queue = Queue::new(Arc::clone(&host.waiting), dialer.may_share());
         let lane = Arc::new(Self {
             host,
             watcher,
             idle: Idle::new(),
+            in_use: InUse::default(),
             queue,
             dialer,
             parked: AtomicUsize::new(0),
@@ -108,11 +115,14 @@ impl Lane {
     // The way of every request: check out, check in.
 
     /// Takes the connection that came home last, unless others have waited longer.
-    pub(crate) fn checkout(self: &Arc<Self>, now: Instant) -> Option<Lease> {
+    pub(crate) fn checkout(self: &Arc<Self>, now: Instant) -> Option<Lent> {
         if self.queue.waiting() > 0 { None } else { self.take_newest(now) }
     }
 
-    pub(crate) fn take_newest(self: &Arc<Self>, now: Instant) -> Option<Lease> {
+    pub(crate) fn take_newest(self: &Arc<Self>, now: Instant) -> Option<Lent> {
+        if let Some(slot) = self.take_stream() {
+            return Some(Lent::Stream(slot));
+        }
         for _ in 0..WORN_AT_ONCE {
             let resting = self.out(self.idle.pop_newest())?;
             if self.is_expired(resting.since, now) {
@@ -124,8 +134,14 @@ impl Lane {
                 // What rests behind it may be younger.
                 Some(reason) => resting.discard(reason),
                 None => {
-                    let connection = resting.wake(now)?;
-                    return Some(Lease::new(connection, Arc::clone(self)));
+                    return Some(match resting.wake(now)? {
+                        Woken::Connection(connection) => {
+                            Lent::Connection(Lease::new(connection, Arc::clone(self)))
+                        }
+                        Woken::Multiplex(multiplex, rested) => {
+                            Lent::Stream(self.use_multiplex(&multiplex, rested))
+                        }
+                    });
                 }
             }
         }
@@ -141,24 +157,32 @@ impl Lane {
             return connection.discard(reason);
         }
         let lease = Lease::new(connection, Arc::clone(self));
-        if let Some(lease) = self.hand_on(lease) {
-            self.lay_to_rest(lease.connection, now);
+        if let Some(lent) = self.hand_on(Lent::Connection(lease)) {
+            self.take_back(lent, now);
             self.serve_from_rest(now);
         }
     }
 
+    /// Nobody waits for it.
+    fn take_back(self: &Arc<Self>, lent: Lent, now: Instant) {
+        match lent {
+            Lent::Connection(lease) => self.lay_to_rest(lease.connection, now),
+            Lent::Stream(slot) => drop(slot),
+        }
+    }
+
     /// Gives a connection to the one who has waited longest; back if nobody waits.
-    fn hand_on(self: &Arc<Self>, lease: Lease) -> Option<Lease> {
+    fn hand_on(self: &Arc<Self>, lent: Lent) -> Option<Lent> {
         if self.queue.waiting() == 0 {
-            return Some(lease);
+            return Some(lent);
         }
         if self.must_make_way() {
             // Its place goes to the head of the line, and those who wait here join its end.
-            lease.discard(Reason::Evicted);
+            lent.discard(Reason::Evicted);
             Arc::clone(self).call_dial(Turn::Own);
             return None;
         }
-        match self.queue.offer(Ok(lease)) {
+        match self.queue.offer(Ok(lent)) {
             Some(Ok(back)) => Some(back),
             _ => None,
         }
@@ -188,7 +212,8 @@ impl Lane {
             && let Some(newest) = self.take_newest(now)
         {
             if let Some(back) = self.hand_on(newest) {
-                self.lay_to_rest(back.connection, now);
+                self.take_back(back, now);
+                break;
             }
         }
         if self.idle() == 0 {
@@ -221,7 +246,11 @@ impl Lane {
             Ok(()) => self.insert(sequence, Resting::new(connection, now), Idle::push),
             Err(reason) => return connection.discard(reason),
         }
-        let limit = settings.max_idle_per_address;
+        self.keep_idle_limit();
+    }
+
+    pub(crate) fn keep_idle_limit(&self) {
+        let limit = self.shared().settings.max_idle_per_address;
         if limit.is_some_and(|limit| self.host.idle() > limit)
             && !self.evict_oldest(Reason::Evicted)
         {
@@ -234,7 +263,9 @@ impl Lane {
         let too_many = self.shared().add_idle();
         self.parked.fetch_add(usize::from(resting.is_parked()), Ordering::Relaxed);
         put(&self.idle, sequence, resting);
-        waker.found();
+        if let Some(waker) = waker {
+            waker.found();
+        }
         if self.shared().settings.ranks_idle() {
             self.shared().ranking.enter(sequence, self);
         }
@@ -250,15 +281,24 @@ impl Lane {
 
     /// Why a connection must not be lent again.
     fn unfit(&self, connection: &Kept, now: Instant) -> Option<Reason> {
-        let suspect = connection.use_number > 0 && self.host.quarantine.is_on(now);
+        let suspect = self.is_suspect(connection.use_number, now);
         suspect.then_some(Reason::Quarantined).or_else(|| connection.worn_out(self.shared(), now))
     }
 
     /// Why a connection that has rested since then must not be lent again.
     fn unfit_after_rest(&self, resting: &Resting, now: Instant) -> Option<Reason> {
-        let rest = now.saturating_duration_since(resting.since);
-        let too_long = resting.kept().has_rested(rest);
-        too_long.then_some(Reason::IdleTimeout).or_else(|| self.unfit(resting.kept(), now))
+        if resting.has_rested(now) {
+            Some(Reason::IdleTimeout)
+        } else if self.is_suspect(resting.use_number(), now) {
+            Some(Reason::Quarantined)
+        } else {
+            resting.worn_out(self.shared(), now)
+        }
+    }
+
+    /// Whether a connection that has served is not to be trusted.
+    fn is_suspect(&self, use_number: u64, now: Instant) -> bool {
+        use_number > 0 && self.host.quarantine.is_on(now)
     }
 
     pub(crate) fn closed_for(&self) -> Option<Reason> {

@@ -163,38 +163,3 @@ impl fmt::Debug for Lease {
         f.debug_struct("Lease").field("lane", &self.lane).finish_non_exhaustive()
     }
 }
-
-/// A lease that has carried nothing yet, and goes back to the pool unless it is used.
-#[derive(Debug)]
-pub(crate) struct Held {
-    lane: Arc<Lane>,
-    lease: Option<Lease>,
-}
-
-impl Held {
-    pub(crate) fn new(lease: Lease) -> Self {
-        Self { lane: Arc::clone(&lease.lane), lease: Some(lease) }
-    }
-
-    pub(crate) fn lane(&self) -> &Arc<Lane> {
-        &self.lane
-    }
-
-    pub(crate) fn can_carry(&self, chunked: bool) -> bool {
-        self.lease.as_ref().is_some_and(|lease| lease.can_carry(chunked))
-    }
-
-    /// The lease, which is now to be used.
-    pub(crate) fn release(mut self) -> Lease {
-        let Some(lease) = self.lease.take() else { unreachable!("only this and the drop take it") };
-        lease
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        if let Some(lease) = self.lease.take() {
-            lease.checkin();
-        }
-    }
-}

@@ -75,7 +75,8 @@ impl Message {
         self.note(&error);
         let evidence = error.evidence();
         let Some(last) = &evidence.last else { return Err(error) };
-        if !matches!(error.kind(), ErrorKind::Unsent | ErrorKind::Response) {
+        let kinds = [ErrorKind::Unsent, ErrorKind::Refused, ErrorKind::Response];
+        if !kinds.contains(&error.kind()) || self.attempts > STALE_TRIES {
             return Err(error);
         }
         let verdict = may_repeat(Failure {

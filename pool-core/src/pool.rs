@@ -16,7 +16,7 @@ use crate::dial::Dialer;
 use crate::error::Error;
 use crate::hosts::Hosts;
 use crate::lane::Lane;
-use crate::lease::Lease;
+use crate::lent::Lent;
 use crate::message::Message;
 use crate::queue::{Ticket, Wants};
 use crate::request_body::{BoxError, RequestBody};
@@ -112,7 +112,7 @@ impl<C: Connector> Pool<C> {
         }
     }
 
-    pub(crate) async fn checkout(&self, address: &C::Address) -> Result<Lease, Error> {
+    pub(crate) async fn checkout(&self, address: &C::Address) -> Result<Lent, Error> {
         // What it will carry is not known yet; hyper sends to an HTTP/1.0 server what it can.
         match self.inner.take_idle(address, |_| true)? {
             Some(lease) => Ok(lease),
@@ -155,18 +155,18 @@ impl<C: Connector> Inner<C> {
         loop {
             // By value: the message itself is not to be shared while this waits.
             let chunked = message.chunked;
-            let suits = move |lease: &Lease| lease.can_carry(chunked);
-            let lease = if message.trusts_idle() {
+            let suits = move |lent: &Lent| lent.can_carry(chunked);
+            let lent = if message.trusts_idle() {
                 match self.take_idle(address, suits)? {
-                    Some(lease) => lease,
+                    Some(lent) => lent,
                     // In a box, so that those who need not wait do not move what waiting takes about.
                     None => Box::pin(self.wait(address, Wants::Any, suits)).await?,
                 }
             } else {
                 Box::pin(self.wait(address, Wants::Fresh, suits)).await?
             };
-            let lane = Arc::clone(&lease.lane);
-            match lease.send(message, || self.connector.target(address)).await {
+            let lane = Arc::clone(lent.lane());
+            match lent.send(message, || self.connector.target(address)).await {
                 Ok(response) => return Ok(response),
                 Err(error) => message.retry(error, &lane.host)?,
             }
@@ -177,15 +177,15 @@ impl<C: Connector> Inner<C> {
     fn take_idle(
         &self,
         address: &C::Address,
-        suits: impl Fn(&Lease) -> bool,
-    ) -> Result<Option<Lease>, Error> {
+        suits: impl Fn(&Lent) -> bool,
+    ) -> Result<Option<Lent>, Error> {
         let lane = self.lane(address)?;
         let now = Instant::now();
-        while let Some(lease) = lane.checkout(now) {
-            if suits(&lease) {
-                return Ok(Some(lease));
+        while let Some(lent) = lane.checkout(now) {
+            if suits(&lent) {
+                return Ok(Some(lent));
             }
-            lease.discard(Reason::Unsuitable);
+            lent.discard(Reason::Unsuitable);
         }
         Ok(None)
     }
@@ -195,16 +195,16 @@ impl<C: Connector> Inner<C> {
         &self,
         address: &C::Address,
         wants: Wants,
-        suits: impl Fn(&Lease) -> bool,
-    ) -> Result<Lease, Error> {
+        suits: impl Fn(&Lent) -> bool,
+    ) -> Result<Lent, Error> {
         let now = Instant::now();
         loop {
             let (lane, ticket) = self.queue_up(address, now, wants)?;
-            let lease = answer(&lane, now, ticket).await?;
-            if suits(&lease) {
-                return Ok(lease);
+            let lent = answer(&lane, now, ticket).await?;
+            if suits(&lent) {
+                return Ok(lent);
             }
-            lease.discard(Reason::Unsuitable);
+            lent.discard(Reason::Unsuitable);
         }
     }
 
@@ -228,7 +228,9 @@ impl<C: Connector> Inner<C> {
 
     fn lane(&self, address: &C::Address) -> Result<Arc<Lane>, Error> {
         let runtime = Handle::try_current().map_err(|_| Error::no_runtime(&name(address)))?;
-        let lane = self.hosts.lane(address, &runtime, || Dialer::boxed(&self.connector, address));
+        let lane = self.hosts.lane(address, &runtime, || {
+            Dialer::boxed(&self.connector, address, self.hosts.settings().http2)
+        });
         lane.is_refused().map_or(Ok(lane), Err)
     }
 }
@@ -246,7 +248,7 @@ pub(crate) fn join(lane: &Arc<Lane>, now: Instant, wants: Wants) -> Result<Optio
 }
 
 /// Waits for a place in the queue to be served, as long as the checkout timeout allows.
-pub(crate) async fn answer(lane: &Lane, since: Instant, ticket: Ticket) -> Result<Lease, Error> {
+pub(crate) async fn answer(lane: &Lane, since: Instant, ticket: Ticket) -> Result<Lent, Error> {
     let name = &lane.host.name;
     let limit = lane.shared().settings.checkout_timeout;
     let answer = match limit.and_then(|limit| Some((limit, since.checked_add(limit)?))) {
@@ -255,9 +257,9 @@ pub(crate) async fn answer(lane: &Lane, since: Instant, ticket: Ticket) -> Resul
             timeout_at(end, ticket).await.map_err(|_| Error::checkout_timeout(name, limit))?
         }
     };
-    let mut lease = answer.unwrap_or_else(|| Err(Error::closed(name)))?;
-    lease.connection.note_queue_time(since.elapsed());
-    Ok(lease)
+    let mut lent = answer.unwrap_or_else(|| Err(Error::closed(name)))?;
+    lent.note_queue_time(since.elapsed());
+    Ok(lent)
 }
 
 fn name(address: &impl fmt::Debug) -> Arc<str> {

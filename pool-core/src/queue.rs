@@ -17,10 +17,10 @@ use tokio::sync::oneshot;
 
 use crate::error::Error;
 use crate::lane::Lane;
-use crate::lease::Lease;
+use crate::lent::Lent;
 
 /// What a waiter gets: a connection, or the reason why its dial failed.
-pub(crate) type Answer = Result<Lease, Error>;
+pub(crate) type Answer = Result<Lent, Error>;
 
 /// What a waiter will take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +39,7 @@ pub(crate) struct Queue {
     /// The sum for all queues of the address; read without any lock where a connection comes to rest or
     /// closes.
     waiting_beside: Arc<AtomicUsize>,
+    per_dial: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -64,8 +65,13 @@ impl State {
 
 impl Queue {
     /// A queue whose waiters count in `sum` too.
-    pub(crate) fn new(sum: Arc<AtomicUsize>) -> Self {
-        Self { state: Mutex::default(), waiting: AtomicUsize::new(0), waiting_beside: sum }
+    pub(crate) fn new(sum: Arc<AtomicUsize>, may_share: bool) -> Self {
+        Self {
+            state: Mutex::default(),
+            waiting: AtomicUsize::new(0),
+            waiting_beside: sum,
+            per_dial: AtomicUsize::new(if may_share { usize::MAX } else { 1 }),
+        }
     }
 
     pub(crate) fn waiting(&self) -> usize {
@@ -121,7 +127,7 @@ impl Queue {
     pub(crate) fn offer(&self, mut answer: Answer) -> Option<Answer> {
         loop {
             let served = match &answer {
-                Ok(lease) if !lease.connection.is_fresh() => Wants::Any,
+                Ok(lent) if !lent.is_fresh() => Wants::Any,
                 _ => Wants::Fresh,
             };
             let waiter = {
@@ -143,18 +149,34 @@ impl Queue {
     /// Whether more wait than dials are under way and `limit` allows.
     pub(crate) fn is_over(&self, limit: usize) -> bool {
         let state = self.state();
-        state.waiters.len().saturating_sub(state.dials) > limit
+        state.waiters.len().saturating_sub(self.covered(&state)) > limit
     }
 
     pub(crate) fn wants_dial(&self) -> bool {
         let state = self.state();
-        state.waiters.len() > state.dials
+        state.waiters.len() > self.covered(&state)
+    }
+
+    /// How many waiters the dials under way are for.
+    fn covered(&self, state: &State) -> usize {
+        state.dials.saturating_mul(self.per_dial())
+    }
+
+    /// How many waiters one dial is for: more than one where its connection is shared, all of them where that
+    /// is not known yet.
+    pub(crate) fn per_dial(&self) -> usize {
+        self.per_dial.load(Ordering::SeqCst)
+    }
+
+    /// A dial has shown how many its connection serves.
+    pub(crate) fn set_per_dial(&self, waiters: usize) {
+        self.per_dial.store(waiters.max(1), Ordering::SeqCst);
     }
 
     /// Counts one more dial, if one is wanted.
     pub(crate) fn begin_dial(&self) -> bool {
         let mut state = self.state();
-        let wanted = state.waiters.len() > state.dials;
+        let wanted = state.waiters.len() > self.covered(&state);
         state.dials += usize::from(wanted);
         wanted
     }
@@ -203,8 +225,8 @@ impl Drop for Ticket {
             self.lane.host.offer_room();
         } else {
             self.answer.close();
-            if let Ok(Ok(lease)) = self.answer.try_recv() {
-                lease.checkin();
+            if let Ok(Ok(lent)) = self.answer.try_recv() {
+                lent.give_back();
             }
         }
         self.lane.watcher.leave();

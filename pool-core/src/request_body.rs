@@ -22,6 +22,7 @@ use http_body_util::Full;
 use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
 
+use crate::exchange::OpenStream;
 use crate::informational::Gate;
 use crate::promise::keep_promise;
 use crate::replayable::ReplayableBody;
@@ -54,6 +55,9 @@ pub(crate) trait Outgoing: Body<Data = Bytes, Error = BoxError> + Send {
 
     /// Tells `traffic` when the last frame has been handed to hyper.
     fn report_to(self: Pin<&mut Self>, traffic: Arc<Traffic>);
+
+    /// Keeps the place of a stream until the body has been sent, or given up.
+    fn hold(self: Pin<&mut Self>, stream: OpenStream);
 
     /// Waits no longer for a gate; see [`RequestBody::behind`].
     fn let_go(self: Pin<&mut Self>);
@@ -124,7 +128,7 @@ impl RequestBody {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let outgoing = Erased { body, promised: None, again, held, traffic: None };
+        let outgoing = Erased { body, promised: None, again, held, traffic: None, stream: None };
         Self(Content::Streaming(Box::pin(outgoing)))
     }
 
@@ -170,6 +174,13 @@ impl RequestBody {
             body.as_mut().let_go();
         }
         self
+    }
+
+    /// The request goes out over `stream`, whose place it keeps while it streams.
+    pub(crate) fn hold(&mut self, stream: &OpenStream) {
+        if let Content::Streaming(body) = &mut self.0 {
+            body.as_mut().hold(stream.clone());
+        }
     }
 
     /// The request goes out over the connection of `traffic`, which is told how far the body has come.
@@ -228,6 +239,7 @@ pin_project! {
         again: Option<ReplayableBody>,
         held: Option<Held>,
         traffic: Option<Arc<Traffic>>,
+        stream: Option<OpenStream>,
     }
 }
 
@@ -272,8 +284,14 @@ where
         *self.project().traffic = Some(traffic);
     }
 
+    fn hold(self: Pin<&mut Self>, stream: OpenStream) {
+        *self.project().stream = Some(stream);
+    }
+
     fn let_go(self: Pin<&mut Self>) {
-        *self.project().held = None;
+        let this = self.project();
+        *this.held = None;
+        *this.stream = None;
     }
 }
 

@@ -1,12 +1,15 @@
 //! What the idle store holds: a connection at rest, with its HTTP state or parked.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::connection::Connection;
 use crate::kept::Kept;
+use crate::multiplex::Multiplex;
 use crate::parked::Parked;
+use crate::shared::Shared;
 use crate::stats::Reason;
 use crate::waker::ConnectionWaker;
 
@@ -19,6 +22,13 @@ pub(crate) struct Resting {
 enum Form {
     Idle(Box<Connection>),
     Parked(Box<Parked>),
+    Multiplexed(Arc<Multiplex>),
+}
+
+/// What has rested, and is to be lent.
+pub(crate) enum Woken {
+    Connection(Box<Connection>),
+    Multiplex(Arc<Multiplex>, Duration),
 }
 
 impl Resting {
@@ -26,29 +36,63 @@ impl Resting {
         Self { connection: Form::Idle(connection), since }
     }
 
+    pub(crate) fn multiplexed(multiplex: Arc<Multiplex>, since: Instant) -> Self {
+        Self { connection: Form::Multiplexed(multiplex), since }
+    }
+
     pub(crate) fn is_parked(&self) -> bool {
         matches!(self.connection, Form::Parked(_))
     }
 
-    pub(crate) fn kept(&self) -> &Kept {
+    fn kept(&self) -> Option<&Kept> {
         match &self.connection {
-            Form::Idle(connection) => connection.kept(),
-            Form::Parked(parked) => parked.kept(),
+            Form::Idle(connection) => Some(connection.kept()),
+            Form::Parked(parked) => Some(parked.kept()),
+            Form::Multiplexed(_) => None,
         }
     }
 
-    pub(crate) fn waker(&self) -> Arc<ConnectionWaker> {
-        Arc::clone(&self.kept().waker)
+    /// How many requests it has served.
+    pub(crate) fn use_number(&self) -> u64 {
+        match &self.connection {
+            Form::Multiplexed(multiplex) => multiplex.use_number(),
+            _ => self.kept().map_or(0, |kept| kept.use_number),
+        }
+    }
+
+    /// Why it should serve no further request, if it has lived or worked long enough.
+    pub(crate) fn worn_out(&self, shared: &Shared, now: Instant) -> Option<Reason> {
+        match &self.connection {
+            Form::Multiplexed(multiplex) => multiplex.worn_out(shared, now),
+            _ => self.kept()?.worn_out(shared, now),
+        }
+    }
+
+    /// Whether it has rested for as long as its server has said.
+    pub(crate) fn has_rested(&self, now: Instant) -> bool {
+        self.kept().is_some_and(|kept| kept.has_rested(self.age(now)))
+    }
+
+    /// How long it has rested.
+    pub(crate) fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.since)
+    }
+
+    /// The waker by which it tells that it stirs; a shared connection has a task for that.
+    pub(crate) fn waker(&self) -> Option<Arc<ConnectionWaker>> {
+        self.kept().map(|kept| Arc::clone(&kept.waker))
     }
 
     /// Takes the connection out of rest, at `now`.
-    pub(crate) fn wake(self, now: Instant) -> Option<Box<Connection>> {
+    pub(crate) fn wake(self, now: Instant) -> Option<Woken> {
+        let rested = self.age(now);
         let mut connection = match self.connection {
             Form::Idle(connection) => connection,
             Form::Parked(parked) => parked.wake()?,
+            Form::Multiplexed(multiplex) => return Some(Woken::Multiplex(multiplex, rested)),
         };
-        connection.leave_rest(now.saturating_duration_since(self.since));
-        Some(connection)
+        connection.leave_rest(rested);
+        Some(Woken::Connection(connection))
     }
 
     /// Gives up the HTTP state, and rests on under `sequence`. None if the connection has closed instead.
@@ -57,6 +101,8 @@ impl Resting {
         let mut parked = match connection {
             Form::Idle(connection) => connection.park()?,
             Form::Parked(parked) => parked,
+            // What HTTP/2 knows of its peer cannot be given up.
+            Form::Multiplexed(_) => return Some(Self { connection, since }),
         };
         match parked.rest_after_poll(sequence) {
             Ok(()) => Some(Self { connection: Form::Parked(parked), since }),
@@ -72,6 +118,8 @@ impl Resting {
         match &mut self.connection {
             Form::Idle(connection) => connection.rest_after_poll(sequence),
             Form::Parked(parked) => parked.rest_after_poll(sequence),
+            // Its task looks after it.
+            Form::Multiplexed(_) => Ok(()),
         }
     }
 
@@ -80,6 +128,7 @@ impl Resting {
         match self.connection {
             Form::Idle(connection) => connection.discard(reason),
             Form::Parked(parked) => parked.discard(reason),
+            Form::Multiplexed(multiplex) => multiplex.close(reason),
         }
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::connector::Connector;
 use crate::error::Error;
-use crate::lease::Held;
+use crate::lent::Held;
 use crate::pool::{Pool, answer, join};
 use crate::queue::Wants;
 
@@ -39,7 +39,7 @@ impl<C: Connector> Pool<C> {
                 answer(&lane, now, ticket?.ok_or_else(gone)?).await
             };
             match answer.await {
-                Ok(lease) => held.push(Held::new(lease)),
+                Ok(lent) => held.push(Held::new(lent)),
                 Err(error) => failed = failed.or(Some(error)),
             }
         }

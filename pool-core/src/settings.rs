@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::backoff::Backoff;
 use crate::error::BuildError;
 use crate::events::Observed;
+use crate::http2::{Http2, KeepAlive};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
@@ -27,6 +28,9 @@ pub(crate) struct Settings {
     pub(crate) quarantine: bool,
     pub(crate) learn_idle_limit: bool,
     pub(crate) backoff: Backoff,
+    pub(crate) http2: Http2,
+    pub(crate) http2_max_streams: Option<usize>,
+    pub(crate) http2_keep_alive: Option<KeepAlive>,
     pub(crate) drain_limit: DrainLimit,
     pub(crate) observed: Observed,
 }
@@ -59,6 +63,9 @@ impl Default for Settings {
             quarantine: true,
             learn_idle_limit: true,
             backoff: Backoff::default(),
+            http2: Http2::default(),
+            http2_max_streams: None,
+            http2_keep_alive: None,
             drain_limit: DrainLimit { bytes: 64 * 1024, time: Duration::from_millis(20) },
             observed: Observed::default(),
         }
@@ -82,6 +89,12 @@ impl Settings {
             (self.max_connections_per_address == Some(0), "max_connections_per_address", none),
             (self.max_uses == Some(0), "max_uses", none),
             (self.connect_timeout == Some(Duration::ZERO), "connect_timeout", none),
+            (self.http2_max_streams == Some(0), "http2_max_streams", none),
+            (
+                self.http2_keep_alive.is_some_and(|ping| ping.interval.is_zero()),
+                "http2_keep_alive",
+                "with an interval of zero nothing else would be sent",
+            ),
             (above(self.max_idle, self.max_connections), "max_idle", more),
             (
                 above(self.max_idle_per_address, self.max_connections_per_address),

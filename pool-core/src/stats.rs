@@ -75,6 +75,8 @@ pub struct Stats {
     pub parked: usize,
     /// Requests that wait for a connection.
     pub waiting: usize,
+    /// Streams open on HTTP/2 connections.
+    pub streams: usize,
     closed: [u64; REASONS],
 }
 
@@ -91,6 +93,7 @@ impl Stats {
 
     pub(crate) fn add(&mut self, counters: &Counters, held: Held) {
         self.waiting += held.waiting;
+        self.streams += held.streams;
         self.backing_off += usize::from(held.backing_off);
         self.stale += counters.stale.load(Ordering::Relaxed);
         self.retried += counters.retried.load(Ordering::Relaxed);
@@ -119,6 +122,7 @@ pub(crate) struct Held {
     pub(crate) idle: usize,
     pub(crate) parked: usize,
     pub(crate) waiting: usize,
+    pub(crate) streams: usize,
     pub(crate) backing_off: bool,
 }
 

@@ -24,13 +24,17 @@ impl Lane {
                 self.serve_from_rest(Instant::now());
             }
             Err(reason) => {
-                if reason == Reason::ClosedByPeer {
-                    let now = Instant::now();
-                    let age = now.saturating_duration_since(resting.since);
-                    self.host.horizon.note_close(age, now);
-                }
+                self.note_end_of_rest(&resting, reason);
                 resting.discard(reason);
             }
+        }
+    }
+
+    /// A connection that rested ends: its server may have shown for how long it keeps them.
+    pub(crate) fn note_end_of_rest(&self, resting: &Resting, reason: Reason) {
+        if reason == Reason::ClosedByPeer {
+            let now = Instant::now();
+            self.host.horizon.note_close(resting.age(now), now);
         }
     }
 
@@ -55,10 +59,8 @@ impl Lane {
 
     /// Closes the connection that has been idle longest, if that is too long. False when there is none.
     pub(crate) fn reap_one(&self, now: Instant) -> bool {
-        let expired = |resting: &Resting| {
-            let rest = now.saturating_duration_since(resting.since);
-            self.is_expired(resting.since, now) || resting.kept().has_rested(rest)
-        };
+        let expired =
+            |resting: &Resting| self.is_expired(resting.since, now) || resting.has_rested(now);
         self.close(self.idle.pop_oldest_if(expired), Reason::IdleTimeout)
     }
 
@@ -87,6 +89,7 @@ impl Lane {
             self.queue().offer(Err(error));
         }
         if let Some(reason) = self.closed_for() {
+            self.leave_all(reason);
             self.clear(reason);
         }
     }

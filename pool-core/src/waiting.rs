@@ -11,9 +11,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::backoff::{Admission, Backoff};
+use crate::connection::Connection;
 use crate::error::Error;
 use crate::host::{Permit, Refusal};
 use crate::lane::Lane;
+use crate::multiplex::Multiplex;
 use crate::queue::{Ticket, Wants};
 
 /// Who stands in the line for the total limit goes first.
@@ -124,9 +126,29 @@ impl Lane {
         }
     }
 
-    /// A dial fails the one waiter that it was for.
+    /// A dial fails those who waited for it: one, unless its connection was to be shared.
     pub(crate) fn dial_failed(&self, error: Error) {
+        for _ in 1..self.queue().per_dial().min(self.queue().waiting()) {
+            self.queue().offer(Err(error.for_another()));
+        }
         self.queue().offer(Err(error));
+    }
+
+    /// A connection was opened that one request has to itself; the address takes one dial for each.
+    pub(crate) fn opened_for_one(self: &Arc<Self>, connection: Box<Connection>) {
+        self.queue().set_per_dial(1);
+        self.checkin(connection);
+    }
+
+    /// A connection was opened that is shared. It counts as being opened until its server has said how many it
+    /// serves, because that decides whether others are needed; the first request need not wait for that.
+    pub(crate) async fn opened_for_many(self: &Arc<Self>, multiplex: Arc<Multiplex>) {
+        let place = self.use_multiplex(&multiplex, Duration::ZERO);
+        // The place is free for the first who waits, and then the connection is in use.
+        self.lend(place);
+        multiplex.settled().await;
+        self.queue().set_per_dial(multiplex.limit());
+        self.serve_streams();
     }
 
     /// Fails all who wait.

@@ -8,6 +8,7 @@ mod errors;
 mod facade;
 mod fairness;
 mod framing;
+mod http2;
 mod idle_limits;
 mod informational;
 mod lifetimes;

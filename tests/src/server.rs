@@ -25,6 +25,11 @@ impl Server {
         Self { acceptor, accepted: 0 }
     }
 
+    /// Whom it lets in, for somebody who speaks otherwise.
+    pub fn into_acceptor(self) -> Acceptor {
+        self.acceptor
+    }
+
     /// The next connection. May be dropped before it came.
     ///
     /// # Panics

@@ -1,0 +1,207 @@
+//! One request over one stream of an HTTP/2 connection.
+//!
+//! The task of the connection does the work; the request waits for what it finds. What must hold: a stream that
+//! nobody waits for any more is reset, or, where many are, read to its end by that task; and its slot is held
+//! until both sides of it have ended.
+
+use std::error::Error as StdError;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use http::{Request, Response};
+use http_body::Body as _;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+
+use crate::body::Body;
+use crate::connector::Target;
+use crate::driver::Unanswered;
+use crate::error::Error;
+use crate::events::Event;
+use crate::evidence::{Attempt, Written};
+use crate::head;
+use crate::message::Message;
+use crate::multiplex::{Multiplex, Slot};
+use crate::replay::Replay;
+use crate::request_body::RequestBody;
+use crate::stats::Reason;
+use crate::stream::Traffic;
+use crate::timers::Patience;
+
+type Answer = Pin<Box<dyn Future<Output = Result<Response<Incoming>, Unanswered>> + Send>>;
+
+/// A stream that is open, and the place that it takes on its connection.
+#[derive(Clone, Debug)]
+pub(crate) struct OpenStream(pub(crate) Arc<Slot>);
+
+impl Slot {
+    /// As [`Lease::send`](crate::lease::Lease::send), over a stream of its own.
+    ///
+    /// Cancel safety: the stream is reset, or read to its end, when the future drops.
+    pub(crate) async fn send(
+        mut self,
+        message: &mut Message,
+        target: impl FnOnce() -> Target,
+    ) -> Result<Response<Body>, Error> {
+        let host = Arc::clone(&self.lane.host);
+        let Some(mut request) = message.request.take() else {
+            unreachable!("a request is sent once")
+        };
+        let mut replay = Replay::default();
+        replay.record(&request);
+        if let Err(why) = head::make_http2(&mut request, message.told, target) {
+            message.request = replay.take(Some(request.into_body()));
+            return Err(Error::invalid_request(&host.name, why));
+        }
+        self.begin();
+        message.attempts += 1;
+        let info = self.info(message.attempts);
+        let fresh = self.multiplex.is_fresh();
+        host.tell(|| Event::CheckedOut {
+            id: info.id(),
+            use_number: info.use_number(),
+            idle_for: info.idle_for(),
+        });
+        let attempt = |written| Attempt::shared(info.clone(), fresh, written);
+        let all = if request.body().is_end_stream() { Written::Whole } else { Written::Partly };
+
+        let stream = OpenStream(Arc::new(self));
+        let traffic = Arc::<Traffic>::default();
+        request.body_mut().begin(&traffic);
+        request.body_mut().hold(&stream);
+        let mut patience = Patience::new(host.shared.settings.response_timeout, &traffic);
+        let mut waiting = Waiting::begin(&stream, request);
+        let answer = poll_fn(|cx| match waiting.answer.as_mut().poll(cx) {
+            Poll::Ready(answer) => Poll::Ready(Ok(answer)),
+            Poll::Pending => patience.poll(cx, &traffic).map(Err),
+        })
+        .await;
+        match answer {
+            Ok(Ok(response)) => {
+                waiting.is_over = true;
+                drop(waiting);
+                Ok(stream.receive(response, attempt(all)))
+            }
+            Ok(Err(unanswered)) => {
+                waiting.is_over = true;
+                Err(stream.fail(unanswered, message, replay, attempt(all)))
+            }
+            Err(impatient) => Err(impatient.into_error(&host.name).at(attempt(all))),
+        }
+    }
+}
+
+impl OpenStream {
+    fn receive(self, response: Response<Incoming>, attempt: Attempt) -> Response<Body> {
+        let Slot { multiplex, lane, .. } = &*self.0;
+        multiplex.answered();
+        if !attempt.is_fresh() {
+            lane.host.counters.reused();
+        }
+        response.map(|incoming| Body::shared(incoming, self, attempt))
+    }
+
+    fn fail(
+        &self,
+        mut unanswered: Unanswered,
+        message: &mut Message,
+        mut replay: Replay,
+        attempt: Attempt,
+    ) -> Error {
+        let Slot { multiplex, lane, .. } = &*self.0;
+        let name = &lane.host.name;
+        let back = unanswered.take_message();
+        let error = unanswered.into_error();
+        let fault = Fault::of(&error);
+        let unsent = back.is_some();
+        message.request = replay.take(back.map(|back| back.into_body().come_back()));
+        match fault {
+            _ if unsent => Error::unsent(name, error).at(attempt.unsent()),
+            Fault::Refused => {
+                if multiplex.refused() {
+                    lane.stop_using(multiplex, Reason::ClosedByPeer);
+                }
+                Error::refused(name, error).at(attempt)
+            }
+            Fault::Body => Error::request_body(name, error).at(attempt),
+            Fault::Other => Error::response(name, error).at(attempt),
+        }
+    }
+
+    /// Has the rest of a response read by the task of the connection, where resetting its stream would be one
+    /// reset too many.
+    pub(crate) fn abandon(self, mut incoming: Incoming) {
+        if incoming.is_end_stream() || self.0.multiplex.may_reset() {
+            return;
+        }
+        let multiplex = Arc::clone(&self.0.multiplex);
+        multiplex.leave_to_task(Box::pin(async move {
+            while let Some(Ok(_)) = incoming.frame().await {}
+            drop(self);
+        }));
+    }
+}
+
+/// What went wrong with a stream.
+enum Fault {
+    /// The server says that it has not processed the request, RFC 9113 8.7.
+    Refused,
+    /// The request body failed, and so the stream was reset from here.
+    Body,
+    Other,
+}
+
+impl Fault {
+    fn of(error: &hyper::Error) -> Self {
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            if let Some(error) = error.downcast_ref::<h2::Error>() {
+                let refused = error.reason() == Some(h2::Reason::REFUSED_STREAM);
+                return if error.is_remote() && (error.is_go_away() || error.is_reset() && refused) {
+                    Self::Refused
+                } else if error.is_reset() && !error.is_remote() && !error.is_library() {
+                    Self::Body
+                } else {
+                    Self::Other
+                };
+            }
+            cause = error.source();
+        }
+        Self::Other
+    }
+}
+
+/// A request whose response has not come.
+struct Waiting {
+    answer: Answer,
+    stream: OpenStream,
+    is_over: bool,
+}
+
+impl Waiting {
+    fn begin(stream: &OpenStream, request: Request<RequestBody>) -> Self {
+        let mut sender = stream.0.multiplex.sender();
+        let answer = Box::pin(sender.try_send_request(request));
+        Self { answer, stream: stream.clone(), is_over: false }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if self.is_over || self.stream.0.multiplex.may_reset() {
+            return;
+        }
+        let over: Answer = Box::pin(std::future::pending());
+        let (answer, stream) = (std::mem::replace(&mut self.answer, over), self.stream.clone());
+        let multiplex: Arc<Multiplex> = Arc::clone(&stream.0.multiplex);
+        multiplex.leave_to_task(Box::pin(async move {
+            if let Ok(response) = answer.await {
+                let mut incoming = response.into_body();
+                while let Some(Ok(_)) = incoming.frame().await {}
+            }
+            drop(stream);
+        }));
+    }
+}

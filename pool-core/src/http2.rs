@@ -1,0 +1,72 @@
+//! How an HTTP/2 connection is opened over a stream.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::dial::jittered;
+use crate::host::Permit;
+use crate::kept::Birth;
+use crate::lane::Lane;
+use crate::multiplex::Multiplex;
+use crate::seat::{Driver, Runner, Seat, Task};
+
+/// Whether a pool speaks HTTP/2; see [`Builder::http2`](crate::Builder::http2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Http2 {
+    /// Never. A connector that negotiates it all the same fails to connect.
+    Off,
+    /// Where the connector has negotiated it, as TLS does by ALPN; everywhere else HTTP/1.
+    #[default]
+    Negotiated,
+    /// Everywhere, without asking (RFC 9113 3.3, \"prior knowledge\"). A server that speaks only HTTP/1 does not
+    /// understand it.
+    Assumed,
+}
+
+/// When a connection is asked whether it is still there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeepAlive {
+    pub(crate) interval: Duration,
+    pub(crate) timeout: Duration,
+}
+
+/// Servers, and what is between, shall not be asked by all connections at one instant; Envoy spreads as much.
+const JITTER: f64 = 0.15;
+
+/// Opens HTTP/2 over a stream, and starts the task that drives it.
+///
+/// One stream may be opened before the server has said how many it allows, so that none is beyond that.
+pub(crate) async fn open<S>(
+    stream: S,
+    mut birth: Birth,
+    mut permit: Permit,
+    lane: &Arc<Lane>,
+) -> hyper::Result<Arc<Multiplex>>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let settings = &lane.shared().settings;
+    let (runner, errands) = Runner::new();
+    let mut builder = http2::Builder::new(runner.clone());
+    builder.timer(TokioTimer::new()).initial_max_send_streams(1);
+    if let Some(KeepAlive { interval, timeout }) = settings.http2_keep_alive {
+        builder
+            .keep_alive_interval(jittered(interval, JITTER))
+            .keep_alive_timeout(timeout)
+            .keep_alive_while_idle(true);
+    }
+    let (sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
+    birth.origin.id = permit.opened(birth.origin.connect_time);
+    let seat = Arc::<Seat>::default();
+    let Birth { origin, retires, .. } = birth;
+    let most = settings.http2_max_streams;
+    let multiplex = Multiplex::new(sender, origin, retires, most, Arc::clone(&seat));
+    let driver = Driver::new(Box::new(connection), errands, permit);
+    Task::start(driver, runner, &multiplex, &seat, lane);
+    Ok(multiplex)
+}

@@ -1,0 +1,270 @@
+//! What drives an HTTP/2 connection: one task, and a seat in which the connection sits while it lives.
+//!
+//! hyper hands its executor a future for each request; the task runs them itself, so that none outlives the
+//! connection. Whoever closes the connection takes it out of its seat and drops it there and then; the task
+//! ends when it finds the seat empty.
+//!
+//! What must hold: the connection is polled and dropped by one at a time. Somebody who wants to close it in the
+//! middle of a poll, perhaps from within that very poll, says so, and the task looks after each poll.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, TryLockError, Weak};
+use std::task::{Context, Poll};
+
+use futures_util::stream::{FuturesUnordered, Stream};
+use hyper::client::conn::http2;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::AbortHandle;
+
+use crate::host::Permit;
+use crate::lane::Lane;
+use crate::multiplex::Multiplex;
+use crate::request_body::RequestBody;
+use crate::stats::Reason;
+
+/// Something that the task of a connection runs beside it.
+pub(crate) type Errand = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// hyper's connection, whatever stream it is over.
+pub(crate) trait Speak: Send {
+    /// Ready when it takes no further request.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// How many streams the server allows at once, by its last word.
+    fn streams(&self) -> usize;
+}
+
+impl<S> Speak for http2::Connection<S, RequestBody, Runner>
+where
+    S: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+{
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // What ended it is told to the requests that were on it.
+        Pin::new(self).poll(cx).map(drop)
+    }
+
+    fn streams(&self) -> usize {
+        self.current_max_send_streams()
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Seat {
+    driver: Mutex<Option<Driver>>,
+    /// Somebody wants the seat empty.
+    doomed: AtomicBool,
+    streams: AtomicUsize,
+    /// The server has said how many streams it allows, or never will.
+    settled: AtomicBool,
+    settling: Notify,
+    reason: Mutex<Option<Reason>>,
+    task: OnceLock<AbortHandle>,
+    errands: OnceLock<Runner>,
+}
+
+impl Seat {
+    /// The first reason counts.
+    pub(crate) fn closing(&self, reason: Reason) {
+        lock(&self.reason).get_or_insert(reason);
+    }
+
+    /// Drops the connection.
+    pub(crate) fn clear(&self) {
+        self.doomed.store(true, Ordering::SeqCst);
+        let driver = match self.driver.try_lock() {
+            Ok(mut driver) => driver.take(),
+            Err(TryLockError::Poisoned(driver)) => driver.into_inner().take(),
+            // Whoever polls it looks afterwards.
+            Err(TryLockError::WouldBlock) => return,
+        };
+        self.end(driver);
+    }
+
+    /// How many streams the server allows at once, as it has said when the connection was polled last.
+    pub(crate) fn streams(&self) -> usize {
+        self.streams.load(Ordering::SeqCst)
+    }
+
+    /// Waits until the server has said how many streams it allows, or the connection has closed.
+    pub(crate) async fn settled(&self) {
+        let mut settling = pin!(self.settling.notified());
+        // Before the look, so that what happens between look and wait is not missed.
+        settling.as_mut().enable();
+        if !self.settled.load(Ordering::SeqCst) {
+            settling.await;
+        }
+    }
+
+    fn settle(&self) {
+        self.settled.store(true, Ordering::SeqCst);
+        self.settling.notify_waiters();
+    }
+
+    pub(crate) fn run(&self, errand: Errand) {
+        if let Some(runner) = self.errands.get() {
+            runner.start(errand);
+        }
+    }
+
+    fn end(&self, driver: Option<Driver>) {
+        let Some(mut driver) = driver else { return };
+        let reason = lock(&self.reason).unwrap_or(Reason::ClosedByPeer);
+        driver.permit.closing(reason);
+        drop(driver);
+        if let Some(task) = self.task.get() {
+            task.abort();
+        }
+    }
+}
+
+impl fmt::Debug for Seat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Seat").field("streams", &self.streams()).finish_non_exhaustive()
+    }
+}
+
+/// The executor that hyper is given: it hands everything to the task of the connection.
+#[derive(Clone)]
+pub(crate) struct Runner(mpsc::UnboundedSender<Errand>);
+
+impl Runner {
+    pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<Errand>) {
+        let (sender, errands) = mpsc::unbounded_channel();
+        (Self(sender), errands)
+    }
+
+    fn start(&self, errand: Errand) {
+        // Where the task has ended, so has the connection.
+        self.0.send(errand).ok();
+    }
+}
+
+impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Runner {
+    fn execute(&self, future: F) {
+        self.start(Box::pin(future));
+    }
+}
+
+/// A connection, and all that runs on its account.
+pub(crate) struct Driver {
+    // Before the permit: a limit must not be free while the socket is still open.
+    http2: Option<Box<dyn Speak>>,
+    running: FuturesUnordered<Errand>,
+    errands: mpsc::UnboundedReceiver<Errand>,
+    permit: Permit,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        http2: Box<dyn Speak>,
+        errands: mpsc::UnboundedReceiver<Errand>,
+        permit: Permit,
+    ) -> Self {
+        Self { http2: Some(http2), running: FuturesUnordered::new(), errands, permit }
+    }
+
+    fn streams(&self) -> usize {
+        self.http2.as_ref().map_or(0, |http2| http2.streams())
+    }
+
+    /// Ready when nothing is left of the connection.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            // First what reads, so that hyper's connection hears of a GOAWAY in the same poll.
+            while let Poll::Ready(Some(())) = Pin::new(&mut self.running).poll_next(cx) {}
+            if let Some(http2) = &mut self.http2
+                && http2.poll(cx).is_ready()
+            {
+                // Streams that are still open go on without it.
+                self.http2 = None;
+            }
+            let Poll::Ready(Some(errand)) = self.errands.poll_recv(cx) else { break };
+            self.running.push(errand);
+        }
+        if self.http2.is_none() && self.running.is_empty() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }
+}
+
+/// The task of a connection.
+pub(crate) struct Task {
+    seat: Arc<Seat>,
+    multiplex: Weak<Multiplex>,
+    lane: Weak<Lane>,
+}
+
+impl Task {
+    /// Seats the connection and starts its task.
+    pub(crate) fn start(
+        driver: Driver,
+        runner: Runner,
+        multiplex: &Arc<Multiplex>,
+        seat: &Arc<Seat>,
+        lane: &Arc<Lane>,
+    ) {
+        seat.streams.store(driver.streams(), Ordering::SeqCst);
+        *lock(&seat.driver) = Some(driver);
+        seat.errands.get_or_init(|| runner);
+        let task = Self {
+            seat: Arc::clone(seat),
+            multiplex: Arc::downgrade(multiplex),
+            lane: Arc::downgrade(lane),
+        };
+        let handle = tokio::spawn(task).abort_handle();
+        seat.task.get_or_init(|| handle);
+    }
+
+    /// Says what a poll has changed.
+    fn tell(&self, streams: usize) {
+        let before = self.seat.streams.swap(streams, Ordering::SeqCst);
+        if streams != before {
+            self.seat.settle();
+        }
+        let (Some(multiplex), Some(lane)) = (self.multiplex.upgrade(), self.lane.upgrade()) else {
+            return;
+        };
+        if multiplex.is_leaving() {
+            lane.stop_using(&multiplex, Reason::ClosedByPeer);
+        }
+        if streams > before {
+            lane.serve_streams();
+        }
+    }
+}
+
+impl Future for Task {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let (polled, streams) = match &mut *lock(&self.seat.driver) {
+            Some(driver) => (driver.poll(cx), driver.streams()),
+            None => return Poll::Ready(()),
+        };
+        if polled.is_ready() || self.seat.doomed.load(Ordering::SeqCst) {
+            return Poll::Ready(());
+        }
+        self.tell(streams);
+        Poll::Pending
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        let driver = lock(&self.seat.driver).take();
+        self.seat.end(driver);
+        self.seat.settle();
+        if let (Some(multiplex), Some(lane)) = (self.multiplex.upgrade(), self.lane.upgrade()) {
+            lane.stop_using(&multiplex, Reason::ClosedByPeer);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
