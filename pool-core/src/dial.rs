@@ -61,19 +61,22 @@ impl<C: Connector> Dial for Dialer<C> {
                 });
                 unless_closed(&lane, dial).await
             };
-            match opened {
-                Ok(Opened::Connection(connection)) => {
-                    drop(under_way);
-                    lane.host.reached();
-                    lane.opened_for_one(connection);
-                }
+            let opened = match opened {
+                Ok(Opened::Connection(connection)) => Ok(Some(connection)),
                 Ok(Opened::Multiplex(multiplex)) => {
+                    lane.opened_for_many(multiplex).await.map(|()| None)
+                }
+                Err(error) => Err(error),
+            };
+            drop(under_way);
+            match opened {
+                Ok(connection) => {
                     lane.host.reached();
-                    lane.opened_for_many(multiplex).await;
-                    drop(under_way);
+                    if let Some(connection) = connection {
+                        lane.opened_for_one(connection);
+                    }
                 }
                 Err(error) => {
-                    drop(under_way);
                     lane.host.tell(|| Event::OpenFailed { error: &error });
                     let unreachable = error.kind() != ErrorKind::Closed;
                     lane.dial_failed(error);

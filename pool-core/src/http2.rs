@@ -12,7 +12,7 @@ use crate::host::Permit;
 use crate::kept::Birth;
 use crate::lane::Lane;
 use crate::multiplex::Multiplex;
-use crate::seat::{Driver, Runner, Seat, Task};
+use crate::seat::{Driver, Runner, Seat, Task, UNSAID};
 
 /// Whether a pool speaks HTTP/2; see [`Builder::http2`](crate::Builder::http2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -39,8 +39,6 @@ pub(crate) struct KeepAlive {
 const JITTER: f64 = 0.15;
 
 /// Opens HTTP/2 over a stream, and starts the task that drives it.
-///
-/// One stream may be opened before the server has said how many it allows, so that none is beyond that.
 pub(crate) async fn open<S>(
     stream: S,
     mut birth: Birth,
@@ -53,7 +51,7 @@ where
     let settings = &lane.shared().settings;
     let (runner, errands) = Runner::new();
     let mut builder = http2::Builder::new(runner.clone());
-    builder.timer(TokioTimer::new()).initial_max_send_streams(1);
+    builder.timer(TokioTimer::new()).initial_max_send_streams(UNSAID);
     if let Some(KeepAlive { interval, timeout }) = settings.http2_keep_alive {
         builder
             .keep_alive_interval(jittered(interval, JITTER))

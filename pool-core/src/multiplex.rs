@@ -78,9 +78,9 @@ impl Multiplex {
         self.seat.streams().min(self.most_streams)
     }
 
-    /// Waits until its server has said how many streams it allows.
-    pub(crate) async fn settled(&self) {
-        self.seat.settled().await;
+    /// Waits until its server has said how many streams it allows; false if it has ended instead.
+    pub(crate) async fn settled(&self) -> bool {
+        self.seat.settled().await
     }
 
     pub(crate) fn open(&self) -> usize {

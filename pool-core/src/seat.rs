@@ -25,6 +25,9 @@ use crate::multiplex::Multiplex;
 use crate::request_body::RequestBody;
 use crate::stats::Reason;
 
+/// As many streams as hyper is told to take for allowed before the server has said; no server says so many.
+pub(crate) const UNSAID: usize = usize::MAX - 1;
+
 /// Something that the task of a connection runs beside it.
 pub(crate) type Errand = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -57,9 +60,9 @@ pub(crate) struct Seat {
     /// Somebody wants the seat empty.
     doomed: AtomicBool,
     streams: AtomicUsize,
-    /// The server has said how many streams it allows, or never will.
-    settled: AtomicBool,
+    /// Told when the server has said how many streams it allows, or never will.
     settling: Notify,
+    ended: AtomicBool,
     reason: Mutex<Option<Reason>>,
     task: OnceLock<AbortHandle>,
     errands: OnceLock<Runner>,
@@ -83,24 +86,29 @@ impl Seat {
         self.end(driver);
     }
 
-    /// How many streams the server allows at once, as it has said when the connection was polled last.
+    /// How many streams the server allows at once, as it had said when the connection was polled last. Before
+    /// it has said anything one may be opened, so that none is beyond what it then says.
     pub(crate) fn streams(&self) -> usize {
-        self.streams.load(Ordering::SeqCst)
-    }
-
-    /// Waits until the server has said how many streams it allows, or the connection has closed.
-    pub(crate) async fn settled(&self) {
-        let mut settling = pin!(self.settling.notified());
-        // Before the look, so that what happens between look and wait is not missed.
-        settling.as_mut().enable();
-        if !self.settled.load(Ordering::SeqCst) {
-            settling.await;
+        match self.streams.load(Ordering::SeqCst) {
+            UNSAID => 1,
+            streams => streams,
         }
     }
 
-    fn settle(&self) {
-        self.settled.store(true, Ordering::SeqCst);
-        self.settling.notify_waiters();
+    /// Waits until the server has said how many streams it allows; false if the connection has ended instead.
+    pub(crate) async fn settled(&self) -> bool {
+        loop {
+            let mut settling = pin!(self.settling.notified());
+            // Before the look, so that what happens between look and wait is not missed.
+            settling.as_mut().enable();
+            if self.streams.load(Ordering::SeqCst) != UNSAID {
+                return !self.ended.load(Ordering::SeqCst);
+            }
+            if self.ended.load(Ordering::SeqCst) {
+                return false;
+            }
+            settling.await;
+        }
     }
 
     pub(crate) fn run(&self, errand: Errand) {
@@ -224,7 +232,7 @@ impl Task {
     fn tell(&self, streams: usize) {
         let before = self.seat.streams.swap(streams, Ordering::SeqCst);
         if streams != before {
-            self.seat.settle();
+            self.seat.settling.notify_waiters();
         }
         let (Some(multiplex), Some(lane)) = (self.multiplex.upgrade(), self.lane.upgrade()) else {
             return;
@@ -232,7 +240,7 @@ impl Task {
         if multiplex.is_leaving() {
             lane.stop_using(&multiplex, Reason::ClosedByPeer);
         }
-        if streams > before {
+        if before == UNSAID || streams > before {
             lane.serve_streams();
         }
     }
@@ -258,7 +266,8 @@ impl Drop for Task {
     fn drop(&mut self) {
         let driver = lock(&self.seat.driver).take();
         self.seat.end(driver);
-        self.seat.settle();
+        self.seat.ended.store(true, Ordering::SeqCst);
+        self.seat.settling.notify_waiters();
         if let (Some(multiplex), Some(lane)) = (self.multiplex.upgrade(), self.lane.upgrade()) {
             lane.stop_using(&multiplex, Reason::ClosedByPeer);
         }

@@ -6,9 +6,10 @@
 
 use std::sync::Arc;
 
+use std::io;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::backoff::{Admission, Backoff};
 use crate::connection::Connection;
@@ -17,6 +18,7 @@ use crate::host::{Permit, Refusal};
 use crate::lane::Lane;
 use crate::multiplex::Multiplex;
 use crate::queue::{Ticket, Wants};
+use crate::stats::Reason;
 
 /// Who stands in the line for the total limit goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,13 +144,34 @@ impl Lane {
 
     /// A connection was opened that is shared. It counts as being opened until its server has said how many it
     /// serves, because that decides whether others are needed; the first request need not wait for that.
-    pub(crate) async fn opened_for_many(self: &Arc<Self>, multiplex: Arc<Multiplex>) {
-        let place = self.use_multiplex(&multiplex, Duration::ZERO);
-        // The place is free for the first who waits, and then the connection is in use.
-        self.lend(place);
-        multiplex.settled().await;
+    ///
+    /// # Errors
+    ///
+    /// When the server says nothing within the connect timeout, or the connection ends before it has.
+    pub(crate) async fn opened_for_many(
+        self: &Arc<Self>,
+        multiplex: Arc<Multiplex>,
+    ) -> Result<(), Error> {
+        self.lend(self.use_multiplex(&multiplex, Duration::ZERO));
+        let name = &self.host.name;
+        let settled = match self.shared().settings.connect_timeout {
+            None => multiplex.settled().await,
+            Some(limit) => match timeout(limit, multiplex.settled()).await {
+                Ok(settled) => settled,
+                Err(_) => {
+                    multiplex.close(Reason::TimedOut);
+                    return Err(Error::connect_timeout(name, limit));
+                }
+            },
+        };
+        if !settled {
+            let why = "the server has closed the connection before it said anything in HTTP/2";
+            let error = io::Error::new(io::ErrorKind::ConnectionAborted, why);
+            return Err(Error::connect(name, error));
+        }
         self.queue().set_per_dial(multiplex.limit());
         self.serve_streams();
+        Ok(())
     }
 
     /// Fails all who wait.

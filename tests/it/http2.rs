@@ -511,6 +511,43 @@ async fn a_limit_of_one_connection_makes_the_others_wait_for_a_stream() {
 }
 
 #[tokio::test]
+async fn a_server_that_speaks_no_http2_fails_all_who_wait_at_once() {
+    bounded(async {
+        let (caller, mut server) =
+            start_with::<Memory>(|settings| settings.http2(Http2::Assumed)).await;
+        let mut clients: JoinSet<_> = (0..10).map(|_| caller.fetch(get("/"))).collect();
+        let mut connection = server.accept().await;
+        connection.write("HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n").await;
+        while let Some(client) = clients.join_next().await {
+            client.expect("no panic").expect_err("nobody can be served");
+        }
+        assert_eq!(caller.watch.opened(), 1);
+        drop(connection);
+        ends_at_rest(caller).await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_says_nothing_fails_all_who_wait_after_the_connect_timeout() {
+    bounded(async {
+        let (caller, mut server) =
+            start_with::<Memory>(|settings| settings.http2(Http2::Assumed)).await;
+        let mut clients: JoinSet<_> = (0..10).map(|_| caller.fetch(get("/"))).collect();
+        let _connection = server.accept().await;
+        let mut timed_out = 0;
+        while let Some(client) = clients.join_next().await {
+            let error = client.expect("no panic").expect_err("nobody can be served");
+            timed_out += u32::from(error.kind() == ErrorKind::ConnectTimeout);
+        }
+        // One was sent without waiting for the server's first word.
+        assert_eq!((timed_out, caller.watch.opened()), (9, 1));
+        ends_at_rest(caller).await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_cannot_be_said_in_http2_is_refused() {
     bounded(async {
         let (caller, server) = start_http2(100, |settings| settings).await;
