@@ -76,12 +76,22 @@ pub trait Connector: Send + Sync + 'static {
     /// What `address` means in HTTP: the scheme, and the authority for a request that names none.
     fn target(&self, address: &Self::Address) -> Target;
 
-    /// Whether [`connect`](Self::connect) may come back with [`Protocol::Http2`].
+    /// Whether [`connect`](Self::connect) to `address` may come back with [`Protocol::Http2`].
     ///
-    /// Then the first connection to an address is waited for before more are opened, because it may serve all who
+    /// Then the first connection to the address is waited for before more are opened, because it may serve all who
     /// wait. Defaults to false.
-    fn may_negotiate_http2(&self) -> bool {
+    fn may_negotiate_http2(&self, address: &Self::Address) -> bool {
+        let _ = address;
         false
+    }
+
+    /// Called once, before anything else, by a pool that is set not to speak HTTP/2. Defaults to nothing.
+    fn never_negotiate_http2(&mut self) {}
+
+    /// The pool has forgotten `address`: nothing is open to it in one of its runtimes, and what is kept for it may
+    /// go. Defaults to nothing.
+    fn forget(&self, address: &Self::Address) {
+        let _ = address;
     }
 }
 
@@ -98,8 +108,19 @@ impl<C: Connector + ?Sized> Connector for Arc<C> {
         (**self).target(address)
     }
 
-    fn may_negotiate_http2(&self) -> bool {
-        (**self).may_negotiate_http2()
+    fn may_negotiate_http2(&self, address: &Self::Address) -> bool {
+        (**self).may_negotiate_http2(address)
+    }
+
+    /// Only where nobody else holds the connector.
+    fn never_negotiate_http2(&mut self) {
+        if let Some(connector) = Self::get_mut(self) {
+            connector.never_negotiate_http2();
+        }
+    }
+
+    fn forget(&self, address: &Self::Address) {
+        (**self).forget(address);
     }
 }
 
@@ -116,8 +137,16 @@ impl<C: Connector + ?Sized> Connector for Box<C> {
         (**self).target(address)
     }
 
-    fn may_negotiate_http2(&self) -> bool {
-        (**self).may_negotiate_http2()
+    fn may_negotiate_http2(&self, address: &Self::Address) -> bool {
+        (**self).may_negotiate_http2(address)
+    }
+
+    fn never_negotiate_http2(&mut self) {
+        (**self).never_negotiate_http2();
+    }
+
+    fn forget(&self, address: &Self::Address) {
+        (**self).forget(address);
     }
 }
 

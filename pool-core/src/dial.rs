@@ -35,10 +35,17 @@ impl<C: Connector> Dialer<C> {
     pub(crate) fn boxed(connector: &Arc<C>, address: &C::Address, http2: Http2) -> Box<dyn Dial> {
         let may_share = match http2 {
             Http2::Off => false,
-            Http2::Negotiated => connector.may_negotiate_http2(),
+            Http2::Negotiated => connector.may_negotiate_http2(address),
             Http2::Assumed => true,
         };
         Box::new(Self { connector: Arc::clone(connector), address: address.clone(), may_share })
+    }
+}
+
+impl<C: Connector> Drop for Dialer<C> {
+    /// It goes with the lane, and so when the pool forgets the address.
+    fn drop(&mut self) {
+        self.connector.forget(&self.address);
     }
 }
 

@@ -15,6 +15,7 @@ use crate::connector::{Connector, Target};
 use crate::dial::Dialer;
 use crate::error::Error;
 use crate::hosts::Hosts;
+use crate::http2::Http2;
 use crate::lane::Lane;
 use crate::lent::Lent;
 use crate::message::Message;
@@ -52,7 +53,10 @@ impl<C: Connector> Pool<C> {
         Builder::new(connector)
     }
 
-    pub(crate) fn with_settings(connector: C, settings: Settings) -> Self {
+    pub(crate) fn with_settings(mut connector: C, settings: Settings) -> Self {
+        if settings.http2 == Http2::Off {
+            connector.never_negotiate_http2();
+        }
         let hosts = Arc::new(Hosts::new(Arc::new(Shared::new(settings))));
         Self { inner: Arc::new(Inner { connector: Arc::new(connector), hosts }) }
     }

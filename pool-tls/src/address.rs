@@ -4,33 +4,99 @@
 //! connection that was verified for one name must never carry a request meant for another.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
-/// An inner address, and the name under which the server there must prove itself.
+/// An inner address, the name under which the server there must prove itself, and who asks.
 ///
 /// | two addresses that differ in | share connections | because |
 /// | --- | --- | --- |
 /// | the inner address | no | they may be different machines |
 /// | the server name | no | the certificate was verified for one name only, and SNI chose the site |
+/// | the identity | no | the server may have let one in for its client certificate, and not the other |
 /// | upper and lower case of the name | yes | DNS names are the same in any case |
 /// | a dot at the end of the name | no | certificates are compared without it, but the `Host` is not |
 /// | a name and the IP address it stands for | no | they are verified against different entries |
 ///
-/// The roots, the client certificate and everything else of the configuration belong to the connector, so
-/// they are the same for all addresses of one pool.
+/// Everything else of the configuration belongs to the connector, so it is the same for all addresses of one pool
+/// that have no [identity](Self::with_identity) of their own.
 ///
 /// The `Debug` text, which names the peer in every error, is short: `example.org (127.0.0.1:443)`.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct TlsAddress<A> {
     inner: A,
     server_name: ServerName<'static>,
+    identity: Option<Identity>,
+}
+
+/// A configuration for some addresses alone: a client certificate, other roots, other protocols.
+///
+/// Two identities are the same if they are clones of one.
+// Behind a trait, so that what is inside, which neither equality nor hash look at, is nobody's concern: with the
+// type in sight, lints would warn everybody who keeps an address as a key.
+#[derive(Clone)]
+pub struct Identity(Arc<dyn Configured>);
+
+trait Configured: Send + Sync {
+    fn config(&self) -> &Arc<ClientConfig>;
+}
+
+impl Configured for Arc<ClientConfig> {
+    fn config(&self) -> &Arc<ClientConfig> {
+        self
+    }
+}
+
+impl Identity {
+    /// An identity by its configuration, which is used as it is.
+    pub fn new(config: ClientConfig) -> Self {
+        Self(Arc::new(Arc::new(config)))
+    }
+
+    pub(crate) fn config(&self) -> &Arc<ClientConfig> {
+        self.0.config()
+    }
+
+    fn id(&self) -> *const ClientConfig {
+        Arc::as_ptr(self.config())
+    }
+}
+
+impl PartialEq for Identity {
+    fn eq(&self, other: &Self) -> bool {
+        self.id() == other.id()
+    }
+}
+
+impl Eq for Identity {}
+
+impl Hash for Identity {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.id().hash(state);
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // It holds keys.
+        f.debug_struct("Identity").finish_non_exhaustive()
+    }
 }
 
 impl<A> TlsAddress<A> {
     /// The server at `inner`, which must prove to be `server_name`.
     pub fn new(inner: A, server_name: ServerName<'static>) -> Self {
-        Self { inner, server_name }
+        Self { inner, server_name, identity: None }
+    }
+
+    /// The same server, asked by somebody else than the connector makes of itself.
+    #[must_use]
+    pub fn with_identity(mut self, identity: Identity) -> Self {
+        self.identity = Some(identity);
+        self
     }
 
     /// Where the bytes go.
@@ -41,6 +107,11 @@ impl<A> TlsAddress<A> {
     /// Whom they are for.
     pub fn server_name(&self) -> &ServerName<'static> {
         &self.server_name
+    }
+
+    /// Who asks, if it is not the connector itself.
+    pub fn identity(&self) -> Option<&Identity> {
+        self.identity.as_ref()
     }
 }
 

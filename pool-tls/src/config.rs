@@ -1,47 +1,98 @@
 //! The rustls configurations that this crate makes itself.
 //!
-//! They differ in their roots only. What must hold: the provider is named, never the process default,
-//! which another part of the program may set, or not, at any time; and ALPN says `http/1.1` alone.
+//! What must hold: the provider is named, never the process default, which another part of the program may set,
+//! or not, at any time.
 
 use std::sync::Arc;
 
-use rustls::crypto::ring;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::client::Resumption;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, KeyLogFile, RootCertStore};
 
-/// The one protocol that is offered, and the only one that may be chosen.
 pub(crate) const HTTP_1_1: &[u8] = b"http/1.1";
+
+pub(crate) const HTTP_2: &[u8] = b"h2";
+
+/// Sessions that are kept of one address; a TLS 1.3 server gives two to four tickets at a time.
+const SESSIONS: usize = 8;
 
 /// Mozilla's roots, as compiled in.
 pub(crate) fn webpki_roots() -> RootCertStore {
     RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned())
 }
 
-/// A configuration that trusts `roots`, shows no client certificate and offers HTTP/1.1.
-pub(crate) fn trusting(roots: RootCertStore) -> Arc<ClientConfig> {
-    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("ring has cipher suites for TLS 1.2 and 1.3")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![HTTP_1_1.to_vec()];
-    Arc::new(config)
+/// The provider that the crate was compiled with; ring, if there is a choice.
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+pub(crate) fn compiled_in() -> CryptoProvider {
+    #[cfg(feature = "ring")]
+    return rustls::crypto::ring::default_provider();
+    #[cfg(not(feature = "ring"))]
+    rustls::crypto::aws_lc_rs::default_provider()
+}
+
+/// What a configuration is made of.
+pub(crate) struct Parts {
+    pub(crate) provider: Arc<CryptoProvider>,
+    pub(crate) roots: RootCertStore,
+    pub(crate) verifier: Option<Arc<dyn ServerCertVerifier>>,
+    pub(crate) client: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+    pub(crate) key_log: bool,
+}
+
+impl Parts {
+    pub(crate) fn new(provider: Arc<CryptoProvider>) -> Self {
+        Self { provider, roots: webpki_roots(), verifier: None, client: None, key_log: false }
+    }
+
+    /// The configuration, which offers HTTP/2 and HTTP/1.1.
+    pub(crate) fn assemble(self) -> Result<ClientConfig, rustls::Error> {
+        let builder = ClientConfig::builder_with_provider(self.provider)
+            .with_safe_default_protocol_versions()?;
+        let builder = match self.verifier {
+            Some(verifier) => builder.dangerous().with_custom_certificate_verifier(verifier),
+            None => builder.with_root_certificates(self.roots),
+        };
+        let mut config = match self.client {
+            Some((chain, key)) => builder.with_client_auth_cert(chain, key)?,
+            None => builder.with_no_client_auth(),
+        };
+        config.alpn_protocols = vec![HTTP_2.to_vec(), HTTP_1_1.to_vec()];
+        if self.key_log {
+            config.key_log = Arc::new(KeyLogFile::new());
+        }
+        Ok(config)
+    }
+}
+
+/// The same configuration with a session store of its own.
+pub(crate) fn with_own_sessions(config: &ClientConfig) -> ClientConfig {
+    let mut config = config.clone();
+    config.resumption = Resumption::in_memory_sessions(SESSIONS);
+    config
 }
 
 #[cfg(test)]
+#[cfg(feature = "ring")]
 mod tests {
     use rustls::crypto::CryptoProvider;
 
     use super::*;
 
+    fn parts() -> Parts {
+        Parts::new(Arc::new(compiled_in()))
+    }
+
     #[test]
-    fn our_configurations_offer_http_1_1_alone() {
-        assert_eq!(trusting(webpki_roots()).alpn_protocols, [HTTP_1_1]);
+    fn our_configurations_offer_http_2_and_http_1_1() {
+        assert_eq!(parts().assemble().unwrap().alpn_protocols, [HTTP_2, HTTP_1_1]);
     }
 
     #[test]
     fn a_configuration_neither_needs_nor_sets_the_process_default() {
         assert!(CryptoProvider::get_default().is_none());
-        trusting(RootCertStore::empty());
+        parts().assemble().unwrap();
         assert!(CryptoProvider::get_default().is_none());
     }
 

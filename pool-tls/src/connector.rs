@@ -4,58 +4,103 @@
 //! failed handshake says so, and with which name; and what the inner connector knew of its stream (the
 //! socket addresses, the question to the kernel) travels up unchanged.
 
-use std::error::Error;
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use pool_core::{Connected, Connector, Target};
+use pool_core::{Connected, Connector, Protocol, Target};
+use rustls::ClientConfig;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
+use tokio::time::timeout;
 
-use crate::config::{HTTP_1_1, trusting, webpki_roots};
-use crate::{TlsAddress, TlsStream};
+use crate::config::{HTTP_1_1, HTTP_2};
+use crate::tickets::Tickets;
+use crate::{Builder, HandshakeError, TlsAddress, TlsStream};
 
 /// Opens TLS streams over those of another connector.
 ///
 /// The connect timeout of the pool covers both steps. An error of the inner connector is passed on as it
-/// is; one of the handshake keeps its [`io::ErrorKind`] and reads `TLS handshake with example.org: ...`.
-/// What rustls itself had to say is its [`source`](Error::source), a [`rustls::Error`].
-pub struct TlsConnector<C> {
+/// is; one of the handshake keeps its [`io::ErrorKind`] and is a [`HandshakeError`].
+pub struct TlsConnector<C: Connector> {
     inner: C,
     config: Arc<ClientConfig>,
+    tickets: Tickets<C::Address>,
+    options: Options,
 }
 
-impl<C> TlsConnector<C> {
-    /// TLS over `inner`, trusting Mozilla's roots.
+/// What a connector does beside its configuration.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Options {
+    pub(crate) handshake_timeout: Option<Duration>,
+    pub(crate) tickets_by_address: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { handshake_timeout: None, tickets_by_address: true }
+    }
+}
+
+impl<C: Connector> TlsConnector<C> {
+    /// TLS over `inner`, trusting Mozilla's roots, offering HTTP/2 and HTTP/1.1.
+    #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
     pub fn new(inner: C) -> Self {
-        Self::with_roots(inner, webpki_roots())
+        Self::with_roots(inner, crate::config::webpki_roots())
     }
 
     /// TLS over `inner`, trusting `roots` and no others.
-    pub fn with_roots(inner: C, roots: RootCertStore) -> Self {
-        Self::with_config(inner, trusting(roots))
+    #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+    pub fn with_roots(inner: C, roots: rustls::RootCertStore) -> Self {
+        let built = Self::builder(inner).roots(roots).build();
+        built.expect("the compiled-in provider has cipher suites for TLS 1.2 and 1.3")
     }
 
-    /// TLS over `inner` with a configuration of the caller's own: client certificates, a verifier,
-    /// another provider.
+    /// TLS over `inner` with settings of your own, and the cryptography that the crate was compiled with.
+    #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+    pub fn builder(inner: C) -> Builder<C> {
+        Builder::new(inner, crate::config::compiled_in())
+    }
+
+    /// As [`builder`](Self::builder), with cryptography of your own.
+    pub fn builder_with_provider(inner: C, provider: CryptoProvider) -> Builder<C> {
+        Builder::new(inner, provider)
+    }
+
+    /// TLS over `inner` with a configuration of the caller's own.
     ///
-    /// The configuration is used as it is, ALPN included. One that offers other protocols than `http/1.1`
-    /// works only with servers that choose `http/1.1`; with all others the handshake is an error.
+    /// The configuration is used as it is, its session store and ALPN included. One that offers other protocols
+    /// than `h2` and `http/1.1` works only with servers that choose one of those; with all others the handshake is
+    /// an error.
     pub fn with_config(inner: C, config: Arc<ClientConfig>) -> Self {
-        Self { inner, config }
+        let options = Options { tickets_by_address: false, ..Options::default() };
+        Self::from_parts(inner, config, options)
+    }
+
+    pub(crate) fn from_parts(inner: C, config: Arc<ClientConfig>, options: Options) -> Self {
+        Self { inner, config, tickets: Tickets::default(), options }
+    }
+
+    fn config(&self, address: &TlsAddress<C::Address>) -> Arc<ClientConfig> {
+        match address.identity() {
+            Some(identity) => Arc::clone(identity.config()),
+            None if self.options.tickets_by_address => self.tickets.config(address, &self.config),
+            None => Arc::clone(&self.config),
+        }
     }
 }
 
-impl<C: Clone> Clone for TlsConnector<C> {
+impl<C: Connector + Clone> Clone for TlsConnector<C> {
+    /// A connector with the same configuration and tickets of its own.
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), config: Arc::clone(&self.config) }
+        Self::from_parts(self.inner.clone(), Arc::clone(&self.config), self.options)
     }
 }
 
-impl<C: fmt::Debug> fmt::Debug for TlsConnector<C> {
+impl<C: Connector + fmt::Debug> fmt::Debug for TlsConnector<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The configuration may hold keys, and would fill pages.
         f.debug_struct("TlsConnector").field("inner", &self.inner).finish_non_exhaustive()
@@ -69,20 +114,33 @@ impl<C: Connector> Connector for TlsConnector<C> {
 
     async fn connect(&self, address: &Self::Address) -> io::Result<Connected<Self::Stream>> {
         let name = address.server_name();
-        let tls = tokio_rustls::TlsConnector::from(Arc::clone(&self.config));
+        let tls = tokio_rustls::TlsConnector::from(self.config(address));
         let mut connected = self
             .inner
             .connect(address.inner())
             .await?
             .map_stream(|stream| tls.connect(name.clone(), stream));
-        let stream = (&mut connected.stream).await.map_err(|error| named(name, error))?;
+        let handshake = &mut connected.stream;
+        let done = match self.options.handshake_timeout {
+            None => handshake.await,
+            Some(limit) => match timeout(limit, handshake).await {
+                Ok(done) => done,
+                Err(_) => return Err(HandshakeError::timed_out(name, limit)),
+            },
+        };
+        let stream = done.map_err(|error| HandshakeError::failed(name, error))?;
         let (_, session) = stream.get_ref();
-        if let Some(chosen) = session.alpn_protocol().filter(|chosen| *chosen != HTTP_1_1) {
-            let chosen = String::from_utf8_lossy(chosen);
-            let why = format!("the server chose {chosen}, only http/1.1 is spoken here");
-            return Err(named(name, io::Error::new(io::ErrorKind::Unsupported, why)));
-        }
-        Ok(connected.map_stream(|_finished| TlsStream::new(stream)))
+        let protocol = match session.alpn_protocol() {
+            None | Some(HTTP_1_1) => Protocol::Http1,
+            Some(HTTP_2) => Protocol::Http2,
+            Some(other) => {
+                let chosen = String::from_utf8_lossy(other);
+                let why = format!("the server chose {chosen}, which is not spoken here");
+                let error = io::Error::new(io::ErrorKind::Unsupported, why);
+                return Err(HandshakeError::failed(name, error));
+            }
+        };
+        Ok(connected.map_stream(|_finished| TlsStream::new(stream)).with_protocol(protocol))
     }
 
     fn target(&self, address: &Self::Address) -> Target {
@@ -102,40 +160,25 @@ impl<C: Connector> Connector for TlsConnector<C> {
             authority.parse().expect("letters of a server name are letters of an authority"),
         )
     }
-}
 
-/// The error of a handshake: the step and the name come first.
-fn named(name: &ServerName<'static>, error: io::Error) -> io::Error {
-    io::Error::new(error.kind(), HandshakeError { name: name.to_str().into_owned(), error })
-}
-
-#[derive(Debug)]
-struct HandshakeError {
-    name: String,
-    error: io::Error,
-}
-
-impl fmt::Display for HandshakeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "TLS handshake with {}: ", self.name)?;
-        match self.error.raw_os_error() {
-            // In words, without the number.
-            Some(_) => write!(f, "{}", self.error.kind()),
-            None => write!(f, "{}", self.error),
-        }
+    fn may_negotiate_http2(&self, address: &Self::Address) -> bool {
+        let config = address.identity().map_or(&self.config, |identity| identity.config());
+        config.alpn_protocols.iter().any(|protocol| protocol == HTTP_2)
     }
-}
 
-impl Error for HandshakeError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self.error.get_ref() {
-            Some(cause) => Some(cause),
-            None => Some(&self.error),
-        }
+    fn never_negotiate_http2(&mut self) {
+        let config = Arc::make_mut(&mut self.config);
+        config.alpn_protocols.retain(|protocol| protocol != HTTP_2);
+    }
+
+    fn forget(&self, address: &Self::Address) {
+        self.tickets.forget(address);
+        self.inner.forget(address.inner());
     }
 }
 
 #[cfg(test)]
+#[cfg(feature = "ring")]
 mod tests {
     use std::net::SocketAddr;
 
@@ -143,10 +186,12 @@ mod tests {
 
     use super::*;
 
+    fn address(inner: &str, name: &'static str) -> TlsAddress<SocketAddr> {
+        TlsAddress::new(inner.parse().unwrap(), ServerName::try_from(name).unwrap())
+    }
+
     fn host(inner: &str, name: &'static str) -> String {
-        let inner: SocketAddr = inner.parse().unwrap();
-        let address = TlsAddress::new(inner, ServerName::try_from(name).unwrap());
-        TlsConnector::new(TcpConnector::new()).target(&address).host()
+        TlsConnector::new(TcpConnector::new()).target(&address(inner, name)).host()
     }
 
     #[test]
@@ -159,19 +204,24 @@ mod tests {
     }
 
     #[test]
-    fn an_error_of_the_system_keeps_its_kind_and_is_told_in_words() {
-        let name = ServerName::try_from("example.org").unwrap();
-        let error = named(&name, io::Error::from_raw_os_error(104));
-        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
-        assert_eq!(error.to_string(), "TLS handshake with example.org: connection reset");
+    fn http2_is_offered_unless_it_is_turned_off_or_never_to_be_spoken() {
+        let address = address("127.0.0.1:443", "example.org");
+        let mut offers = TlsConnector::new(TcpConnector::new());
+        assert!(offers.may_negotiate_http2(&address));
+        offers.never_negotiate_http2();
+        assert!(!offers.may_negotiate_http2(&address));
+        let off = TlsConnector::builder(TcpConnector::new()).http2(false).build().unwrap();
+        assert!(!off.may_negotiate_http2(&address));
     }
 
     #[test]
-    fn the_error_of_rustls_is_the_source() {
-        let name = ServerName::try_from("example.org").unwrap();
-        let cause = rustls::Error::HandshakeNotComplete;
-        let error = named(&name, io::Error::new(io::ErrorKind::InvalidData, cause.clone()));
-        let source = error.source().and_then(|source| source.downcast_ref::<rustls::Error>());
-        assert_eq!(source, Some(&cause));
+    fn each_address_has_tickets_of_its_own_until_it_is_forgotten() {
+        let connector = TlsConnector::new(TcpConnector::new());
+        let (one, two) = (address("127.0.0.1:1", "a.test"), address("127.0.0.1:2", "a.test"));
+        let first = connector.config(&one);
+        assert!(Arc::ptr_eq(&first, &connector.config(&one)));
+        assert!(!Arc::ptr_eq(&first, &connector.config(&two)));
+        connector.forget(&one);
+        assert!(!Arc::ptr_eq(&first, &connector.config(&one)));
     }
 }

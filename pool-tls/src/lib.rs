@@ -33,10 +33,15 @@
 //!
 //! # Which protocol is offered?
 //!
-//! The configurations made here offer `http/1.1` in ALPN and nothing else, so that no server starts to
-//! speak HTTP/2 to a pool that would not understand it. A configuration of the caller's is used as it is;
-//! should the server then choose another protocol than `http/1.1`, the connection is refused before a
-//! request is written. A server that knows no ALPN is spoken to in HTTP/1.1.
+//! `h2` and `http/1.1` in ALPN, and the pool speaks what the server chooses; a server that knows no ALPN is spoken to
+//! in HTTP/1.1. [`Builder::http2`], or a pool that is set not to speak HTTP/2, leaves `h2` out. A configuration of the
+//! caller's is used as it is; should the server then choose anything else, the connection is refused before a
+//! request is written.
+//!
+//! # Are sessions resumed?
+//!
+//! Yes, and the tickets of each address are kept apart, so that each of many backends behind one name is offered its
+//! own. They go when the pool forgets the address.
 //!
 //! # Why does the address carry a name as well?
 //!
@@ -47,8 +52,9 @@
 //!
 //! # Which cryptography is used?
 //!
-//! ring, named explicitly. The provider that a process may have installed as its default is neither read
-//! nor set; a caller who wants another one brings it in a configuration.
+//! ring by default, because it builds with a C compiler alone; aws-lc-rs with the feature of that name and without the
+//! default features. It is named explicitly: the provider that a process may have installed as its default is neither
+//! read nor set. [`TlsConnector::builder_with_provider`] takes any other.
 //!
 //! # Is a truncated answer noticed?
 //!
@@ -58,13 +64,18 @@
 //! a cancelled request had not sent by then is not sent, and then no farewell follows it.
 
 mod address;
+mod builder;
 mod config;
 mod connector;
+mod error;
 mod stream;
+mod tickets;
 
 pub use rustls;
 pub use rustls::pki_types::ServerName;
 
-pub use address::TlsAddress;
+pub use address::{Identity, TlsAddress};
+pub use builder::Builder;
 pub use connector::TlsConnector;
+pub use error::HandshakeError;
 pub use stream::TlsStream;

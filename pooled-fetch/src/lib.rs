@@ -6,19 +6,28 @@
 //!
 //! * [`http()`] is the whole interface for most; [`pool()`] is what lies behind it.
 //! * A pool with settings of your own: [`Pool::builder`] over a [`TcpConnector`].
+//! * HTTPS: `https`, with the feature `tls`.
 //! * Another transport: implement [`Connector`]. Libraries should depend on [`pool_core`] alone.
 
 mod http;
+#[cfg(feature = "tls")]
+mod https;
 
 pub use self::http::{http, pool};
+#[cfg(feature = "tls")]
+pub use self::https::{https, tls_pool};
 #[doc(no_inline)]
 pub use pool_core;
 #[doc(inline)]
 pub use pool_core::{
-    Body, BuildError, Builder, Connected, Connector, Error, ErrorKind, Pool, Reason, Stats, Target,
+    Body, BuildError, Builder, Connected, Connector, Error, ErrorKind, Evidence, Http2, Pool,
+    Reason, Stats, Target,
 };
 #[doc(inline)]
 pub use pool_tcp::TcpConnector;
+#[cfg(feature = "tls")]
+#[doc(no_inline)]
+pub use pool_tls;
 
 /// A request body whose content is all at hand.
 pub type FullBytes = http_body_util::Full<bytes::Bytes>;

@@ -162,6 +162,18 @@ impl<C: Connector> Connector for Probe<C> {
     fn target(&self, address: &Self::Address) -> Target {
         self.inner.target(address)
     }
+
+    fn may_negotiate_http2(&self, address: &Self::Address) -> bool {
+        self.inner.may_negotiate_http2(address)
+    }
+
+    fn never_negotiate_http2(&mut self) {
+        self.inner.never_negotiate_http2();
+    }
+
+    fn forget(&self, address: &Self::Address) {
+        self.inner.forget(address);
+    }
 }
 
 /// A stream that is counted for as long as it is open.
