@@ -13,6 +13,8 @@ mod certs;
 mod http2;
 mod interrupted;
 mod leak;
+#[cfg(feature = "bench")]
+pub mod measured;
 mod nginx;
 mod probe;
 mod server;

@@ -40,7 +40,7 @@ pub(crate) const CRATES: &[Crate] = &[
     Crate { name: "pool-tcp", feature_sets: &[DEFAULT, NONE] },
     Crate { name: "pool-tls", feature_sets: &[DEFAULT, NONE] },
     Crate { name: "pooled-fetch", feature_sets: &[DEFAULT, NONE, ALL] },
-    Crate { name: "pooled-fetch-tests", feature_sets: &[DEFAULT] },
+    Crate { name: "pooled-fetch-tests", feature_sets: &[DEFAULT, "--features bench"] },
     Crate { name: "xtask", feature_sets: &[DEFAULT] },
 ];
 
@@ -79,6 +79,8 @@ pub(crate) const ROWS: &[Row] = &[
     Row::new("quickstart", "cargo run --release --example quickstart"),
     Row::new("interop", "cargo test --package pooled-fetch-tests --test interop --no-fail-fast")
         .needs(&NGINX),
+    Row::new("budget", "cargo bench --package pooled-fetch-tests --features bench --bench budget")
+        .needs(&VALGRIND),
 ];
 
 const RUSTFMT: Tool =
@@ -90,6 +92,8 @@ const CLIPPY: Tool = Tool {
 };
 const NGINX: Tool =
     Tool { name: "nginx", probe: "nginx -v", install: "apt-get install nginx-light" };
+const VALGRIND: Tool =
+    Tool { name: "valgrind", probe: "valgrind --version", install: "apt-get install valgrind" };
 
 /// Runs the rows named in `only`, or all of them; true if everything is green.
 pub(crate) fn run(strict: bool, only: &[String]) -> bool {

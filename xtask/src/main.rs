@@ -23,7 +23,7 @@ cargo xtask COMMAND
   ci [--strict] [--only ROW]...   run the whole matrix, or only the rows that are named
        --strict                   a row that had to be skipped is a failure
        rows                       format tidy alone clippy docs unit suite xtask doctests
-                                  examples quickstart interop
+                                  examples quickstart interop budget
   tidy                            check the house rules, and list every place that breaks one
   help                            show this text
 ";

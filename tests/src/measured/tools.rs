@@ -1,0 +1,121 @@
+//! Runs measured programs: by themselves, and under tools that count what a clock cannot tell exactly.
+//!
+//! Callgrind counts the user's instructions of the one process, strace its system calls. Both are read off two
+//! runs of different length, so that what a process does at its start and its end cancels out.
+
+use std::fmt;
+use std::process::{Command, Output, Stdio};
+
+use super::client::Error;
+use super::figures::Figures;
+use super::task::Task;
+
+/// The measured program, and the same with every allocation counted.
+#[derive(Clone, Copy, Debug)]
+pub struct Programs<'a> {
+    /// What takes times.
+    pub measured: &'a str,
+    /// What counts allocations.
+    pub counted: &'a str,
+}
+
+impl Programs<'_> {
+    /// The figures of a process that nothing watches.
+    ///
+    /// # Errors
+    ///
+    /// What the process wrote to its standard error.
+    pub fn figures(&self, task: &Task) -> Result<Figures, Error> {
+        figures(Command::new(self.measured).args(task.arguments()))
+    }
+
+    /// The figures of a process that counts its allocations.
+    ///
+    /// # Errors
+    ///
+    /// What the process wrote to its standard error.
+    pub fn counts(&self, task: &Task) -> Result<Figures, Error> {
+        figures(Command::new(self.counted).args(task.arguments()))
+    }
+
+    /// The user's instructions for each request.
+    ///
+    /// # Errors
+    ///
+    /// When valgrind cannot be run, or what it says has changed.
+    pub fn instructions(&self, task: &Task) -> Result<f64, Error> {
+        let options = ["--tool=callgrind", "--callgrind-out-file=/dev/null"];
+        slope(task, |task| {
+            let mut command = Command::new("valgrind");
+            command.args(options).arg(self.measured).args(task.arguments());
+            let said = output(&mut command)?.stderr;
+            number_after(&String::from_utf8_lossy(&said), "Collected : ")
+        })
+    }
+
+    /// The system calls for each request, those of all threads.
+    ///
+    /// # Errors
+    ///
+    /// When strace cannot be run, or what it says has changed.
+    pub fn system_calls(&self, task: &Task) -> Result<f64, Error> {
+        slope(task, |task| {
+            let mut command = Command::new("strace");
+            command.args(["-f", "-c", "-U", "calls,name"]).arg(self.measured);
+            let said = output(command.args(task.arguments()))?.stderr;
+            let text = String::from_utf8_lossy(&said);
+            let total = text.lines().find_map(|line| line.trim().strip_suffix("total"));
+            Ok(total.ok_or("strace said nothing of a total")?.trim().parse()?)
+        })
+    }
+}
+
+/// What a request costs, read off a run of so many requests and one of three times as many.
+fn slope(task: &Task, mut cost: impl FnMut(&Task) -> Result<u64, Error>) -> Result<f64, Error> {
+    let longer = Task { requests: 3 * task.requests, ..task.clone() };
+    let (short, long) = (cost(task)?, cost(&longer)?);
+    let requests = |task: &Task| task.turns(task.requests) * task.at_once;
+    Ok((long as f64 - short as f64) / (requests(&longer) - requests(task)) as f64)
+}
+
+fn number_after(text: &str, mark: &str) -> Result<u64, Error> {
+    let (_, rest) = text.split_once(mark).ok_or_else(|| format!("nothing after `{mark}`"))?;
+    let digits = rest.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
+    Ok(digits.parse()?)
+}
+
+fn figures(command: &mut Command) -> Result<Figures, Error> {
+    Ok(serde_json::from_slice(&output(command)?.stdout)?)
+}
+
+fn output(command: &mut Command) -> Result<Output, Error> {
+    let output = command.stdin(Stdio::null()).output()?;
+    if output.status.success() {
+        return Ok(output);
+    }
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    Err(format!("{command:?}: {}: {said}", output.status).into())
+}
+
+/// A tool that this machine lacks.
+#[derive(Debug)]
+pub struct Missing(&'static str);
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{0} is not installed (apt-get install {0})", self.0)
+    }
+}
+
+impl std::error::Error for Missing {}
+
+/// Finds out whether a tool is there.
+///
+/// # Errors
+///
+/// [`Missing`], which says how to get it.
+pub fn require(tool: &'static str) -> Result<(), Missing> {
+    let mut command = Command::new(tool);
+    let status = command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    if status.is_ok_and(|status| status.success()) { Ok(()) } else { Err(Missing(tool)) }
+}
