@@ -3,6 +3,7 @@
 //! What `cargo build` and `cargo test` do is not repeated here. A command belongs here when it spans the
 //! crates: then it is written in the language that everyone here reads, and hosted machines run the very same.
 
+mod bench;
 mod ci;
 mod manifests;
 mod prose;
@@ -24,6 +25,8 @@ cargo xtask COMMAND
        --strict                   a row that had to be skipped is a failure
        rows                       format tidy alone clippy docs unit suite xtask doctests
                                   examples quickstart interop budget
+  bench [--quick]                 run all clients side by side, and write target/bench/
+       --quick                    the same in under two minutes
   tidy                            check the house rules, and list every place that breaks one
   help                            show this text
 ";
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
 
 #[derive(Debug, PartialEq)]
 enum Command {
+    Bench { quick: bool },
     Ci { strict: bool, only: Vec<String> },
     Tidy,
     Help,
@@ -53,6 +57,7 @@ fn execute(command: Command) -> ExitCode {
         return ExitCode::FAILURE;
     }
     let green = match command {
+        Command::Bench { quick } => bench::run(quick),
         Command::Ci { strict, only } => ci::run(strict, &only),
         Command::Tidy => tidy::run(),
         Command::Help => {
@@ -71,11 +76,24 @@ fn command(mut arguments: Parser) -> Result<Command, lexopt::Error> {
         None => return Err("which command?".into()),
     };
     match name.as_str() {
+        "bench" => bench_command(arguments),
         "ci" => ci_command(arguments),
         "tidy" => alone(arguments, Command::Tidy),
         "help" => alone(arguments, Command::Help),
         _ => Err(format!("there is no command `{name}`").into()),
     }
+}
+
+fn bench_command(mut arguments: Parser) -> Result<Command, lexopt::Error> {
+    let mut quick = false;
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Arg::Long("quick") => quick = true,
+            Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help),
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(Command::Bench { quick })
 }
 
 fn ci_command(mut arguments: Parser) -> Result<Command, lexopt::Error> {
@@ -118,6 +136,8 @@ mod tests {
     #[test]
     fn a_command_is_read_with_its_options() {
         assert_eq!(parsed("tidy"), Ok(Command::Tidy));
+        assert_eq!(parsed("bench"), Ok(Command::Bench { quick: false }));
+        assert_eq!(parsed("bench --quick"), Ok(Command::Bench { quick: true }));
         let only = vec!["tidy".to_owned(), "format".to_owned()];
         assert_eq!(
             parsed("ci --strict --only tidy --only=format"),
@@ -127,9 +147,16 @@ mod tests {
 
     #[test]
     fn whatever_is_not_understood_is_refused() {
-        for words in
-            ["", "build", "--strict", "ci --only", "ci --only nothing", "ci tidy", "tidy --strict"]
-        {
+        for words in [
+            "",
+            "build",
+            "--strict",
+            "ci --only",
+            "ci --only nothing",
+            "ci tidy",
+            "tidy --strict",
+            "bench tidy",
+        ] {
             assert!(parsed(words).is_err(), "{words}");
         }
     }
