@@ -29,3 +29,4 @@ mod telling;
 mod timeouts;
 mod tls;
 mod upgrades;
+mod watcher;

@@ -3,17 +3,20 @@
 //! The server's word that it has closed, or written, always comes before the next request, so none of
 //! these tests depends on who is faster.
 
+use std::convert::Infallible;
+use std::io;
+use std::sync::mpsc;
+
 use bytes::Bytes;
 use http::Request;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
-use pool_core::{ErrorKind, Reason};
+use pool_core::{Connected, Connector, ErrorKind, KernelCheck, Pool, Reason, Target, async_trait};
 use pooled_fetch_tests::{
-    Backend, Pieces, answer, ends_at_rest, for_each_backend, get, post, start, start_elsewhere,
-    start_with,
+    Backend, Endpoint, Memory, MemoryConnector, Pieces, Server, Service, Whole, answer, bounded,
+    ends_at_rest, for_each_backend, get, post, start, start_elsewhere, start_with,
 };
-use std::convert::Infallible;
-use std::sync::mpsc;
+use tokio::io::DuplexStream;
 use tokio::sync::mpsc::unbounded_channel;
 
 for_each_backend! {
@@ -172,4 +175,47 @@ async fn a_request_over_a_fresh_connection_is_not_sent_again<B: Backend>() {
     assert_eq!(error.kind(), ErrorKind::Response);
     assert_eq!(caller.watch.opened(), 1);
     ends_at_rest(caller).await;
+}
+
+/// Streams in memory that pretend to lie above a socket, whose kernel is asked and never answers.
+struct Asked {
+    inner: MemoryConnector,
+    check: KernelCheck,
+}
+
+#[async_trait]
+impl Connector for Asked {
+    type Address = &'static str;
+    type Stream = DuplexStream;
+
+    async fn connect(&self, address: &&'static str) -> io::Result<Connected<DuplexStream>> {
+        Ok(self.inner.connect(address).await?.with_kernel_check(self.check.clone()))
+    }
+
+    fn target(&self, address: &&'static str) -> Target {
+        self.inner.target(address)
+    }
+}
+
+#[tokio::test]
+async fn the_kernel_is_asked_unless_told_otherwise() {
+    bounded(async {
+        for (probe, asked) in [(None, true), (Some(true), true), (Some(false), false)] {
+            let Endpoint { connector, address, acceptor } = Memory::start().await;
+            let _service = Service::start(Server::new(acceptor), |_| answer("served"));
+            let check = KernelCheck::new();
+            let settings = Pool::builder(Asked { inner: connector, check: check.clone() });
+            let settings = match probe {
+                Some(probe) => settings.probe(probe),
+                None => settings,
+            };
+            let pool = settings.build().expect("sensible settings");
+            for _ in 0..2 {
+                let response = pool.http(&address, get("/")).await.expect("a response");
+                Whole::read(response).await.expect("a body");
+            }
+            assert_eq!((check.is_open(), pool.stats().reused), (asked, 1), "{probe:?}");
+        }
+    })
+    .await;
 }
