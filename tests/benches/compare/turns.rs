@@ -19,8 +19,11 @@ pub(crate) fn tables(
     for round in 1..=plan.rounds {
         for (load, runs) in zip(&LOADS, &mut runs) {
             progress.phase(format!("round {round} of {}: {}", plan.rounds, load.title));
-            for (client, runs) in zip(load.clients, runs) {
-                runs.push(PROGRAMS.figures(&load.task(*client, plan, server))?);
+            // Another begins in each round: what the load before has left to clear up hits whoever comes first.
+            for turn in 0..runs.len() {
+                let turn = (turn + round) % runs.len();
+                let task = load.task(load.clients[turn], plan, server);
+                runs[turn].push(PROGRAMS.figures(&task)?);
                 progress.step();
             }
         }

@@ -44,13 +44,40 @@ impl Programs<'_> {
     ///
     /// When valgrind cannot be run, or what it says has changed.
     pub fn instructions(&self, task: &Task) -> Result<f64, Error> {
-        let options = ["--tool=callgrind", "--callgrind-out-file=/dev/null"];
+        let [instructions] = slope(task, |task| {
+            let [instructions, ..] = *self.callgrind(task, &[])? else {
+                return Err("callgrind collected nothing".into());
+            };
+            Ok([instructions])
+        })?;
+        Ok(instructions)
+    }
+
+    /// The user's instructions for each request, and how often the next of them was in no cache.
+    ///
+    /// The cache is one that callgrind imagines, the same on every machine.
+    ///
+    /// # Errors
+    ///
+    /// When valgrind cannot be run, or what it says has changed.
+    pub fn instructions_and_misses(&self, task: &Task) -> Result<[f64; 2], Error> {
         slope(task, |task| {
-            let mut command = Command::new("valgrind");
-            command.args(options).arg(self.measured).args(task.arguments());
-            let said = output(&mut command)?.stderr;
-            number_after(&String::from_utf8_lossy(&said), "Collected : ")
+            // Instructions, data reads and writes, and then what missed the first level of each.
+            let [instructions, _, _, misses, ..] = *self.callgrind(task, CACHES)? else {
+                return Err("callgrind imagined no cache".into());
+            };
+            Ok([instructions, misses])
         })
+    }
+
+    fn callgrind(&self, task: &Task, options: &[&str]) -> Result<Vec<u64>, Error> {
+        let mut command = Command::new("valgrind");
+        command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]).args(options);
+        let said = output(command.arg(self.measured).args(task.arguments()))?.stderr;
+        let text = String::from_utf8_lossy(&said);
+        let collected = text.lines().find_map(|line| Some(line.split_once("Collected : ")?.1));
+        let numbers = collected.ok_or("callgrind said nothing of what it collected")?;
+        Ok(numbers.split_whitespace().map(str::parse).collect::<Result<_, _>>()?)
     }
 
     /// The system calls for each request, those of all threads.
@@ -59,29 +86,32 @@ impl Programs<'_> {
     ///
     /// When strace cannot be run, or what it says has changed.
     pub fn system_calls(&self, task: &Task) -> Result<f64, Error> {
-        slope(task, |task| {
+        let [calls] = slope(task, |task| {
             let mut command = Command::new("strace");
             command.args(["-f", "-c", "-U", "calls,name"]).arg(self.measured);
             let said = output(command.args(task.arguments()))?.stderr;
             let text = String::from_utf8_lossy(&said);
             let total = text.lines().find_map(|line| line.trim().strip_suffix("total"));
-            Ok(total.ok_or("strace said nothing of a total")?.trim().parse()?)
-        })
+            Ok([total.ok_or("strace said nothing of a total")?.trim().parse()?])
+        })?;
+        Ok(calls)
     }
 }
 
-/// What a request costs, read off a run of so many requests and one of three times as many.
-fn slope(task: &Task, mut cost: impl FnMut(&Task) -> Result<u64, Error>) -> Result<f64, Error> {
-    let longer = Task { requests: 3 * task.requests, ..task.clone() };
-    let (short, long) = (cost(task)?, cost(&longer)?);
-    let requests = |task: &Task| task.turns(task.requests) * task.at_once;
-    Ok((long as f64 - short as f64) / (requests(&longer) - requests(task)) as f64)
-}
+/// As most processors of these years have them: 32 KiB for code, as much for data, and 512 KiB behind both.
+const CACHES: &[&str] =
+    &["--cache-sim=yes", "--I1=32768,8,64", "--D1=32768,8,64", "--LL=524288,8,64"];
 
-fn number_after(text: &str, mark: &str) -> Result<u64, Error> {
-    let (_, rest) = text.split_once(mark).ok_or_else(|| format!("nothing after `{mark}`"))?;
-    let digits = rest.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
-    Ok(digits.parse()?)
+/// What a request costs, read off a run of so many requests and one of three times as many.
+fn slope<const N: usize>(
+    task: &Task,
+    mut costs: impl FnMut(&Task) -> Result<[u64; N], Error>,
+) -> Result<[f64; N], Error> {
+    let longer = Task { requests: 3 * task.requests, ..task.clone() };
+    let (short, long) = (costs(task)?, costs(&longer)?);
+    let requests = |task: &Task| task.turns(task.requests) * task.at_once;
+    let more = (requests(&longer) - requests(task)) as f64;
+    Ok(std::array::from_fn(|index| (long[index] as f64 - short[index] as f64) / more))
 }
 
 fn figures(command: &mut Command) -> Result<Figures, Error> {
