@@ -82,7 +82,7 @@ pub(crate) struct Plan {
 impl Plan {
     pub(crate) fn new(quick: bool) -> Self {
         match quick {
-            true => Self { rounds: 3, longer: 1, counted_requests: 600 },
+            true => Self { rounds: 3, longer: 1, counted_requests: 300 },
             false => Self { rounds: 11, longer: 2, counted_requests: 2_000 },
         }
     }
