@@ -25,6 +25,7 @@ use crate::evidence::Attempt;
 use crate::exchange::OpenStream;
 use crate::info::ConnectionInfo;
 use crate::lease::Lease;
+use crate::shared_body::SharedBody;
 use crate::stats::Reason;
 use crate::timers::FrameTimer;
 use crate::unfinished::Unfinished;
@@ -61,13 +62,7 @@ enum State {
     },
     Parted(Box<Parted>),
     /// A stream of a shared connection, which its task drives.
-    Shared(Box<Shared>),
-}
-
-struct Shared {
-    incoming: Incoming,
-    stream: OpenStream,
-    attempt: Attempt,
+    Shared(Box<SharedBody>),
 }
 
 /// What is left of a message whose connection has closed.
@@ -101,7 +96,7 @@ impl Body {
         let state = if incoming.is_end_stream() {
             State::NOTHING
         } else {
-            State::Shared(Box::new(Shared { incoming, stream, attempt }))
+            State::Shared(Box::new(SharedBody::new(incoming, stream, attempt)))
         };
         Self { state, connection, timer }
     }
@@ -142,7 +137,7 @@ impl Body {
     fn fail(&mut self, reason: Reason) {
         match self.take() {
             State::Streaming { lease, .. } => lease.discard(reason),
-            State::Shared(shared) => shared.stream.abandon(shared.incoming),
+            State::Shared(shared) => shared.abandon(),
             State::Arrived { .. } | State::Parted(_) => {}
         }
     }
@@ -153,15 +148,8 @@ impl Body {
             State::Streaming { incoming, lease } => {
                 Unfinished::new(incoming, lease).leave_to_watcher();
             }
-            State::Shared(shared) => shared.stream.abandon(shared.incoming),
+            State::Shared(shared) => shared.abandon(),
             State::Arrived { .. } | State::Parted(_) => {}
-        }
-    }
-
-    /// The response over a shared connection has ended, or failed.
-    fn end_shared(&mut self) {
-        if matches!(self.state, State::Shared(_)) {
-            self.state = State::NOTHING;
         }
     }
 }
@@ -211,30 +199,9 @@ impl HttpBody for Body {
                 }));
             }
             State::Shared(shared) => {
-                let Shared { incoming, stream, attempt } = &mut **shared;
-                let name = &stream.0.lane.host.name;
-                let frame = match (Pin::new(&mut *incoming).poll_frame(cx), &mut this.timer) {
-                    (Poll::Ready(frame), _) => frame,
-                    (Poll::Pending, None) => return Poll::Pending,
-                    (Poll::Pending, Some(timer)) => {
-                        let limit = std::task::ready!(timer.poll(cx));
-                        let error = Error::body_timeout(name, limit).at(attempt.clone());
-                        this.fail(Reason::TimedOut);
-                        return Poll::Ready(Some(Err(error)));
-                    }
-                };
-                if let Some(timer) = &mut this.timer {
-                    timer.stop();
-                }
-                let ended = match &frame {
-                    Some(Ok(_)) => incoming.is_end_stream(),
-                    _ => true,
-                };
-                let frame = frame.map(|frame| {
-                    frame.map_err(|error| Error::response_body(name, error).at(attempt.clone()))
-                });
+                let (frame, ended) = std::task::ready!(shared.poll_frame(cx, &mut this.timer));
                 if ended {
-                    this.end_shared();
+                    this.state = State::NOTHING;
                 }
                 return Poll::Ready(frame);
             }
@@ -279,7 +246,7 @@ impl HttpBody for Body {
             State::Arrived { data, trailers } => data.is_none() && trailers.is_none(),
             State::Streaming { incoming, .. } => incoming.is_end_stream(),
             State::Parted(parted) => parted.incoming.is_end_stream(),
-            State::Shared(shared) => shared.incoming.is_end_stream(),
+            State::Shared(shared) => shared.is_end_stream(),
         }
     }
 
@@ -290,7 +257,7 @@ impl HttpBody for Body {
             }
             State::Streaming { incoming, .. } => incoming.size_hint(),
             State::Parted(parted) => parted.incoming.size_hint(),
-            State::Shared(shared) => shared.incoming.size_hint(),
+            State::Shared(shared) => shared.size_hint(),
         }
     }
 }

@@ -7,7 +7,7 @@ use http::{Request, Response};
 use http_body::Body as HttpBody;
 
 use crate::body::Body;
-use crate::connector::{Connector, Target};
+use crate::connector::Connector;
 use crate::error::Error;
 use crate::info::ConnectionInfo;
 use crate::lent::Held;
@@ -32,8 +32,8 @@ impl<C: Connector> Pool<C> {
     /// No connection is lost.
     pub async fn lease(&self, address: &C::Address) -> Result<Checkout, Error> {
         let lent = self.checkout(address).await?;
-        let (connection, target) = (lent.info(), self.target(address));
-        Ok(Checkout { held: Held::new(lent), connection, target })
+        let connection = lent.info();
+        Ok(Checkout { held: Held::new(lent), connection })
     }
 }
 
@@ -42,7 +42,6 @@ impl<C: Connector> Pool<C> {
 pub struct Checkout {
     held: Held,
     connection: ConnectionInfo,
-    target: Target,
 }
 
 impl Checkout {
@@ -66,9 +65,8 @@ impl Checkout {
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let Self { held, target, .. } = self;
         let mut message = Message::new(request.map(RequestBody::new));
-        match send(held, target, &mut message).await {
+        match send(self.held, &mut message).await {
             Ok(response) => Ok(response),
             Err(error) => Err(message.explain(error)),
         }
@@ -80,7 +78,7 @@ impl Checkout {
     }
 }
 
-async fn send(held: Held, target: Target, message: &mut Message) -> Result<Response<Body>, Error> {
+async fn send(held: Held, message: &mut Message) -> Result<Response<Body>, Error> {
     let lane = Arc::clone(held.lane());
     let refuse = |why| Error::invalid_request(&lane.host.name, why);
     message.check().map_err(refuse)?;
@@ -88,5 +86,5 @@ async fn send(held: Held, target: Target, message: &mut Message) -> Result<Respo
         return Err(refuse("its server speaks HTTP/1.0, which knows no body of unknown length"));
     }
     let lent = held.release();
-    lent.send(message, || target).await.inspect_err(|error| message.note(error))
+    lent.send(message).await.inspect_err(|error| message.note(error))
 }

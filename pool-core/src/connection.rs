@@ -15,52 +15,38 @@
 //! our own poll of the connection alone, so they are polled right after it and need no waker; they must
 //! not be bound by tokio's coop budget, which would.
 
-use std::future::Future;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use http::header::CONNECTION;
-use http::{Request, Response, Version};
-use hyper::body::Incoming;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::driver::{Bare, Drive, Ending, Sender, Unanswered};
+use crate::driver::{Bare, Drive, Ending, Sender};
 use crate::host::Permit;
 use crate::info::{ConnectionInfo, Visit};
-use crate::keep_alive::Hint;
 use crate::kept::{Birth, Kept};
 use crate::parked::Parked;
 use crate::replay::Replay;
-use crate::request_body::RequestBody;
+use crate::sending::Sent;
 use crate::stats::Reason;
 use crate::stream::{Counted, Traffic, Unasked};
 use crate::waker::Watch;
 
 pub(crate) struct Connection {
-    sender: Sender,
+    pub(crate) sender: Sender,
     // Before what is kept: a limit must not be free while the socket is still open.
-    driver: Box<dyn Drive>,
-    last_use: bool,
+    pub(crate) driver: Box<dyn Drive>,
+    pub(crate) last_use: bool,
     /// It comes straight from its dial.
-    fresh: bool,
+    pub(crate) fresh: bool,
     /// hyper has been given a request, and so was polled, since it was opened or last rested.
-    begun: bool,
+    pub(crate) begun: bool,
     /// What it takes to send the last request again.
-    replay: Replay,
-    sent: Sent,
+    pub(crate) replay: Replay,
+    pub(crate) sent: Sent,
     idle_for: Duration,
     queue_time: Duration,
-    kept: Kept,
-}
-
-/// What is of the last request that went over a connection.
-#[derive(Debug, Default)]
-struct Sent {
-    attempt: u32,
-    fresh: bool,
-    written_before: u64,
-    read_before: u64,
+    pub(crate) kept: Kept,
 }
 
 /// Opens HTTP/1 over a stream. No byte goes over it yet.
@@ -93,43 +79,6 @@ impl Connection {
             queue_time: Duration::ZERO,
             kept,
         })
-    }
-
-    /// A request is about to go over the connection, as its caller's attempt of that number.
-    pub(crate) fn begin(&mut self, request: &mut Request<RequestBody>, attempt: u32) {
-        self.replay.record(request);
-        let traffic = &self.kept.traffic;
-        request.body_mut().begin(traffic);
-        let (written_before, read_before) = (traffic.written(), traffic.read());
-        self.sent = Sent { attempt, fresh: self.fresh, written_before, read_before };
-    }
-
-    /// The request that failed, if it can be had again or has come back.
-    pub(crate) fn take_back(
-        &mut self,
-        back: Option<Request<RequestBody>>,
-    ) -> Option<Request<RequestBody>> {
-        self.replay.take(back.map(|request| request.into_body().come_back()))
-    }
-
-    /// Hands a request to hyper, after [`begin`](Self::begin). The response comes from the returned future,
-    /// polled by way of [`poll`](Self::poll).
-    pub(crate) fn send(
-        &mut self,
-        request: Request<RequestBody>,
-        upgrade: bool,
-    ) -> impl Future<Output = Result<Response<Incoming>, Unanswered>> + use<> {
-        self.kept.use_number += 1;
-        self.fresh = false;
-        self.begun = true;
-        if upgrade {
-            self.driver.allow_upgrade();
-            self.last_use = true;
-        }
-        self.last_use |= request.version() == Version::HTTP_10 && !asks_to_stay(&request);
-        // hyper wakes its connection for the new request; we are about to poll it anyway.
-        self.kept.waker.begin();
-        self.sender.try_send_request(request)
     }
 
     /// Drives the connection for the task of `cx`, until `answer` is ready.
@@ -246,27 +195,6 @@ impl Connection {
         self.queue_time = waited;
     }
 
-    /// The head of the response is there: remembers what it says of the connection.
-    pub(crate) fn answered(&mut self, response: &Response<Incoming>) {
-        self.replay.forget();
-        self.kept.speaks_http10 = response.version() == Version::HTTP_10;
-        // A server that gives hints does so from the first, and so the others cost no look-up.
-        if self.kept.use_number == 1 || self.kept.hint.is_some() {
-            self.kept.hint = Hint::of(response.headers());
-        }
-    }
-
-    /// The bytes written and read since the last request began.
-    pub(crate) fn progress(&self) -> (u64, u64) {
-        let traffic = &self.kept.traffic;
-        (traffic.written() - self.sent.written_before, traffic.read() - self.sent.read_before)
-    }
-
-    /// Whether the last request went over it straight from its dial.
-    pub(crate) fn began_fresh(&self) -> bool {
-        self.sent.fresh
-    }
-
     /// Whether a body of unknown length can be sent: to an HTTP/1.0 server hyper would send it empty.
     pub(crate) fn can_send_chunked(&self) -> bool {
         !self.kept.speaks_http10
@@ -307,14 +235,4 @@ impl Connection {
     pub(crate) fn discard(mut self, reason: Reason) {
         self.kept.closing(reason);
     }
-}
-
-/// An HTTP/1.0 server closes unless asked not to, RFC 9112 C.2.2.
-fn asks_to_stay<B>(request: &Request<B>) -> bool {
-    let options = request.headers().get_all(CONNECTION);
-    options
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|option| option.trim().eq_ignore_ascii_case("keep-alive"))
 }

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::backoff::Trial;
 use crate::connection::{self, Connection};
-use crate::connector::{Connected, Connector, Protocol};
+use crate::connector::{Connected, Connector, Protocol, Target};
 use crate::error::{Error, ErrorKind};
 use crate::events::Event;
 use crate::host::Permit;
@@ -52,6 +52,10 @@ impl<C: Connector> Drop for Dialer<C> {
 impl<C: Connector> Dial for Dialer<C> {
     fn may_share(&self) -> bool {
         self.may_share
+    }
+
+    fn target(&self) -> Target {
+        self.connector.target(&self.address)
     }
 
     fn dial(&self, lane: Arc<Lane>, permit: Permit, trial: Option<Trial>) {

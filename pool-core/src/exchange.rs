@@ -16,7 +16,6 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use crate::body::Body;
-use crate::connector::Target;
 use crate::driver::Unanswered;
 use crate::error::Error;
 use crate::events::Event;
@@ -40,18 +39,14 @@ impl Slot {
     /// As [`Lease::send`](crate::lease::Lease::send), over a stream of its own.
     ///
     /// Cancel safety: the stream is reset, or read to its end, when the future drops.
-    pub(crate) async fn send(
-        mut self,
-        message: &mut Message,
-        target: impl FnOnce() -> Target,
-    ) -> Result<Response<Body>, Error> {
+    pub(crate) async fn send(mut self, message: &mut Message) -> Result<Response<Body>, Error> {
         let host = Arc::clone(&self.lane.host);
         let Some(mut request) = message.request.take() else {
             unreachable!("a request is sent once")
         };
         let mut replay = Replay::default();
         replay.record(&request);
-        if let Err(why) = head::make_http2(&mut request, message.told, target) {
+        if let Err(why) = head::make_http2(&mut request, message.told, &self.lane.naming) {
             message.request = replay.take(Some(request.into_body()));
             return Err(Error::invalid_request(&host.name, why));
         }

@@ -14,6 +14,21 @@ use crate::connector::Target;
 use crate::request_body::RequestBody;
 use crate::told::Told;
 
+/// How requests name the server of an address, worked out once for all of them.
+#[derive(Debug)]
+pub(crate) struct Naming {
+    target: Target,
+    /// The `Host` of a request that brings none; none if the authority cannot be one.
+    host: Option<HeaderValue>,
+}
+
+impl Naming {
+    pub(crate) fn new(target: Target) -> Self {
+        let host = HeaderValue::try_from(target.host()).ok();
+        Self { target, host }
+    }
+}
+
 /// What the head says, or in what it contradicts itself.
 pub(crate) fn check(request: &mut Request<RequestBody>) -> Result<Told, &'static str> {
     check_version(request)?;
@@ -25,12 +40,10 @@ pub(crate) fn check(request: &mut Request<RequestBody>) -> Result<Told, &'static
 }
 
 /// Makes a head that was checked fit for an HTTP/1 connection.
-///
-/// `target` is asked only for a request that names no host itself.
 pub(crate) fn make_http1(
     request: &mut Request<RequestBody>,
     told: Told,
-    target: impl FnOnce() -> Target,
+    naming: &Naming,
 ) -> Result<(), &'static str> {
     if request.version() != Version::HTTP_10 {
         // One taken over from HTTP/2 is written as HTTP/1.1, as a gateway expects.
@@ -38,7 +51,7 @@ pub(crate) fn make_http1(
     }
     say_framing(request, told);
     if !told.host {
-        say_host(request, target)?;
+        say_host(request, naming)?;
     }
     if *request.method() != Method::CONNECT {
         make_origin_form(request.uri_mut());
@@ -50,7 +63,7 @@ pub(crate) fn make_http1(
 pub(crate) fn make_http2(
     request: &mut Request<RequestBody>,
     told: Told,
-    target: impl FnOnce() -> Target,
+    naming: &Naming,
 ) -> Result<(), &'static str> {
     *request.version_mut() = Version::HTTP_2;
     if *request.method() == Method::CONNECT {
@@ -61,14 +74,14 @@ pub(crate) fn make_http2(
         return Err("HTTP/2 knows no Upgrade; offer HTTP/1.1 alone to a server that needs it");
     }
     request.headers_mut().remove(TRANSFER_ENCODING);
-    let target = target();
+    let target = &naming.target;
     let mut parts = std::mem::take(request.uri_mut()).into_parts();
     // A Host of the caller's own names the server, as it does in HTTP/1.
     let host = request.headers_mut().remove(HOST);
     let named = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
-    let authority = named.or(parts.authority.take()).unwrap_or(target.authority);
+    let authority = named.or(parts.authority.take()).unwrap_or_else(|| target.authority.clone());
     parts.authority = Some(without_user_in(authority));
-    parts.scheme = Some(target.scheme);
+    parts.scheme = Some(target.scheme.clone());
     parts.path_and_query.get_or_insert_with(|| PathAndQuery::from_static("/"));
     *request.uri_mut() =
         Uri::from_parts(parts).map_err(|_| "the URI cannot be written in HTTP/2")?;
@@ -133,6 +146,10 @@ fn check_length(request: &mut Request<RequestBody>, told: Told) -> Result<(), &'
     if request.body().is_end_stream() {
         return Ok(());
     }
+    if told == Some(0) && known.is_none() {
+        // hyper would not even look at it.
+        return Err("content-length: 0 contradicts a body that is still to come");
+    }
     if let Some(length) = told.or(known.filter(|_| !chunked)) {
         request.body_mut().promise(length);
     } else if request.version() == Version::HTTP_10 {
@@ -162,15 +179,12 @@ fn say_framing(request: &mut Request<RequestBody>, told: Told) {
 }
 
 /// A request without `Host` gets that of its URI, else that of the address, RFC 9112 3.2.
-fn say_host<B>(
-    request: &mut Request<B>,
-    target: impl FnOnce() -> Target,
-) -> Result<(), &'static str> {
+fn say_host<B>(request: &mut Request<B>, naming: &Naming) -> Result<(), &'static str> {
     let host = match request.uri().authority() {
-        Some(authority) => without_user(authority.as_str()).to_owned(),
-        None => target().host(),
+        Some(authority) => HeaderValue::try_from(without_user(authority.as_str())).ok(),
+        None => naming.host.clone(),
     };
-    let host = HeaderValue::try_from(host).map_err(|_| "the authority cannot be a Host")?;
+    let host = host.ok_or("the authority cannot be a Host")?;
     request.headers_mut().insert(HOST, host);
     Ok(())
 }
@@ -207,8 +221,8 @@ mod tests {
     ) -> Result<Request<RequestBody>, &'static str> {
         let mut request = builder.body(RequestBody::new(Full::from(body))).unwrap();
         let told = check(&mut request)?;
-        let target = || Target::http(Authority::from_static("192.0.2.1:8080"));
-        make_http1(&mut request, told, target)?;
+        let target = Target::http(Authority::from_static("192.0.2.1:8080"));
+        make_http1(&mut request, told, &Naming::new(target))?;
         Ok(request)
     }
 

@@ -8,6 +8,7 @@ use std::fmt::Debug;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use ahash::RandomState;
 use dashmap::DashMap;
 use tokio::runtime::{Handle, Id};
 use tokio::time::Instant;
@@ -23,7 +24,7 @@ use crate::watcher::Watcher;
 const MOST_REMEMBERED: usize = 4_096;
 
 pub(crate) struct Hosts<A: Eq + Hash> {
-    map: DashMap<A, Entry>,
+    map: DashMap<A, Entry, RandomState>,
     watchers: Mutex<Vec<Arc<Watcher>>>,
     shared: Arc<Shared>,
 }
@@ -57,7 +58,7 @@ impl Entry {
 
 impl<A: Clone + Eq + Hash + Send + Sync + 'static> Hosts<A> {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { map: DashMap::new(), watchers: Mutex::default(), shared }
+        Self { map: DashMap::default(), watchers: Mutex::default(), shared }
     }
 
     pub(crate) fn settings(&self) -> &Settings {

@@ -1,6 +1,8 @@
-//! How an HTTP/2 connection is opened over a stream.
+//! hyper's side of an HTTP/2 connection: how it is opened over a stream, and polled.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::client::conn::http2;
@@ -12,7 +14,11 @@ use crate::host::Permit;
 use crate::kept::Birth;
 use crate::lane::Lane;
 use crate::multiplex::Multiplex;
-use crate::seat::{Driver, Runner, Seat, Task, UNSAID};
+use crate::request_body::RequestBody;
+use crate::seat::{Driver, Runner, Seat, Speak, Task, UNSAID};
+
+/// Takes requests for a connection that its task drives.
+pub(crate) type Sender = http2::SendRequest<RequestBody>;
 
 /// Whether a pool speaks HTTP/2; see [`Builder::http2`](crate::Builder::http2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -67,4 +73,18 @@ where
     let driver = Driver::new(Box::new(connection), errands, permit);
     Task::start(driver, runner, &multiplex, &seat, lane);
     Ok(multiplex)
+}
+
+impl<S> Speak for http2::Connection<S, RequestBody, Runner>
+where
+    S: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+{
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // What ended it is told to the requests that were on it.
+        Pin::new(self).poll(cx).map(drop)
+    }
+
+    fn streams(&self) -> usize {
+        self.current_max_send_streams()
+    }
 }

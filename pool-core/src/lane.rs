@@ -8,14 +8,15 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::runtime;
 use tokio::time::Instant;
 
 use crate::backoff::Trial;
-use crate::connection::Connection;
+use crate::connector::Target;
+use crate::head::Naming;
 use crate::host::{Host, Permit};
 use crate::idle::Idle;
 use crate::kept::Kept;
@@ -27,7 +28,6 @@ use crate::shared::Shared;
 use crate::standing::Standing;
 use crate::stats::Reason;
 use crate::streams::InUse;
-use crate::waiting::Turn;
 use crate::waker::Watch;
 use crate::watcher::Watcher;
 
@@ -35,26 +35,20 @@ pub(crate) struct Lane {
     pub(crate) host: Arc<Host>,
     pub(crate) watcher: Arc<Watcher>,
     pub(crate) idle: Idle<Resting>,
+    pub(crate) naming: Naming,
     pub(crate) in_use: InUse,
     queue: Queue,
     dialer: Box<dyn Dial>,
-    parked: AtomicUsize,
+    pub(crate) parked: AtomicUsize,
     /// Every older connection at rest is parked; only the watcher parks.
     pub(crate) parked_up_to: AtomicU64,
     /// How many connections were handed on here while others stood in the line.
-    handed_on: AtomicUsize,
+    pub(crate) handed_on: AtomicUsize,
     pub(crate) standing: Standing,
 }
 
 /// So many connections that are worn out are closed on behalf of one request before it asks for a new one.
 const WORN_AT_ONCE: usize = 8;
-
-/// So many connections an address hands on to its own waiters while another waits for the total limit: enough
-/// that connections are used, and few enough that the other has its turn soon.
-const HANDED_ON: usize = 16;
-
-/// How a connection is put into the idle store.
-type Put = fn(&Idle<Resting>, u64, Resting);
 
 /// Opens connections to the lane's address, whose type only the implementor knows.
 pub(crate) trait Dial: Send + Sync {
@@ -66,6 +60,9 @@ pub(crate) trait Dial: Send + Sync {
 
     /// Whether a connection that it opens may serve many at once.
     fn may_share(&self) -> bool;
+
+    /// What the address means in HTTP.
+    fn target(&self) -> Target;
 }
 
 impl Lane {
@@ -75,6 +72,7 @@ impl Lane {
             host,
             watcher,
             idle: Idle::new(),
+            naming: Naming::new(dialer.target()),
             in_use: InUse::default(),
             queue,
             dialer,
@@ -121,7 +119,7 @@ impl Lane {
 
     pub(crate) fn take_newest(self: &Arc<Self>, now: Instant) -> Option<Lent> {
         if let Some(slot) = self.take_stream() {
-            return Some(Lent::Stream(slot));
+            return Some(Lent::Stream(Box::new(slot)));
         }
         for _ in 0..WORN_AT_ONCE {
             let resting = self.out(self.idle.pop_newest())?;
@@ -139,7 +137,7 @@ impl Lane {
                             Lent::Connection(Lease::new(connection, Arc::clone(self)))
                         }
                         Woken::Multiplex(multiplex, rested) => {
-                            Lent::Stream(self.use_multiplex(&multiplex, rested))
+                            Lent::Stream(Box::new(self.use_multiplex(&multiplex, rested)))
                         }
                     });
                 }
@@ -148,139 +146,8 @@ impl Lane {
         None
     }
 
-    /// Takes back a connection whose message has ended, or that nobody has used yet.
-    pub(crate) fn checkin(self: &Arc<Self>, connection: Box<Connection>) {
-        let now = Instant::now();
-        // One that was opened for somebody serves them, however short its life is to be.
-        let unfit = if connection.is_fresh() { None } else { self.unfit(connection.kept(), now) };
-        if let Some(reason) = unfit.or_else(|| self.closed_for()) {
-            return connection.discard(reason);
-        }
-        let lease = Lease::new(connection, Arc::clone(self));
-        if let Some(lent) = self.hand_on(Lent::Connection(lease)) {
-            self.take_back(lent, now);
-            self.serve_from_rest(now);
-        }
-    }
-
-    /// Nobody waits for it.
-    fn take_back(self: &Arc<Self>, lent: Lent, now: Instant) {
-        match lent {
-            Lent::Connection(lease) => self.lay_to_rest(lease.connection, now),
-            Lent::Stream(slot) => drop(slot),
-        }
-    }
-
-    /// Gives a connection to the one who has waited longest; back if nobody waits.
-    fn hand_on(self: &Arc<Self>, lent: Lent) -> Option<Lent> {
-        if self.queue.waiting() == 0 {
-            return Some(lent);
-        }
-        if self.must_make_way() {
-            // Its place goes to the head of the line, and those who wait here join its end.
-            lent.discard(Reason::Evicted);
-            Arc::clone(self).call_dial(Turn::Own);
-            return None;
-        }
-        match self.queue.offer(Ok(lent)) {
-            Some(Ok(back)) => Some(back),
-            _ => None,
-        }
-    }
-
-    /// Whether another address has stood in the line for the total limit while connections were handed on
-    /// here for long enough.
-    fn must_make_way(self: &Arc<Self>) -> bool {
-        if !self.shared().line.is_uncalled(Arc::as_ptr(self)) {
-            self.handed_on.store(0, Ordering::Relaxed);
-            return false;
-        }
-        let enough = self.handed_on.fetch_add(1, Ordering::Relaxed) >= HANDED_ON;
-        if enough {
-            self.handed_on.store(0, Ordering::Relaxed);
-        }
-        enough
-    }
-
-    /// Serves who waits from what rests, and makes way for those whom a limit keeps waiting elsewhere.
-    ///
-    /// Whoever lays a connection to rest does this afterwards: somebody may have joined before the
-    /// connection could be seen.
-    pub(crate) fn serve_from_rest(self: &Arc<Self>, now: Instant) {
-        fence(Ordering::SeqCst);
-        while self.queue.wants_idle()
-            && let Some(newest) = self.take_newest(now)
-        {
-            if let Some(back) = self.hand_on(newest) {
-                self.take_back(back, now);
-                break;
-            }
-        }
-        if self.idle() == 0 {
-            return;
-        }
-        if self.must_make_room() || self.host.is_wanted_beside(self) {
-            self.evict_oldest(Reason::Evicted);
-        } else {
-            self.shared().make_way();
-        }
-    }
-
-    /// Whether somebody here waits for a fresh connection, for which a limit leaves no room.
-    fn must_make_room(&self) -> bool {
-        self.queue.waiting() > 0
-            && !(self.host.has_room() && self.shared().has_room())
-            && self.queue.wants_dial()
-    }
-
-    fn lay_to_rest(self: &Arc<Self>, mut connection: Box<Connection>, now: Instant) {
-        let settings = &self.shared().settings;
-        if settings.keeps_nothing() {
-            return connection.discard(Reason::Evicted);
-        }
-        if connection.kept().has_rested(Duration::ZERO) {
-            return connection.discard(Reason::IdleTimeout);
-        }
-        let sequence = self.shared().next_sequence();
-        match connection.rest(sequence) {
-            Ok(()) => self.insert(sequence, Resting::new(connection, now), Idle::push),
-            Err(reason) => return connection.discard(reason),
-        }
-        self.keep_idle_limit();
-    }
-
-    pub(crate) fn keep_idle_limit(&self) {
-        let limit = self.shared().settings.max_idle_per_address;
-        if limit.is_some_and(|limit| self.host.idle() > limit)
-            && !self.evict_oldest(Reason::Evicted)
-        {
-            self.host.evict();
-        }
-    }
-
-    pub(crate) fn insert(self: &Arc<Self>, sequence: u64, resting: Resting, put: Put) {
-        let waker = resting.waker();
-        let too_many = self.shared().add_idle();
-        self.parked.fetch_add(usize::from(resting.is_parked()), Ordering::Relaxed);
-        put(&self.idle, sequence, resting);
-        if let Some(waker) = waker {
-            waker.found();
-        }
-        if self.shared().settings.ranks_idle() {
-            self.shared().ranking.enter(sequence, self);
-        }
-        if too_many {
-            self.shared().ranking.evict();
-        }
-        // Whoever closes the pool or loses the runtime empties the lane after saying so, and this looks
-        // after filling it: one of the two finds the connection.
-        if let Some(reason) = self.closed_for() {
-            self.clear(reason);
-        }
-    }
-
     /// Why a connection must not be lent again.
-    fn unfit(&self, connection: &Kept, now: Instant) -> Option<Reason> {
+    pub(crate) fn unfit(&self, connection: &Kept, now: Instant) -> Option<Reason> {
         let suspect = self.is_suspect(connection.use_number, now);
         suspect.then_some(Reason::Quarantined).or_else(|| connection.worn_out(self.shared(), now))
     }

@@ -18,7 +18,6 @@ use tokio::time::Instant;
 
 use crate::body::Body;
 use crate::connection::Connection;
-use crate::connector::Target;
 use crate::driver::Unanswered;
 use crate::error::Error;
 use crate::events::Event;
@@ -49,14 +48,10 @@ impl Lease {
     ///
     /// Cancel safety: the future owns the lease, so dropping it closes the connection, and no later
     /// request can read what this one left behind.
-    pub(crate) async fn send(
-        mut self,
-        message: &mut Message,
-        target: impl FnOnce() -> Target,
-    ) -> Result<Response<Body>, Error> {
+    pub(crate) async fn send(mut self, message: &mut Message) -> Result<Response<Body>, Error> {
         let Some(request) = &mut message.request else { unreachable!("a request is sent once") };
         self.connection.begin(request, message.attempts + 1);
-        if let Err(why) = head::make_http1(request, message.told, target) {
+        if let Err(why) = head::make_http1(request, message.told, &self.lane.naming) {
             let error = Error::invalid_request(&self.lane.host.name, why);
             message.request = self.connection.take_back(None);
             self.checkin();

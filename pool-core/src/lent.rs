@@ -7,7 +7,6 @@ use std::time::Duration;
 use http::Response;
 
 use crate::body::Body;
-use crate::connector::Target;
 use crate::error::Error;
 use crate::info::ConnectionInfo;
 use crate::lane::Lane;
@@ -20,7 +19,7 @@ pub(crate) enum Lent {
     /// HTTP/1.
     Connection(Lease),
     /// HTTP/2.
-    Stream(Slot),
+    Stream(Box<Slot>),
 }
 
 impl Lent {
@@ -79,15 +78,11 @@ impl Lent {
     }
 
     /// Sends the request and waits for the head of its response; see [`Lease::send`].
-    pub(crate) async fn send(
-        self,
-        message: &mut Message,
-        target: impl FnOnce() -> Target,
-    ) -> Result<Response<Body>, Error> {
+    pub(crate) async fn send(self, message: &mut Message) -> Result<Response<Body>, Error> {
         match self {
-            Self::Connection(lease) => lease.send(message, target).await,
+            Self::Connection(lease) => lease.send(message).await,
             // In a box, so that requests over HTTP/1 do not pay for the size of this.
-            Self::Stream(slot) => Box::pin(slot.send(message, target)).await,
+            Self::Stream(slot) => Box::pin(slot.send(message)).await,
         }
     }
 }

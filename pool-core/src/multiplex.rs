@@ -15,18 +15,15 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering}
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use hyper::client::conn::http2;
 use tokio::time::Instant;
 
+use crate::http2::Sender;
 use crate::info::{ConnectionInfo, Origin, Visit};
 use crate::lane::Lane;
-use crate::request_body::RequestBody;
 use crate::resets::Resets;
 use crate::seat::{Errand, Seat};
 use crate::shared::Shared;
 use crate::stats::Reason;
-
-pub(crate) type Sender = http2::SendRequest<RequestBody>;
 
 /// So many streams are refused before the connection is given up: a server that refuses twice means it, as
 /// OkHttp has it.

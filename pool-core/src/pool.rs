@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::body::Body;
 use crate::builder::Builder;
-use crate::connector::{Connector, Target};
+use crate::connector::Connector;
 use crate::dial::Dialer;
 use crate::error::Error;
 use crate::hosts::Hosts;
@@ -124,10 +124,6 @@ impl<C: Connector> Pool<C> {
         }
     }
 
-    pub(crate) fn target(&self, address: &C::Address) -> Target {
-        self.inner.connector.target(address)
-    }
-
     pub(crate) fn lane(&self, address: &C::Address) -> Result<Arc<Lane>, Error> {
         self.inner.lane(address)
     }
@@ -170,7 +166,7 @@ impl<C: Connector> Inner<C> {
                 Box::pin(self.wait(address, Wants::Fresh, suits)).await?
             };
             let lane = Arc::clone(lent.lane());
-            match lent.send(message, || self.connector.target(address)).await {
+            match lent.send(message).await {
                 Ok(response) => return Ok(response),
                 Err(error) => message.retry(error, &lane.host)?,
             }

@@ -1,9 +1,7 @@
 //! The one request body that hyper sees.
 //!
 //! A connection outlives its requests, so its type cannot depend on theirs. Bodies whose whole content is
-//! known are recognised and kept as they are; any other is boxed once. A body with a `content-length`
-//! of the caller's own is held to it: hyper would wait for ever for what is missing, and cut what is
-//! too much without a word.
+//! known are recognised and kept as they are; any other is boxed once, as an [`Outgoing`].
 //!
 //! What must hold: a body that can be had [`again`](RequestBody::again) is had again whole, whatever was read
 //! of the first.
@@ -13,18 +11,16 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
-use pin_project_lite::pin_project;
-use tokio::time::{Sleep, sleep};
 
 use crate::exchange::OpenStream;
 use crate::informational::Gate;
-use crate::promise::keep_promise;
+use crate::outgoing::{Erased, Held, Outgoing};
 use crate::replayable::ReplayableBody;
 use crate::stream::Traffic;
 
@@ -41,26 +37,6 @@ enum Content {
     Full(Bytes),
     /// It comes as it comes.
     Streaming(Pin<Box<dyn Outgoing>>),
-}
-
-/// A body of any type, held to what was promised of it.
-pub(crate) trait Outgoing: Body<Data = Bytes, Error = BoxError> + Send {
-    /// From here on it is an error if the body does not have this length.
-    fn promise(self: Pin<&mut Self>, length: u64);
-
-    fn promised(&self) -> Option<u64>;
-
-    /// The same body from its beginning, if it can be had twice.
-    fn again(&self) -> Option<Again>;
-
-    /// Tells `traffic` when the last frame has been handed to hyper.
-    fn report_to(self: Pin<&mut Self>, traffic: Arc<Traffic>);
-
-    /// Keeps the place of a stream until the body has been sent, or given up.
-    fn hold(self: Pin<&mut Self>, stream: OpenStream);
-
-    /// Waits no longer for a gate; see [`RequestBody::behind`].
-    fn let_go(self: Pin<&mut Self>);
 }
 
 /// A body that can be had once more; nothing is made before it is wanted.
@@ -128,8 +104,7 @@ impl RequestBody {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let outgoing = Erased { body, promised: None, again, held, traffic: None, stream: None };
-        Self(Content::Streaming(Box::pin(outgoing)))
+        Self(Content::Streaming(Box::pin(Erased::new(body, again, held))))
     }
 
     /// The same body, held back until the gate opens or `patience` has passed since hyper asked for it.
@@ -138,7 +113,7 @@ impl RequestBody {
             Content::Streaming(body) => body.promised(),
             Content::Full(_) => None,
         };
-        let mut body = Self::streaming(self, None, Some(Held { gate, patience, timer: None }));
+        let mut body = Self::streaming(self, None, Some(Held::new(gate, patience)));
         if let Some(length) = promised {
             body.promise(length);
         }
@@ -227,128 +202,6 @@ impl fmt::Debug for RequestBody {
             Content::Full(bytes) => write!(f, "Full({} bytes)", bytes.len()),
             Content::Streaming(_) => f.write_str("Streaming"),
         }
-    }
-}
-
-pin_project! {
-    // `promised` is what is still owed of the promised length.
-    struct Erased<B> {
-        #[pin]
-        body: B,
-        promised: Option<u64>,
-        again: Option<ReplayableBody>,
-        held: Option<Held>,
-        traffic: Option<Arc<Traffic>>,
-        stream: Option<OpenStream>,
-    }
-}
-
-/// The server has first to say that it wants the body, or to keep silent for a while.
-struct Held {
-    gate: Arc<Gate>,
-    patience: Duration,
-    timer: Option<Pin<Box<Sleep>>>,
-}
-
-impl Held {
-    fn poll_release(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.gate.poll_open(cx).is_ready() {
-            return Poll::Ready(());
-        }
-        if self.gate.is_refused() {
-            return Poll::Pending;
-        }
-        let patience = self.patience;
-        self.timer.get_or_insert_with(|| Box::pin(sleep(patience))).as_mut().poll(cx)
-    }
-}
-
-impl<B> Outgoing for Erased<B>
-where
-    B: Body<Data = Bytes> + Send,
-    B::Error: Into<BoxError>,
-{
-    fn promise(self: Pin<&mut Self>, length: u64) {
-        *self.project().promised = Some(length);
-    }
-
-    fn promised(&self) -> Option<u64> {
-        self.promised
-    }
-
-    fn again(&self) -> Option<Again> {
-        Some(Again::Made(self.again.as_ref()?.unread()?, self.promised))
-    }
-
-    fn report_to(self: Pin<&mut Self>, traffic: Arc<Traffic>) {
-        *self.project().traffic = Some(traffic);
-    }
-
-    fn hold(self: Pin<&mut Self>, stream: OpenStream) {
-        *self.project().stream = Some(stream);
-    }
-
-    fn let_go(self: Pin<&mut Self>) {
-        let this = self.project();
-        *this.held = None;
-        *this.stream = None;
-    }
-}
-
-impl<B: Body<Data = Bytes>> Erased<B>
-where
-    B::Error: Into<BoxError>,
-{
-    fn poll_promised(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<NextFrame> {
-        let mut this = self.project();
-        let frame =
-            ready!(this.body.as_mut().poll_frame(cx)).map(|frame| frame.map_err(Into::into));
-        let Some(left) = this.promised else { return Poll::Ready(frame) };
-        let frame = keep_promise(frame, left);
-        if *left > 0 || !matches!(frame, Some(Ok(_))) || this.body.is_end_stream() {
-            return Poll::Ready(frame);
-        }
-        // hyper stops polling at the promised length, so what follows at once is looked for here.
-        Poll::Ready(match this.body.poll_frame(cx) {
-            Poll::Ready(Some(next)) => {
-                keep_promise(Some(next.map_err(Into::into)), left).filter(Result::is_err).or(frame)
-            }
-            _ => frame,
-        })
-    }
-}
-
-impl<B> Body for Erased<B>
-where
-    B: Body<Data = Bytes>,
-    B::Error: Into<BoxError>,
-{
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<NextFrame> {
-        let this = self.as_mut().project();
-        if let Some(held) = this.held {
-            ready!(held.poll_release(cx));
-            *this.held = None;
-        }
-        let frame = ready!(self.as_mut().poll_promised(cx));
-        let promise_kept = self.promised == Some(0);
-        if (frame.is_none() || promise_kept || self.is_end_stream())
-            && let Some(traffic) = &self.traffic
-        {
-            traffic.end_body();
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        // While bytes are owed the end must be polled for, so that the shortfall is an error.
-        self.promised.unwrap_or(0) == 0 && self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 

@@ -15,14 +15,12 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, TryLockError, Weak};
 use std::task::{Context, Poll};
 
 use futures_util::stream::{FuturesUnordered, Stream};
-use hyper::client::conn::http2;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::AbortHandle;
 
 use crate::host::Permit;
 use crate::lane::Lane;
 use crate::multiplex::Multiplex;
-use crate::request_body::RequestBody;
 use crate::stats::Reason;
 
 /// As many streams as hyper is told to take for allowed before the server has said; no server says so many.
@@ -38,20 +36,6 @@ pub(crate) trait Speak: Send {
 
     /// How many streams the server allows at once, by its last word.
     fn streams(&self) -> usize;
-}
-
-impl<S> Speak for http2::Connection<S, RequestBody, Runner>
-where
-    S: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
-{
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        // What ended it is told to the requests that were on it.
-        Pin::new(self).poll(cx).map(drop)
-    }
-
-    fn streams(&self) -> usize {
-        self.current_max_send_streams()
-    }
 }
 
 #[derive(Default)]

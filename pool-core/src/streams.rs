@@ -101,7 +101,7 @@ impl Lane {
 
     /// Lends a stream to who has waited longest; to nobody if nobody wants it.
     pub(crate) fn lend(self: &Arc<Self>, slot: Slot) {
-        if let Some(Ok(back)) = self.queue().offer(Ok(Lent::Stream(slot))) {
+        if let Some(Ok(back)) = self.queue().offer(Ok(Lent::Stream(Box::new(slot)))) {
             back.give_back();
         }
     }
@@ -112,7 +112,7 @@ impl Lane {
         while self.queue().waiting() > 0
             && let Some(slot) = self.take_stream()
         {
-            if self.queue().offer(Ok(Lent::Stream(slot))).is_some() {
+            if self.queue().offer(Ok(Lent::Stream(Box::new(slot)))).is_some() {
                 // Those who wait want a fresh one.
                 return;
             }

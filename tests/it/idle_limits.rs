@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use pool_core::Reason;
 use pooled_fetch_tests::{
-    Caller, Connection, Memory, Server, answer, bounded, ends_at_rest, get, start, start_several,
+    Caller, Connection, Memory, Server, answer, bounded, ends_at_rest, get, let_pass, start,
+    start_several,
 };
-use tokio::time::{Instant, advance, sleep, timeout};
+use tokio::time::{Instant, advance, timeout};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -100,7 +101,7 @@ async fn serve_with_idle_limit(mut server: Server, limit: Duration) {
                     return;
                 }
             }
-            sleep(LATENCY).await;
+            let_pass(LATENCY).await;
         });
     }
 }
@@ -122,7 +123,7 @@ async fn the_idle_limit_of_a_server_that_says_nothing_is_learnt_from_two_closes(
         let mut gap = || limit.mul_f64(1.5 * random.f64());
         caller.fetch(get("/")).await.expect("a response");
         while misses() < 2 {
-            sleep(gap()).await;
+            let_pass(gap()).await;
             caller.fetch(get("/")).await.expect("a response");
         }
         let before = stats();
@@ -130,7 +131,7 @@ async fn the_idle_limit_of_a_server_that_says_nothing_is_learnt_from_two_closes(
         for _ in 0..REQUESTS {
             let gap = gap();
             oracle += u64::from(gap < limit);
-            sleep(gap).await;
+            let_pass(gap).await;
             caller.fetch(get("/")).await.expect("a response");
         }
         let reused = stats().reused - before.reused;
@@ -150,9 +151,9 @@ async fn nothing_is_learnt_where_that_is_turned_off() {
     let server = tokio::spawn(serve_with_idle_limit(server, SECOND * 5));
     for _ in 0..10 {
         caller.fetch(get("/")).await.expect("a response");
-        sleep(SECOND * 5 - Duration::from_millis(1)).await;
+        let_pass(SECOND * 5 - Duration::from_millis(1)).await;
         caller.fetch(get("/")).await.expect("a response");
-        sleep(SECOND * 6).await;
+        let_pass(SECOND * 6).await;
     }
     assert_eq!(caller.pool.stats().reused, 10);
     server.abort();

@@ -39,5 +39,5 @@ pub use probe::{Probe, ProbeStream, Watch};
 pub use server::{Connection, Received, Server, answer};
 pub use service::Service;
 pub use several::{Several, SeveralConnector, start_several};
-pub use steps::{Lent, poll_once, settle};
+pub use steps::{Lent, let_pass, poll_once, settle};
 pub use wire::{Cut, How, Wire, Wires};

@@ -50,3 +50,9 @@ pub async fn settle() {
         yield_now().await;
     }
 }
+
+/// Lets a paused clock run on: what is due meanwhile happens in its order.
+pub async fn let_pass(time: std::time::Duration) {
+    // Nothing comes but the end of the time.
+    tokio::time::timeout(time, std::future::pending::<()>()).await.ok();
+}

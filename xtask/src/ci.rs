@@ -32,14 +32,14 @@ pub(crate) struct Crate {
 
 const DEFAULT: &str = "";
 const NONE: &str = "--no-default-features";
-const ALL: &str = "--all-features";
+const AWS_LC_RS: &str = "--no-default-features --features aws-lc-rs";
 
 /// `tidy` compares this with the manifests: a crate or a feature that is missing here is a finding.
 pub(crate) const CRATES: &[Crate] = &[
     Crate { name: "pool-core", feature_sets: &[DEFAULT, NONE] },
     Crate { name: "pool-tcp", feature_sets: &[DEFAULT, NONE] },
-    Crate { name: "pool-tls", feature_sets: &[DEFAULT, NONE] },
-    Crate { name: "pooled-fetch", feature_sets: &[DEFAULT, NONE, ALL] },
+    Crate { name: "pool-tls", feature_sets: &[DEFAULT, NONE, AWS_LC_RS, "--features ring"] },
+    Crate { name: "pooled-fetch", feature_sets: &[DEFAULT, "--features tls"] },
     Crate { name: "pooled-fetch-tests", feature_sets: &[DEFAULT, "--features bench"] },
     Crate { name: "xtask", feature_sets: &[DEFAULT] },
 ];

@@ -29,12 +29,14 @@ const fn rule(name: &'static str, check: fn(&[File]) -> Vec<Spot>, reason: &'sta
 
 /// What library crates may depend on, besides each other. Dev-dependencies are free.
 const ALLOWED: &[&str] = &[
+    "ahash",
     "async-trait",
     "atomic-waker",
     "bytes",
     "crossbeam-skiplist",
     "dashmap",
     "fastrand",
+    "futures-util",
     "h2",
     "http",
     "http-body",

@@ -57,7 +57,7 @@ const HOMES: &[(&[&str], &[&str])] = &[
     (&["SkipMap", "crossbeam_skiplist"], &["pool-core/src/idle.rs"]),
     (
         &["client::conn", "conn::http1", "conn::http2"],
-        &["pool-core/src/driver.rs", "pool-core/src/multiplex.rs"],
+        &["pool-core/src/driver.rs", "pool-core/src/http2.rs"],
     ),
 ];
 

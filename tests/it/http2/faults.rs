@@ -1,0 +1,141 @@
+//! What goes wrong: nothing is lost that the server has not processed, and nothing is sent twice.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::Reason;
+use pool_core::{ErrorKind, Http2, Written};
+use pooled_fetch_tests::{Memory, bounded, ends_at_rest, get, post, start_with};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::*;
+
+#[tokio::test]
+async fn a_refused_stream_is_sent_again_whatever_it_is() {
+    bounded(async {
+        let (caller, mut server) = start_http2(100, |settings| settings).await;
+        let client = tokio::spawn(caller.fetch(post("/once", "content")));
+        server.next().await.reset(Reason::REFUSED_STREAM);
+        let mut again = server.next().await;
+        assert_eq!((again.path(), again.read().await), ("/once".into(), Bytes::from("content")));
+        again.answer("done");
+        assert_eq!(client.await.expect("no panic").expect("a response").body, "done");
+        assert_eq!(caller.pool.stats().retried, 1);
+        ends_at_rest(caller).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_all_is_asked_three_times() {
+    bounded(async {
+        let (caller, mut server) = start_http2(100, |settings| settings).await;
+        let client = tokio::spawn(caller.fetch(post("/once", "content")));
+        for _ in 0..3 {
+            server.next().await.reset(Reason::REFUSED_STREAM);
+        }
+        let error = client.await.expect("no panic").expect_err("it was refused");
+        assert_eq!(error.kind(), ErrorKind::Refused);
+        let evidence = error.evidence();
+        assert_eq!(evidence.attempts(), 3);
+        assert!(evidence.is_unprocessed() && !evidence.is_unsent());
+        ends_at_rest(caller).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_post_whose_stream_is_reset_otherwise_is_not_sent_again() {
+    bounded(async {
+        let (caller, mut server) = start_http2(100, |settings| settings).await;
+        served(&caller, &mut server).await;
+        let client = tokio::spawn(caller.fetch(post("/once", "content")));
+        server.next().await.reset(Reason::INTERNAL_ERROR);
+        let error = client.await.expect("no panic").expect_err("nobody knows what it did");
+        assert_eq!(error.kind(), ErrorKind::Response);
+        let evidence = error.evidence();
+        assert_eq!((evidence.attempts(), evidence.written()), (1, Written::Partly));
+        assert!(!evidence.is_fresh() && !evidence.is_unprocessed());
+        ends_at_rest(caller).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_connection_that_is_cut_costs_a_post_and_saves_a_get() {
+    bounded(async {
+        let (caller, mut server) = start_http2(100, |settings| settings).await;
+        served(&caller, &mut server).await;
+        let (saved, first) = under_way(&caller, &mut server, "/saved").await;
+        let lost = tokio::spawn(caller.fetch(post("/lost", "content")));
+        let second = server.next().await;
+        server.cut();
+        drop((first, second));
+        let error = lost.await.expect("no panic").expect_err("nobody knows what it did");
+        assert_eq!(error.kind(), ErrorKind::Response);
+        let again = server.next().await;
+        assert_eq!((again.path(), again.connection), ("/saved".into(), 2));
+        again.answer("saved");
+        assert_eq!(saved.await.expect("no panic").expect("a response").body, "saved");
+        ends_at_rest(caller).await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_does_not_answer_is_replaced() {
+    bounded(async {
+        let second = Duration::from_secs(1);
+        let (caller, server) =
+            start_http2(100, |settings| settings.http2_keep_alive(second * 20, second * 5)).await;
+        server.go_deaf();
+        let mut client = Box::pin(caller.fetch(get("/")));
+        let since = Instant::now();
+        let error = client.as_mut().await.expect_err("nobody answers on a fresh connection");
+        assert!(since.elapsed() <= second * 26, "{:?}", since.elapsed());
+        assert!(error.to_string().contains("keep-alive"), "{error}");
+        caller.watch.until_open(0).await;
+        drop(client);
+        server.cut();
+        ends_at_rest(caller).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_server_that_speaks_no_http2_fails_all_who_wait_at_once() {
+    bounded(async {
+        let (caller, mut server) =
+            start_with::<Memory>(|settings| settings.http2(Http2::Assumed)).await;
+        let mut clients: JoinSet<_> = (0..10).map(|_| caller.fetch(get("/"))).collect();
+        let mut connection = server.accept().await;
+        connection.write("HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n").await;
+        while let Some(client) = clients.join_next().await {
+            client.expect("no panic").expect_err("nobody can be served");
+        }
+        assert_eq!(caller.watch.opened(), 1);
+        drop(connection);
+        ends_at_rest(caller).await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_says_nothing_fails_all_who_wait_after_the_connect_timeout() {
+    bounded(async {
+        let (caller, mut server) =
+            start_with::<Memory>(|settings| settings.http2(Http2::Assumed)).await;
+        let mut clients: JoinSet<_> = (0..10).map(|_| caller.fetch(get("/"))).collect();
+        let _connection = server.accept().await;
+        let mut timed_out = 0;
+        while let Some(client) = clients.join_next().await {
+            let error = client.expect("no panic").expect_err("nobody can be served");
+            timed_out += u32::from(error.kind() == ErrorKind::ConnectTimeout);
+        }
+        // One was sent without waiting for the server's first word.
+        assert_eq!((timed_out, caller.watch.opened()), (9, 1));
+        ends_at_rest(caller).await;
+    })
+    .await;
+}

@@ -1,0 +1,223 @@
+//! Many requests over one connection, and no more streams than its server allows.
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Version};
+use http_body_util::Full;
+use pool_core::ErrorKind;
+use pooled_fetch_tests::{Pieces, bounded, ends_at_rest, eventually, get, poll_once};
+use tokio::task::JoinSet;
+
+use super::*;
+
+#[tokio::test]
+async fn requests_at_once_share_one_connection_and_one_after_the_other_reuse_it() {
+    bounded(async {
+        let (caller, server) = start_http2(100, |settings| settings).await;
+        let server = echo(server);
+        let mut clients = JoinSet::new();
+        for number in 0..64 {
+            let (caller, path) = (caller.clone(), format!("/{number}"));
+            clients.spawn(async move {
+                let whole = caller.fetch(get(&path)).await.expect("a response");
+                assert_eq!((whole.head.version, whole.body), (Version::HTTP_2, Bytes::from(path)));
+            });
+        }
+        clients.join_all().await;
+        for _ in 0..10 {
+            caller.fetch(get("/again")).await.expect("a response");
+        }
+        let stats = caller.pool.stats();
+        assert_eq!((stats.opened, stats.idle, stats.streams), (1, 1, 0));
+        server.abort();
+        ends_at_rest(caller).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn all_who_wait_share_one_handshake_and_its_failure() {
+    bounded(async {
+        let (caller, server) = start_http2(100, |settings| settings).await;
+        let server = echo(server);
+        caller.watch.close_gate();
+        let mut clients: JoinSet<_> = (0..64).map(|_| caller.fetch(get("/"))).collect();
+        eventually("all wait", || caller.pool.stats().waiting == 64).await;
+        assert_eq!(caller.pool.stats().opening, 1);
+        caller.watch.fail_next(std::io::ErrorKind::ConnectionRefused);
+        caller.watch.open_gate();
+        while let Some(client) = clients.join_next().await {
+            let error = client.expect("no panic").expect_err("their one dial has failed");
+            assert_eq!(error.kind(), ErrorKind::Connect);
+            assert!(error.to_string().contains("connection refused"), "{error}");
+        }
+        caller.watch.close_gate();
+        let mut clients: JoinSet<_> = (0..64).map(|_| caller.fetch(get("/"))).collect();
+        eventually("all wait", || caller.pool.stats().waiting == 64).await;
+        caller.watch.open_gate();
+        while let Some(client) = clients.join_next().await {
+            client.expect("no panic").expect("a response");
+        }
+        assert_eq!(caller.watch.opened(), 1);
+        server.abort();
+        ends_at_rest(caller).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_request_that_is_cancelled_takes_no_other_along() {
+    bounded(async {
+        let (caller, server) = start_http2(100, |settings| settings).await;
+        let server = echo(server);
+        caller.watch.close_gate();
+        // The first of them has the dial started.
+        let mut first = Box::pin(caller.fetch(get("/first")));
+        assert!(poll_once(first.as_mut()).is_pending());
+        let second = tokio::spawn(caller.fetch(get("/second")));
+        eventually("both wait", || caller.pool.stats().waiting == 2).await;
+        drop(first);
+        caller.watch.open_gate();
+        assert_eq!(second.await.expect("no panic").expect("a response").body, "/second");
+        server.abort();
+        ends_at_rest(caller).await;
+    })
+    .await;
+}
+
+/// So many requests at once, each of which the server answers when it has as many as it can have.
+async fn crowd(requests: usize, streams: u32) {
+    let (caller, mut server) =
+        start_http2(streams, |settings| settings.max_waiters_per_address(requests)).await;
+    let mut clients: JoinSet<_> = (0..requests).map(|_| caller.fetch(get("/"))).collect();
+    let mut held = Vec::new();
+    for _ in 0..requests {
+        held.push(server.next().await);
+        if held.len() == streams as usize {
+            held.drain(..).for_each(|stream| stream.answer("done"));
+        }
+    }
+    held.drain(..).for_each(|stream| stream.answer("done"));
+    while let Some(client) = clients.join_next().await {
+        assert_eq!(client.expect("no panic").expect("a response").body, "done");
+    }
+    assert!(server.most_streams() <= streams as usize, "{} at once", server.most_streams());
+    let needed = requests.div_ceil(streams as usize);
+    assert!(server.accepted() <= needed, "{} connections, {needed} needed", server.accepted());
+    ends_at_rest(caller).await;
+}
+
+#[tokio::test]
+async fn no_stream_is_opened_beyond_the_limit_of_the_server() {
+    for streams in [1, 2, 10] {
+        bounded(crowd(200, streams)).await;
+    }
+}
+
+#[tokio::test]
+async fn ten_thousand_requests_at_once_are_served_over_no_more_connections_than_needed() {
+    bounded(crowd(10_000, 100)).await;
+}
+
+#[tokio::test]
+async fn the_busiest_connection_is_used_first_so_that_the_others_come_to_rest() {
+    bounded(async {
+        let (caller, mut server) = start_http2(2, |settings| settings).await;
+        let (one, first) = under_way(&caller, &mut server, "/1").await;
+        let (two, second) = under_way(&caller, &mut server, "/2").await;
+        let (three, third) = under_way(&caller, &mut server, "/3").await;
+        assert_eq!((first.connection, second.connection, third.connection), (1, 1, 2));
+        second.answer("2");
+        two.await.expect("no panic").expect("a response");
+        // Both have room for one, and both carry one: give the second another.
+        let (four, fourth) = under_way(&caller, &mut server, "/4").await;
+        let busiest = fourth.connection;
+        for stream in [first, third] {
+            if stream.connection != busiest {
+                stream.answer("other");
+            } else {
+                let (five, fifth) = under_way(&caller, &mut server, "/5").await;
+                assert_ne!(fifth.connection, busiest, "it is full");
+                stream.answer("same");
+                let (six, sixth) = under_way(&caller, &mut server, "/6").await;
+                fifth.answer("5");
+                sixth.answer("6");
+                five.await.expect("no panic").expect("a response");
+                six.await.expect("no panic").expect("a response");
+            }
+        }
+        fourth.answer("4");
+        for client in [one, three, four] {
+            client.await.expect("no panic").expect("a response");
+        }
+        assert_eq!(caller.pool.stats().opened, 2);
+        ends_at_rest(caller).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_limit_of_one_connection_makes_the_others_wait_for_a_stream() {
+    bounded(async {
+        let (caller, mut server) =
+            start_http2(2, |settings| settings.max_connections_per_address(1)).await;
+        let mut clients: JoinSet<_> = (0..6).map(|_| caller.fetch(get("/"))).collect();
+        for _ in 0..6 {
+            server.next().await.answer("done");
+        }
+        while let Some(client) = clients.join_next().await {
+            client.expect("no panic").expect("a response");
+        }
+        assert_eq!((caller.watch.peak(), server.accepted()), (1, 1));
+        assert!(server.most_streams() <= 2);
+        ends_at_rest(caller).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_said_in_http2_is_refused() {
+    bounded(async {
+        let (caller, server) = start_http2(100, |settings| settings).await;
+        let server = echo(server);
+        let request =
+            Request::get("/").header("upgrade", "websocket").body(Full::<Bytes>::default());
+        let error = caller.fetch(request.expect("a request")).await.expect_err("no Upgrade");
+        assert_eq!(error.kind(), ErrorKind::InvalidRequest);
+        assert!(error.into_request().is_ok());
+        server.abort();
+        ends_at_rest(caller).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_head_in_http2_names_scheme_authority_and_path_and_no_host() {
+    bounded(async {
+        let (caller, mut server) = start_http2(100, |settings| settings).await;
+        for (uri, host, expected) in [
+            ("/path?query", None, "http://memory.test/path?query"),
+            ("/path", Some("example.org"), "http://example.org/path"),
+            ("http://user@example.org:81", None, "http://example.org:81/"),
+        ] {
+            let mut builder =
+                Request::put(uri).header("te", "trailers").header("connection", "close");
+            if let Some(host) = host {
+                builder = builder.header("host", host);
+            }
+            let body = Pieces::new(["bit ", "by ", "bit"]);
+            let client = tokio::spawn(caller.fetch(builder.body(body).expect("a request")));
+            let mut stream = server.next().await;
+            assert_eq!(stream.request.uri(), expected);
+            let headers = stream.request.headers();
+            assert_eq!(headers.get("te").map(HeaderValue::as_bytes), Some(&b"trailers"[..]));
+            for absent in ["host", "connection", "transfer-encoding"] {
+                assert!(headers.get(absent).is_none(), "{absent}");
+            }
+            assert_eq!(stream.read().await, "bit by bit");
+            stream.answer("stored");
+            client.await.expect("no panic").expect("a response");
+        }
+        ends_at_rest(caller).await;
+    })
+    .await;
+}
