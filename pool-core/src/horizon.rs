@@ -51,6 +51,9 @@ impl Horizon {
 
     /// A connection has served after it had rested for `age`.
     pub(crate) fn prove(&self, age: Duration) {
+        if age < SHORTEST {
+            return;
+        }
         let age = millis(age);
         if age > self.proven.load(Ordering::Relaxed) {
             self.proven.fetch_max(age, Ordering::Relaxed);

@@ -123,20 +123,21 @@ impl Lane {
         }
         for _ in 0..WORN_AT_ONCE {
             let resting = self.out(self.idle.pop_newest())?;
-            if self.is_expired(resting.since, now) {
+            let rested = resting.age(now);
+            if self.is_expired(rested) {
                 // So are all the others, which are older: the watcher closes them, in batches.
                 resting.discard(Reason::IdleTimeout);
                 return None;
             }
-            match self.unfit_after_rest(&resting, now) {
+            match self.unfit_after_rest(&resting, rested, now) {
                 // What rests behind it may be younger.
                 Some(reason) => resting.discard(reason),
                 None => {
-                    return Some(match resting.wake(now)? {
+                    return Some(match resting.wake(rested)? {
                         Woken::Connection(connection) => {
                             Lent::Connection(Lease::new(connection, Arc::clone(self)))
                         }
-                        Woken::Multiplex(multiplex, rested) => {
+                        Woken::Multiplex(multiplex) => {
                             Lent::Stream(Box::new(self.use_multiplex(&multiplex, rested)))
                         }
                     });
@@ -153,8 +154,13 @@ impl Lane {
     }
 
     /// Why a connection that has rested since then must not be lent again.
-    fn unfit_after_rest(&self, resting: &Resting, now: Instant) -> Option<Reason> {
-        if resting.has_rested(now) {
+    fn unfit_after_rest(
+        &self,
+        resting: &Resting,
+        rested: Duration,
+        now: Instant,
+    ) -> Option<Reason> {
+        if resting.has_rested(rested) {
             Some(Reason::IdleTimeout)
         } else if self.is_suspect(resting.use_number(), now) {
             Some(Reason::Quarantined)
@@ -189,9 +195,8 @@ impl Lane {
         resting
     }
 
-    pub(crate) fn is_expired(&self, since: Instant, now: Instant) -> bool {
-        let limit = self.idle_limit();
-        limit.is_some_and(|limit| now.saturating_duration_since(since) >= limit)
+    pub(crate) fn is_expired(&self, rested: Duration) -> bool {
+        self.idle_limit().is_some_and(|limit| rested >= limit)
     }
 
     /// How long connections may rest: by the settings, and as far as the server keeps them.

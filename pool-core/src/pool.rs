@@ -166,7 +166,12 @@ impl<C: Connector> Inner<C> {
                 Box::pin(self.wait(address, Wants::Fresh, suits)).await?
             };
             let lane = Arc::clone(lent.lane());
-            match lent.send(message).await {
+            let sent = match lent {
+                Lent::Connection(lease) => lease.send(message).await,
+                // In a box, so that requests over HTTP/1 do not pay for the size of this.
+                Lent::Stream(slot) => Box::pin(slot.send(message)).await,
+            };
+            match sent {
                 Ok(response) => return Ok(response),
                 Err(error) => message.retry(error, &lane.host)?,
             }

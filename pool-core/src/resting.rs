@@ -28,7 +28,7 @@ enum Form {
 /// What has rested, and is to be lent.
 pub(crate) enum Woken {
     Connection(Box<Connection>),
-    Multiplex(Arc<Multiplex>, Duration),
+    Multiplex(Arc<Multiplex>),
 }
 
 impl Resting {
@@ -68,9 +68,9 @@ impl Resting {
         }
     }
 
-    /// Whether it has rested for as long as its server has said.
-    pub(crate) fn has_rested(&self, now: Instant) -> bool {
-        self.kept().is_some_and(|kept| kept.has_rested(self.age(now)))
+    /// Whether its server has said that it does not keep connections for longer.
+    pub(crate) fn has_rested(&self, rested: Duration) -> bool {
+        self.kept().is_some_and(|kept| kept.has_rested(rested))
     }
 
     /// How long it has rested.
@@ -83,13 +83,12 @@ impl Resting {
         self.kept().map(|kept| Arc::clone(&kept.waker))
     }
 
-    /// Takes the connection out of rest, at `now`.
-    pub(crate) fn wake(self, now: Instant) -> Option<Woken> {
-        let rested = self.age(now);
+    /// Takes the connection out of rest.
+    pub(crate) fn wake(self, rested: Duration) -> Option<Woken> {
         let mut connection = match self.connection {
             Form::Idle(connection) => connection,
             Form::Parked(parked) => parked.wake()?,
-            Form::Multiplexed(multiplex) => return Some(Woken::Multiplex(multiplex, rested)),
+            Form::Multiplexed(multiplex) => return Some(Woken::Multiplex(multiplex)),
         };
         connection.leave_rest(rested);
         Some(Woken::Connection(connection))

@@ -59,8 +59,10 @@ impl Lane {
 
     /// Closes the connection that has been idle longest, if that is too long. False when there is none.
     pub(crate) fn reap_one(&self, now: Instant) -> bool {
-        let expired =
-            |resting: &Resting| self.is_expired(resting.since, now) || resting.has_rested(now);
+        let expired = |resting: &Resting| {
+            let rested = resting.age(now);
+            self.is_expired(rested) || resting.has_rested(rested)
+        };
         self.close(self.idle.pop_oldest_if(expired), Reason::IdleTimeout)
     }
 
