@@ -79,9 +79,8 @@ impl<S> Speak for http2::Connection<S, RequestBody, Runner>
 where
     S: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
 {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        // What ended it is told to the requests that were on it.
-        Pin::new(self).poll(cx).map(drop)
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
+        Pin::new(self).poll(cx)
     }
 
     fn streams(&self) -> usize {

@@ -80,6 +80,11 @@ impl Multiplex {
         self.seat.settled().await
     }
 
+    /// As [`Seat::fault`].
+    pub(crate) fn fault(&self) -> Option<hyper::Error> {
+        self.seat.fault()
+    }
+
     pub(crate) fn open(&self) -> usize {
         self.open.load(Ordering::SeqCst)
     }

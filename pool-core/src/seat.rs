@@ -32,7 +32,7 @@ pub(crate) type Errand = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// hyper's connection, whatever stream it is over.
 pub(crate) trait Speak: Send {
     /// Ready when it takes no further request.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<hyper::Result<()>>;
 
     /// How many streams the server allows at once, by its last word.
     fn streams(&self) -> usize;
@@ -47,6 +47,8 @@ pub(crate) struct Seat {
     /// Told when the server has said how many streams it allows, or never will.
     settling: Notify,
     ended: AtomicBool,
+    /// What has ended it. The requests that were on it are told by hyper.
+    fault: Mutex<Option<hyper::Error>>,
     reason: Mutex<Option<Reason>>,
     task: OnceLock<AbortHandle>,
     errands: OnceLock<Runner>,
@@ -93,6 +95,11 @@ impl Seat {
             }
             settling.await;
         }
+    }
+
+    /// What has ended the connection, if it was a fault and nobody has asked before.
+    pub(crate) fn fault(&self) -> Option<hyper::Error> {
+        lock(&self.fault).take()
     }
 
     pub(crate) fn run(&self, errand: Errand) {
@@ -163,13 +170,14 @@ impl Driver {
     }
 
     /// Ready when nothing is left of the connection.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(&mut self, cx: &mut Context<'_>, fault: &Mutex<Option<hyper::Error>>) -> Poll<()> {
         loop {
             // First what reads, so that hyper's connection hears of a GOAWAY in the same poll.
             while let Poll::Ready(Some(())) = Pin::new(&mut self.running).poll_next(cx) {}
             if let Some(http2) = &mut self.http2
-                && http2.poll(cx).is_ready()
+                && let Poll::Ready(end) = http2.poll(cx)
             {
+                *lock(fault) = end.err();
                 // Streams that are still open go on without it.
                 self.http2 = None;
             }
@@ -235,7 +243,7 @@ impl Future for Task {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let (polled, streams) = match &mut *lock(&self.seat.driver) {
-            Some(driver) => (driver.poll(cx), driver.streams()),
+            Some(driver) => (driver.poll(cx, &self.seat.fault), driver.streams()),
             None => return Poll::Ready(()),
         };
         if polled.is_ready() || self.seat.doomed.load(Ordering::SeqCst) {

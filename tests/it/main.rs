@@ -1,14 +1,18 @@
 //! What the pool promises, one file per promise, each held over every backend that it concerns.
 
+mod alpn;
 mod backoff;
 mod body;
 mod cancel;
+mod certificates;
 mod crowd;
 mod errors;
 mod facade;
 mod fairness;
 mod framing;
+mod handshakes;
 mod http2;
+mod identities;
 mod idle_limits;
 mod informational;
 mod lifetimes;
@@ -26,6 +30,7 @@ mod shutdown;
 mod stale;
 mod tcp;
 mod telling;
+mod tickets;
 mod timeouts;
 mod tls;
 mod upgrades;

@@ -4,7 +4,6 @@ use std::error::Error as _;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
 use std::thread;
 
 use http::Request;
@@ -15,8 +14,7 @@ use pooled_fetch_tests::{
     Authority, Backend, Caller, Duplex, Endpoint, Probe, SERVER_NAME, Server, Tcp, Tls, Upload,
     Whole, answer, bounded, eventually, get, poll_once, settle, start, tls_endpoint,
 };
-use rustls::crypto::ring;
-use rustls::{CertificateError, ClientConfig, RootCertStore};
+use rustls::RootCertStore;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 type TlsPool = Pool<TlsConnector<TcpConnector>>;
@@ -52,63 +50,6 @@ async fn a_server_with_a_trusted_certificate_is_fetched_from() {
 }
 
 #[tokio::test]
-async fn a_server_without_alpn_is_spoken_to_in_http_1() {
-    bounded(async {
-        let authority = Authority::new();
-        let (address, acceptor) = tls_endpoint(authority.server(&["site.test"], &[])).await;
-        let pool = trusting(authority.roots());
-        let peer = named(address, "site.test");
-        Server::new(acceptor).open(fetch(&pool, &peer), answer("plain")).await;
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_certificate_for_another_name_is_refused() {
-    bounded(async {
-        let authority = Authority::new();
-        let config = authority.server(&["site.test"], &["http/1.1"]);
-        let (address, _acceptor) = tls_endpoint(config).await;
-        let error = fetch(&trusting(authority.roots()), &named(address, "other.test"))
-            .await
-            .expect_err("the name is another");
-        assert_eq!(error.kind(), ErrorKind::Connect);
-        let told = format!(
-            "connecting to other.test ({address}): TLS handshake with other.test: \
-             invalid peer certificate: certificate not valid for name \"other.test\""
-        );
-        assert!(error.to_string().starts_with(&told), "{error}");
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_certificate_of_an_unknown_root_is_refused() {
-    bounded(async {
-        let config = Authority::new().server(&["site.test"], &["http/1.1"]);
-        let (address, _acceptor) = tls_endpoint(config).await;
-        let peer = named(address, "site.test");
-        for pool in
-            [Pool::new(TlsConnector::new(TcpConnector::new())), trusting(Authority::new().roots())]
-        {
-            let error = fetch(&pool, &peer).await.expect_err("nobody knows the root");
-            assert_eq!(
-                error.to_string(),
-                format!(
-                    "connecting to site.test ({address}): TLS handshake with site.test: \
-                     invalid peer certificate: UnknownIssuer"
-                )
-            );
-            let handshake = error.source().expect("the error of the connector");
-            let cause = handshake.source().expect("the error of rustls").downcast_ref();
-            let unknown = rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
-            assert_eq!(cause, Some(&unknown));
-        }
-    })
-    .await;
-}
-
-#[tokio::test]
 async fn two_names_at_one_address_never_share_a_connection() {
     bounded(async {
         let authority = Authority::new();
@@ -120,35 +61,6 @@ async fn two_names_at_one_address_never_share_a_connection() {
         let (mut to_one, ..) = server.open(fetch(&pool, &one), answer("one")).await;
         server.open(fetch(&pool, &two), answer("two")).await;
         server.reuse(&mut to_one, fetch(&pool, &one), answer("one")).await;
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_protocol_that_nobody_here_speaks_is_refused() {
-    bounded(async {
-        let authority = Authority::new();
-        let (address, _acceptor) = tls_endpoint(authority.server(&["site.test"], &["h2"])).await;
-        let peer = named(address, "site.test");
-        let error = fetch(&trusting(authority.roots()), &peer).await.expect_err("no protocol");
-        assert!(error.to_string().contains("TLS handshake with site.test: "), "{error}");
-
-        // A configuration of the caller's own may offer what the pool cannot speak.
-        let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("the versions of TLS that ring knows")
-            .with_root_certificates(authority.roots())
-            .with_no_client_auth();
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        let connector = TlsConnector::with_config(TcpConnector::new(), Arc::new(config));
-        let error = fetch(&Pool::new(connector), &peer).await.expect_err("h2 was chosen");
-        assert_eq!(
-            error.to_string(),
-            format!(
-                "connecting to site.test ({address}): TLS handshake with site.test: \
-                 the server chose h2, only http/1.1 is spoken here"
-            )
-        );
     })
     .await;
 }

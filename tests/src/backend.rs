@@ -16,10 +16,9 @@ use rustls::{RootCertStore, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio::task::{AbortHandle, JoinSet};
-use tokio_rustls::TlsAcceptor;
+use tokio::task::AbortHandle;
 
-use crate::Authority;
+use crate::{Authority, tls_endpoint};
 
 /// Mounts generic test functions once for each backend, or for those that are named.
 ///
@@ -85,6 +84,13 @@ pub struct Acceptor {
 }
 
 impl Acceptor {
+    pub(crate) fn new(
+        streams: mpsc::UnboundedReceiver<Box<dyn Duplex>>,
+        listening: Option<AbortHandle>,
+    ) -> Self {
+        Self { streams, listening }
+    }
+
     /// The next stream, or none when nobody is left who could open one. May be dropped before it came.
     pub async fn accept(&mut self) -> Option<Box<dyn Duplex>> {
         self.streams.recv().await
@@ -199,43 +205,17 @@ impl Backend for Tls {
     async fn start() -> Endpoint<Self::Connector> {
         let (address, acceptor) = tls_endpoint(Arc::clone(&TRUST.server)).await;
         let name = ServerName::try_from(SERVER_NAME).expect("a valid name");
-        Endpoint {
-            connector: TlsConnector::with_roots(TcpConnector::new(), TRUST.roots.clone()),
-            address: TlsAddress::new(address, name),
-            acceptor,
-        }
+        Endpoint { connector: http1_alone(), address: TlsAddress::new(address, name), acceptor }
     }
 }
 
-/// A server behind TLS with a configuration of its own.
-///
-/// A client that does not trust it gets no stream out of it.
-pub async fn tls_endpoint(config: Arc<ServerConfig>) -> (SocketAddr, Acceptor) {
-    let (listener, address) = listen().await;
-    let (ready, streams) = mpsc::unbounded_channel();
-    let task = tokio::spawn(async move {
-        let tls = TlsAcceptor::from(config);
-        let mut handshakes = JoinSet::new();
-        loop {
-            tokio::select! {
-                Ok((stream, _)) = listener.accept() => {
-                    stream.set_nodelay(true).ok();
-                    handshakes.spawn(tls.accept(stream));
-                }
-                Some(handshake) = handshakes.join_next() => {
-                    // A client that gives up, or does not trust us, is no concern of the others.
-                    if let Ok(Ok(stream)) = handshake {
-                        let stream: Box<dyn Duplex> = Box::new(stream);
-                        ready.send(stream).ok();
-                    }
-                }
-            }
-        }
-    });
-    (address, Acceptor { streams, listening: Some(task.abort_handle()) })
+/// A connector that offers HTTP/1.1 alone: one that offers more opens one connection and waits for what is chosen.
+fn http1_alone() -> TlsConnector<TcpConnector> {
+    let builder = TlsConnector::builder(TcpConnector::new()).roots(TRUST.roots.clone());
+    builder.http2(false).build().expect("a provider that can be used")
 }
 
-async fn listen() -> (TcpListener, SocketAddr) {
+pub(crate) async fn listen() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port on the loopback");
     let address = listener.local_addr().expect("a bound socket has an address");
     (listener, address)

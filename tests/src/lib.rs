@@ -21,16 +21,16 @@ mod server;
 mod service;
 mod several;
 mod steps;
+mod tls;
 mod wire;
 
 pub use backend::{
     Acceptor, Backend, Duplex, Endpoint, Memory, MemoryConnector, SERVER_NAME, Tcp, Tls,
-    tls_endpoint,
 };
 pub use bodies::{Feed, Gauge, Pattern, Pieces, Upload, feed};
 pub use bounded::{bounded, eventually};
 pub use caller::{Address, Caller, Whole, get, post, start, start_elsewhere, start_with};
-pub use certs::Authority;
+pub use certs::{Authority, Issued, Valid};
 pub use http2::{Http2Server, Stream};
 pub use interrupted::{Interrupted, InterruptedStream, NextRead};
 pub use leak::ends_at_rest;
@@ -40,4 +40,5 @@ pub use server::{Connection, Received, Server, answer};
 pub use service::Service;
 pub use several::{Several, SeveralConnector, start_several};
 pub use steps::{Lent, let_pass, poll_once, settle};
+pub use tls::{Handshakes, counting_tls_endpoint, tls_endpoint};
 pub use wire::{Cut, How, Wire, Wires};
