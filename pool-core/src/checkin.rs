@@ -31,7 +31,10 @@ impl Lane {
         let now = Instant::now();
         // One that was opened for somebody serves them, however short its life is to be.
         let unfit = if connection.is_fresh() { None } else { self.unfit(connection.kept(), now) };
-        if let Some(reason) = unfit.or_else(|| self.closed_for()) {
+        let closed = self.closed_for();
+        // Who waited when the address was retired is served all the same.
+        let last_served = closed == Some(Reason::Retired) && self.queue().waiting() > 0;
+        if let Some(reason) = unfit.or(closed.filter(|_| !last_served)) {
             return connection.discard(reason);
         }
         let lease = Lease::new(connection, Arc::clone(self));
@@ -113,6 +116,9 @@ impl Lane {
 
     fn lay_to_rest(self: &Arc<Self>, mut connection: Box<Connection>, now: Instant) {
         let settings = &self.shared().settings;
+        if let Some(reason) = self.closed_for() {
+            return connection.discard(reason);
+        }
         if settings.keeps_nothing() {
             return connection.discard(Reason::Evicted);
         }

@@ -96,16 +96,27 @@ impl Host {
         before != retired
     }
 
-    /// Waits until no connection of the host is open.
+    /// Waits until no connection of the host is open, and nobody waits for one.
     pub(crate) async fn vacated(&self) {
         loop {
             let mut vacated = pin!(self.vacated.notified());
             // Before the look, so that what happens between look and wait is not missed.
             vacated.as_mut().enable();
-            if self.open.load(Ordering::SeqCst) == 0 {
+            if self.is_vacated() {
                 return;
             }
             vacated.await;
+        }
+    }
+
+    fn is_vacated(&self) -> bool {
+        self.open.load(Ordering::SeqCst) == 0 && self.waiting.load(Ordering::SeqCst) == 0
+    }
+
+    /// A connection has closed, or somebody waits no more.
+    pub(crate) fn tell_if_vacated(&self) {
+        if self.is_vacated() {
+            self.vacated.notify_waiters();
         }
     }
 
@@ -211,12 +222,6 @@ impl Host {
     }
 }
 
-impl Drop for Host {
-    fn drop(&mut self) {
-        self.shared.forgotten.absorb(&self.counters);
-    }
-}
-
 /// The right to open one connection; afterwards it counts that connection as open.
 #[derive(Debug)]
 pub(crate) struct Permit {
@@ -287,9 +292,8 @@ impl Drop for Permit {
             None => self.host.counters.opening_ended(),
         }
         self.host.shared.remove_open();
-        if self.host.open.fetch_sub(1, Ordering::SeqCst) == 1 {
-            self.host.vacated.notify_waiters();
-        }
+        self.host.open.fetch_sub(1, Ordering::SeqCst);
+        self.host.tell_if_vacated();
         self.watcher.leave();
         self.host.offer_room();
     }

@@ -26,6 +26,8 @@ const MOST_REMEMBERED: usize = 4_096;
 pub(crate) struct Hosts<A: Eq + Hash> {
     map: DashMap<A, Entry, RandomState>,
     watchers: Mutex<Vec<Arc<Watcher>>>,
+    /// Held while hosts are forgotten or summed up, so that none is in both sums, or in neither.
+    counting: Mutex<()>,
     shared: Arc<Shared>,
 }
 
@@ -58,7 +60,12 @@ impl Entry {
 
 impl<A: Clone + Eq + Hash + Send + Sync + 'static> Hosts<A> {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { map: DashMap::default(), watchers: Mutex::default(), shared }
+        Self {
+            map: DashMap::default(),
+            watchers: Mutex::default(),
+            counting: Mutex::default(),
+            shared,
+        }
     }
 
     pub(crate) fn settings(&self) -> &Settings {
@@ -146,17 +153,29 @@ impl<A: Clone + Eq + Hash + Send + Sync + 'static> Hosts<A> {
     /// not of more than so many.
     pub(crate) fn forget_vacant(&self) {
         let (now, mut remembered) = (Instant::now(), 0);
+        // Dropped without a lock, because that tells the connector.
+        let mut forgotten = Vec::new();
+        let counting = self.counting.lock().unwrap_or_else(PoisonError::into_inner);
         self.map.retain(|_, entry| {
             if !entry.is_vacant() {
                 return true;
             }
-            remembered += usize::from(entry.host.horizon.is_remembered(now));
-            entry.host.horizon.is_remembered(now) && remembered <= MOST_REMEMBERED
+            let learnt = entry.host.horizon.is_remembered(now);
+            remembered += usize::from(learnt);
+            if learnt && remembered <= MOST_REMEMBERED {
+                return true;
+            }
+            // Nobody counts for a vacant host any more.
+            self.shared.forgotten.absorb(&entry.host.counters);
+            forgotten.append(&mut entry.lanes);
+            false
         });
+        drop(counting);
     }
 
     pub(crate) fn stats(&self) -> Stats {
         let mut stats = Stats::default();
+        let _counting = self.counting.lock().unwrap_or_else(PoisonError::into_inner);
         stats.add(&self.shared.forgotten, Held::default());
         for entry in &self.map {
             entry.add_to(&mut stats);

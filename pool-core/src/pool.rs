@@ -118,14 +118,15 @@ impl<C: Connector> Pool<C> {
 
     pub(crate) async fn checkout(&self, address: &C::Address) -> Result<Lent, Error> {
         // What it will carry is not known yet; hyper sends to an HTTP/1.0 server what it can.
-        match self.inner.take_idle(address, |_| true)? {
-            Some(lease) => Ok(lease),
+        match take_idle(&self.lane(address)?, |_| true) {
+            Some(lent) => Ok(lent),
             None => self.inner.wait(address, Wants::Any, |_| true).await,
         }
     }
 
+    /// The lane for a request that comes to `address`.
     pub(crate) fn lane(&self, address: &C::Address) -> Result<Arc<Lane>, Error> {
-        self.inner.lane(address)
+        self.inner.lane(address, false)
     }
 
     pub(crate) fn hosts(&self) -> &Hosts<C::Address> {
@@ -156,16 +157,17 @@ impl<C: Connector> Inner<C> {
             // By value: the message itself is not to be shared while this waits.
             let chunked = message.chunked;
             let suits = move |lent: &Lent| lent.can_carry(chunked);
-            let lent = if message.trusts_idle() {
-                match self.take_idle(address, suits)? {
-                    Some(lent) => lent,
-                    // In a box, so that those who need not wait do not move what waiting takes about.
-                    None => Box::pin(self.wait(address, Wants::Any, suits)).await?,
+            let lane = self.lane(address, message.attempts > 0)?;
+            let trusts_idle = message.trusts_idle();
+            let idle = if trusts_idle { take_idle(&lane, suits) } else { None };
+            let lent = match idle {
+                Some(lent) => lent,
+                // In a box, so that those who need not wait do not move what waiting takes about.
+                None => {
+                    let wants = if trusts_idle { Wants::Any } else { Wants::Fresh };
+                    Box::pin(self.wait(address, wants, suits)).await?
                 }
-            } else {
-                Box::pin(self.wait(address, Wants::Fresh, suits)).await?
             };
-            let lane = Arc::clone(lent.lane());
             let sent = match lent {
                 Lent::Connection(lease) => lease.send(message).await,
                 // In a box, so that requests over HTTP/1 do not pay for the size of this.
@@ -176,23 +178,6 @@ impl<C: Connector> Inner<C> {
                 Err(error) => message.retry(error, &lane.host)?,
             }
         }
-    }
-
-    /// The newest idle connection that suits.
-    fn take_idle(
-        &self,
-        address: &C::Address,
-        suits: impl Fn(&Lent) -> bool,
-    ) -> Result<Option<Lent>, Error> {
-        let lane = self.lane(address)?;
-        let now = Instant::now();
-        while let Some(lent) = lane.checkout(now) {
-            if suits(&lent) {
-                return Ok(Some(lent));
-            }
-            lent.discard(Reason::Unsuitable);
-        }
-        Ok(None)
     }
 
     /// Whatever comes first of what is wanted, a returned connection or a new one.
@@ -223,7 +208,7 @@ impl<C: Connector> Inner<C> {
         // A watcher may retire between the look-up and here, and then the lane is no good; two in a row
         // go only where the runtime itself has shut down.
         for _ in 0..2 {
-            let lane = self.lane(address)?;
+            let lane = self.lane(address, true)?;
             if let Some(ticket) = join(&lane, now, wants)? {
                 return Ok((lane, ticket));
             }
@@ -231,13 +216,26 @@ impl<C: Connector> Inner<C> {
         Err(Error::runtime_gone(&name(address)))
     }
 
-    fn lane(&self, address: &C::Address) -> Result<Arc<Lane>, Error> {
+    /// The lane of `address` for a request, which may have `begun` before the address was retired.
+    fn lane(&self, address: &C::Address, begun: bool) -> Result<Arc<Lane>, Error> {
         let runtime = Handle::try_current().map_err(|_| Error::no_runtime(&name(address)))?;
         let lane = self.hosts.lane(address, &runtime, || {
             Dialer::boxed(&self.connector, address, self.hosts.settings().http2)
         });
-        lane.is_refused().map_or(Ok(lane), Err)
+        lane.refusal(begun).map_or(Ok(lane), Err)
     }
+}
+
+/// The newest idle connection that suits.
+fn take_idle(lane: &Arc<Lane>, suits: impl Fn(&Lent) -> bool) -> Option<Lent> {
+    let now = Instant::now();
+    while let Some(lent) = lane.checkout(now) {
+        if suits(&lent) {
+            return Some(lent);
+        }
+        lent.discard(Reason::Unsuitable);
+    }
+    None
 }
 
 /// Joins the queue of a lane; none if its watcher has gone.
@@ -248,8 +246,8 @@ pub(crate) fn join(lane: &Arc<Lane>, now: Instant, wants: Wants) -> Result<Optio
         Err(NoPlace::QueueFull) => return Err(Error::queue_full(&lane.host.name)),
         Err(NoPlace::WatcherGone) => return Ok(None),
     };
-    // Whoever closes or retires answers all who wait afterwards, and this looks after joining.
-    lane.is_refused().map_or(Ok(Some(ticket)), Err)
+    // Whoever closes answers all who wait afterwards, and this looks after joining.
+    lane.refusal(true).map_or(Ok(Some(ticket)), Err)
 }
 
 /// Waits for a place in the queue to be served, as long as the checkout timeout allows.

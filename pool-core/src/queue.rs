@@ -221,8 +221,9 @@ impl Future for Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         if self.give_up() {
-            // The line may have waited for this one.
+            // The line may have waited for this one, and who drains the address.
             self.lane.host.offer_room();
+            self.lane.host.tell_if_vacated();
         } else {
             self.answer.close();
             if let Ok(Ok(lent)) = self.answer.try_recv() {

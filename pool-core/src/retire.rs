@@ -1,7 +1,7 @@
 //! Addresses come and go: warming up, retiring, draining, closing.
 //!
-//! A retired address closes what is idle, lets what is lent end, and refuses requests until it is named
-//! again. A host remembers that it is retired, so a retired address is not forgotten.
+//! A retired address closes what is idle, lets what is lent end and who waits be served, and refuses requests until
+//! it is named again. A host remembers that it is retired, so a retired address is not forgotten.
 
 use std::collections::HashSet;
 
@@ -62,8 +62,8 @@ impl<C: Connector> Pool<C> {
         self.retain(|address| addresses.contains(address))
     }
 
-    /// Retires `address`: closes what is idle, refuses what comes, and resolves when what was lent has
-    /// ended.
+    /// Retires `address`: closes what is idle, refuses what comes, and resolves when all that was sent before has
+    /// ended, and the last connection has closed.
     ///
     /// Until [`retain`](Self::retain) or [`sync`](Self::sync) names it again, requests to the address fail
     /// with [`ErrorKind::Retired`](crate::ErrorKind::Retired).

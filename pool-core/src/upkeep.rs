@@ -71,22 +71,22 @@ impl Lane {
         self.close(self.idle.pop_oldest_if(|_| true), reason)
     }
 
-    /// Why requests are refused here, if they are.
-    pub(crate) fn is_refused(&self) -> Option<Error> {
+    /// Why requests that come are refused here, if they are. Those that have begun go on at a retired address.
+    pub(crate) fn refusal(&self, begun: bool) -> Option<Error> {
         if self.shared().is_closed() {
             Some(Error::closed(&self.host.name))
-        } else if self.host.is_retired() {
+        } else if self.host.is_retired() && !begun {
             Some(Error::retired(&self.host.name))
         } else {
             None
         }
     }
 
-    /// Refuses all who wait and closes all that is idle, now that this has been decided.
+    /// Refuses all who wait and can be served no more, and closes all that is idle, now that this has been decided.
     pub(crate) fn retire(&self) {
         let gone = || self.watcher.is_gone().then(|| Error::runtime_gone(&self.host.name));
         while self.queue().waiting() > 0
-            && let Some(error) = self.is_refused().or_else(gone)
+            && let Some(error) = self.refusal(true).or_else(gone)
         {
             self.queue().offer(Err(error));
         }

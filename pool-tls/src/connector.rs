@@ -19,6 +19,7 @@ use tokio::time::timeout;
 
 use crate::config::{HTTP_1_1, HTTP_2};
 use crate::tickets::Tickets;
+use crate::wire::Wire;
 use crate::{Builder, HandshakeError, TlsAddress, TlsStream};
 
 /// Opens TLS streams over those of another connector.
@@ -119,7 +120,7 @@ impl<C: Connector> Connector for TlsConnector<C> {
             .inner
             .connect(address.inner())
             .await?
-            .map_stream(|stream| tls.connect(name.clone(), stream));
+            .map_stream(|stream| tls.connect(name.clone(), Wire::new(stream)));
         let handshake = &mut connected.stream;
         let done = match self.options.handshake_timeout {
             None => handshake.await,

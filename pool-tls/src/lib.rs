@@ -70,6 +70,7 @@ mod connector;
 mod error;
 mod stream;
 mod tickets;
+mod wire;
 
 pub use rustls;
 pub use rustls::pki_types::ServerName;

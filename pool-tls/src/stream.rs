@@ -14,14 +14,30 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::coop::unconstrained;
 use tokio_rustls::client;
 
+use crate::wire::Wire;
+
 /// A stream over which a server has proved its name; made by [`TlsConnector`](crate::TlsConnector).
 ///
 /// Dropping it says farewell to the server (`close_notify`) as far as that can be had without waiting.
-pub struct TlsStream<S: AsyncRead + AsyncWrite + Unpin>(client::TlsStream<S>);
+pub struct TlsStream<S: AsyncRead + AsyncWrite + Unpin>(client::TlsStream<Wire<S>>);
 
 impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
-    pub(crate) fn new(stream: client::TlsStream<S>) -> Self {
+    pub(crate) fn new(stream: client::TlsStream<Wire<S>>) -> Self {
         Self(stream)
+    }
+
+    fn written(&self) -> u64 {
+        let (wire, _) = self.0.get_ref();
+        wire.written()
+    }
+
+    /// A write of which something may have gone out has not failed yet: the next one does. Whoever counts what was
+    /// accepted then never takes such a request for unsent.
+    fn own_up(&self, before: u64, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match result {
+            Poll::Ready(Err(_)) if self.written() > before => Poll::Ready(Ok(1)),
+            result => result,
+        }
     }
 }
 
@@ -67,7 +83,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
+        let before = self.written();
+        let result = Pin::new(&mut self.0).poll_write(cx, bytes);
+        self.own_up(before, result)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -87,6 +105,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
         cx: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(cx, buffers)
+        let before = self.written();
+        let result = Pin::new(&mut self.0).poll_write_vectored(cx, buffers);
+        self.own_up(before, result)
     }
 }

@@ -21,7 +21,8 @@ for_each_backend! {
     what_is_lent_when_its_address_retires_ends_in_peace,
     draining_ends_when_the_last_connection_has,
     draining_waits_for_a_connection_that_is_being_opened,
-    draining_fails_those_who_wait,
+    draining_lets_those_who_wait_be_served,
+    draining_ends_when_who_waits_has_given_up,
     an_address_that_nobody_knows_is_drained_at_once,
     a_closed_pool_serves_nobody,
     closing_fails_those_who_wait_and_abandons_what_is_being_opened,
@@ -174,19 +175,40 @@ async fn draining_waits_for_a_connection_that_is_being_opened<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn draining_fails_those_who_wait<B: Backend>() {
+async fn draining_lets_those_who_wait_be_served<B: Backend>() {
     let (caller, mut server) =
         start_with::<B>(|settings| settings.max_connections_per_address(1)).await;
     let (mut connection, _, response) = server.open(caller.send(get("/")), HALF).await;
+    let waiting = tokio::spawn(caller.fetch(get("/waits")));
+    eventually("one waits", || caller.pool.stats().waiting == 1).await;
+    {
+        let mut drain = pin!(caller.pool.drain(&caller.address));
+        assert!(is_pending(drain.as_mut()));
+        let error = caller.fetch(get("/")).await.expect_err("retired");
+        assert_eq!(error.kind(), ErrorKind::Retired);
+        connection.write("half").await;
+        Whole::read(response).await.expect("the other half");
+        assert_eq!(connection.read_request().await.target(), "/waits");
+        assert!(is_pending(drain.as_mut()), "one was sent before");
+        connection.write(answer("served")).await;
+        assert_eq!(waiting.await.expect("no panic").expect("a response").body, "served");
+        drain.await;
+    }
+    connection.ends().await;
+    ends_at_rest(caller).await;
+}
+
+async fn draining_ends_when_who_waits_has_given_up<B: Backend>() {
+    let (caller, _server) = start_with::<B>(|settings| settings).await;
+    caller.watch.close_gate();
     let waiting = tokio::spawn(caller.fetch(get("/")));
     eventually("one waits", || caller.pool.stats().waiting == 1).await;
     {
         let mut drain = pin!(caller.pool.drain(&caller.address));
         assert!(is_pending(drain.as_mut()));
-        let error = waiting.await.expect("no panic").expect_err("retired");
-        assert_eq!(error.kind(), ErrorKind::Retired);
-        drop(response);
-        connection.finish().await;
+        caller.watch.fail_next(io::ErrorKind::ConnectionRefused);
+        caller.watch.open_gate();
+        waiting.await.expect("no panic").expect_err("its dial has failed");
         drain.await;
     }
     ends_at_rest(caller).await;

@@ -1,18 +1,20 @@
 //! A rolling deploy: twenty servers are replaced one by one while requests come all the time.
 //!
 //! For each of them service discovery names its successor and no longer names it (`sync`), then the old server
-//! is drained and stopped. What must hold: whoever asks an address that is not retired gets an answer; and
+//! is drained and stopped. What must hold: a request that began before its address was retired gets an answer, even
+//! if it still waits for a connection then; and
 //! once the drain has resolved no socket to the old server is left in use at this end, whoever looks.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::task::Poll;
 use std::time::Duration;
 
 use http_body_util::BodyExt;
 use pool_core::{Builder, ErrorKind, Pool};
 use pool_tcp::TcpConnector;
-use pooled_fetch_tests::{Whole, bounded, eventually, get, post};
+use pooled_fetch_tests::{Whole, bounded, eventually, get, poll_once, post};
 use tokio::task::JoinSet;
 
 use crate::knobs::{Seed, Watchdog, rounds};
@@ -37,13 +39,10 @@ struct Site {
     pool: Pool<TcpConnector>,
     /// What service discovery says.
     current: RwLock<Vec<SocketAddr>>,
-    retired: Mutex<Vec<SocketAddr>>,
     ended: AtomicBool,
     answered: AtomicU64,
     /// Requests to an address that had retired when they began.
     late: AtomicUsize,
-    /// Requests to an address that retired while they waited for a connection.
-    overtaken: AtomicUsize,
 }
 
 async fn deploy(settings: fn(Builder<TcpConnector>) -> Builder<TcpConnector>) {
@@ -55,11 +54,9 @@ async fn deploy(settings: fn(Builder<TcpConnector>) -> Builder<TcpConnector>) {
     let site = Arc::new(Site {
         pool,
         current: RwLock::new(peers.iter().map(|peer| peer.address).collect()),
-        retired: Mutex::default(),
         ended: AtomicBool::new(false),
         answered: AtomicU64::new(0),
         late: AtomicUsize::new(0),
-        overtaken: AtomicUsize::new(0),
     });
     let mut clients = JoinSet::new();
     for client in 0..CLIENTS {
@@ -79,8 +76,8 @@ async fn deploy(settings: fn(Builder<TcpConnector>) -> Builder<TcpConnector>) {
     while let Some(client) = clients.join_next().await {
         client.expect("no failed request");
     }
-    let Site { answered, late, overtaken, .. } = &*site;
-    println!("{answered:?} answered, {late:?} too late, {overtaken:?} overtaken in the queue");
+    let Site { answered, late, .. } = &*site;
+    println!("{answered:?} answered, {late:?} too late");
     let stats = site.pool.stats();
     assert_eq!((stats.opening, stats.leased, stats.waiting), (0, 0, 0));
     let at_rest = (stats.idle + stats.parked) as u64;
@@ -89,19 +86,14 @@ async fn deploy(settings: fn(Builder<TcpConnector>) -> Builder<TcpConnector>) {
 
 impl Site {
     async fn replace(&self, old: SocketAddr, new: SocketAddr) {
-        let current = {
+        {
+            // Held until the pool knows, so that each request begins before or after.
             let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
             current.retain(|address| *address != old);
             current.push(new);
-            current.clone()
-        };
-        self.retired.lock().unwrap_or_else(PoisonError::into_inner).push(old);
-        self.pool.sync(current);
+            self.pool.sync(current.iter().copied());
+        }
         bounded(self.pool.drain(&old)).await;
-    }
-
-    fn is_retired(&self, address: SocketAddr) -> bool {
-        self.retired.lock().unwrap_or_else(PoisonError::into_inner).contains(&address)
     }
 
     fn pick(&self, random: &mut fastrand::Rng) -> SocketAddr {
@@ -118,17 +110,22 @@ async fn ask_until_the_end(site: Arc<Site>, mut random: fastrand::Rng) {
         let target = format!("/{way}/{number}");
         let address = site.pick(&mut random);
         let request = if random.bool() { get(&target) } else { post(&target, "content") };
-        let late = site.is_retired(address);
-        let response = match site.pool.http(&address, request).await {
-            Ok(response) => response,
-            // Nothing was sent, so the caller asks another; no more than that may come of a deploy.
-            Err(error) if error.kind() == ErrorKind::Retired && site.is_retired(address) => {
-                let told = if late { &site.late } else { &site.overtaken };
-                told.fetch_add(1, Ordering::Relaxed);
+        let mut sent = Box::pin(site.pool.http(&address, request));
+        let begun = {
+            let current = site.current.read().unwrap_or_else(PoisonError::into_inner);
+            current.contains(&address).then(|| poll_once(sent.as_mut()))
+        };
+        let response = match begun {
+            Some(Poll::Ready(result)) => result,
+            Some(Poll::Pending) => sent.await,
+            None => {
+                let error = sent.await.expect_err("its address is retired");
+                assert_eq!(error.kind(), ErrorKind::Retired);
+                site.late.fetch_add(1, Ordering::Relaxed);
                 continue;
             }
-            Err(error) => panic!("a request failed: {error}"),
         };
+        let response = response.expect("a response");
         if random.u8(..8) == 0 {
             // Some of it, or nothing, is enough for some.
             let mut body = response.into_body();
