@@ -221,15 +221,16 @@ impl Future for Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         if self.give_up() {
-            // The line may have waited for this one, and who drains the address.
+            // The line may have waited for this one.
             self.lane.host.offer_room();
-            self.lane.host.tell_if_vacated();
         } else {
             self.answer.close();
             if let Ok(Ok(lent)) = self.answer.try_recv() {
                 lent.give_back();
             }
         }
+        // Who drains the address may have waited for this one too.
+        self.lane.host.tell_if_vacated();
         self.lane.watcher.leave();
     }
 }

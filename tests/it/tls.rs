@@ -4,15 +4,17 @@ use std::error::Error as _;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::atomic::Ordering;
 use std::thread;
 
 use http::Request;
+use http_body_util::Full;
 use pool_core::{Error, ErrorKind, Pool};
 use pool_tcp::TcpConnector;
 use pool_tls::{ServerName, TlsAddress, TlsConnector};
 use pooled_fetch_tests::{
-    Authority, Backend, Caller, Duplex, Endpoint, Probe, SERVER_NAME, Server, Tcp, Tls, Upload,
-    Whole, answer, bounded, eventually, get, poll_once, settle, start, tls_endpoint,
+    Authority, Backend, Caller, Duplex, Endpoint, Failing, Probe, SERVER_NAME, Server, Tcp, Tls,
+    Upload, Whole, answer, bounded, eventually, get, poll_once, settle, start, tls_endpoint,
 };
 use rustls::RootCertStore;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -161,6 +163,40 @@ async fn what_a_cancelled_request_had_not_sent_yet_is_not_sent_with_the_farewell
         assert!(
             [io::ErrorKind::UnexpectedEof, io::ErrorKind::ConnectionReset].contains(&error.kind())
         );
+    })
+    .await;
+}
+
+/// More than two records of TLS, so that a write can fail between them.
+const SEVERAL_RECORDS: usize = 40_000;
+
+#[tokio::test]
+async fn a_write_that_fails_after_some_records_went_out_is_no_proof_that_nothing_was_sent() {
+    bounded(async {
+        for (left, sent) in [(0, false), (100, true), (20_000, true)] {
+            let authority = Authority::new();
+            let (address, acceptor) = tls_endpoint(authority.server(&["site.test"], &[])).await;
+            let (failing, accepts) = Failing::new(TcpConnector::new());
+            let connector = TlsConnector::builder(failing).roots(authority.roots()).http2(false);
+            let pool = Pool::new(connector.build().expect("a provider that can be used"));
+            let peer = named(address, "site.test");
+            let mut server = Server::new(acceptor);
+            let first = async { Whole::read(pool.http(&peer, get("/")).await?).await };
+            let (_connection, ..) = server.open(first, answer("first")).await;
+            accepts.store(left, Ordering::SeqCst);
+            let request = Request::post("/").body(Full::from(vec![b'x'; SEVERAL_RECORDS]));
+            let client = pool.http(&peer, request.expect("a request"));
+            if sent {
+                let error = client.await.expect_err("some of it may have arrived");
+                assert!(!error.evidence().is_unsent(), "{left}: {error}");
+                assert!(error.into_request().is_err());
+            } else {
+                // Nothing has gone out, so another connection is to serve it, and cannot be opened.
+                let error = client.await.expect_err("nothing can be sent");
+                assert!(error.evidence().is_unsent(), "{error}");
+                assert!(error.into_request().is_ok());
+            }
+        }
     })
     .await;
 }
