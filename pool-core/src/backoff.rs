@@ -7,14 +7,14 @@
 //! ```
 //!
 //! The pauses are drawn between nothing and a limit that doubles from 100 ms to 10 s, so that many clients do
-//! not come back at one instant. Only the one dial that tries counts: a crowd whose dials fail together is one
-//! failure.
+//! not come back at one instant. Dials that were under way together are one failure, and during a pause only the one
+//! that tries counts.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::host::Host;
 
@@ -51,8 +51,13 @@ pub(crate) struct Failures {
 #[derive(Debug, Default)]
 struct State {
     in_a_row: u32,
+    /// When the last one was counted.
+    last: Option<Instant>,
     pause: Option<Pause>,
 }
+
+/// Longer than the longest pause, so that what fails again and again is known to.
+const REMEMBERED: Duration = Duration::from_secs(30);
 
 #[derive(Clone, Copy, Debug)]
 struct Pause {
@@ -80,10 +85,29 @@ pub(crate) struct Trial {
     pub(crate) pause: Duration,
 }
 
+impl Trial {
+    /// Waits out its pause, and then has those who wait look for themselves.
+    pub(crate) async fn wait(self) {
+        sleep(self.pause).await;
+    }
+
+    /// It cannot try for want of room; whoever makes room calls those who wait.
+    pub(crate) fn give_up(self) {
+        self.end();
+    }
+
+    /// True if it had not been followed by a success or another pause.
+    fn end(&self) -> bool {
+        let mut state = self.host.failures.state();
+        state.pause.as_mut().is_some_and(|pause| std::mem::replace(&mut pause.tried, false))
+    }
+}
+
 impl Drop for Trial {
+    /// Whether its pause is over or it went with its runtime: those whom it held back look for themselves.
     fn drop(&mut self) {
-        if let Some(pause) = &mut self.host.failures.state().pause {
-            pause.tried = false;
+        if self.end() {
+            self.host.call_all();
         }
     }
 }
@@ -115,6 +139,11 @@ impl Failures {
         self.state().pause.map(|pause| pause.until.saturating_duration_since(now))
     }
 
+    /// Whether it is worth a host's memory, though the host has no connection.
+    pub(crate) fn are_remembered(&self, now: Instant) -> bool {
+        self.state().last.is_some_and(|last| now.saturating_duration_since(last) < REMEMBERED)
+    }
+
     /// As [`pause`](Self::pause), and none if whoever asks may be the one that tries.
     pub(crate) fn hold(&self, now: Instant) -> Option<Duration> {
         let pause = self.pause(now)?;
@@ -131,11 +160,24 @@ impl Failures {
     }
 
     /// A dial has failed; tells the pause that begins with it, if one does.
-    pub(crate) fn add(&self, trial: Option<Trial>, now: Instant) -> Option<Duration> {
+    ///
+    /// `begun` is when the dial began: those that were under way together are one failure.
+    pub(crate) fn add(
+        &self,
+        trial: Option<Trial>,
+        begun: Instant,
+        now: Instant,
+    ) -> Option<Duration> {
         let was_trial = trial.is_some();
         // Before the next pause begins, so that it does not hand that one on.
-        drop(trial);
+        if let Some(trial) = trial {
+            trial.give_up();
+        }
         let mut state = self.state();
+        if state.last.is_some_and(|last| begun < last) {
+            return None;
+        }
+        state.last = Some(now);
         state.in_a_row = state.in_a_row.saturating_add(1);
         let limit = match state.pause {
             None if state.in_a_row < FAILURES => return None,
@@ -165,7 +207,7 @@ mod tests {
     }
 
     fn fails(host: &Host, trial: Option<Trial>) -> Option<Duration> {
-        host.failures.add(trial, Instant::now())
+        host.failures.add(trial, Instant::now(), Instant::now())
     }
 
     fn trial(host: &Arc<Host>) -> Option<Trial> {
@@ -188,8 +230,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_crowd_that_fails_together_is_one_failure_and_one_dial_tries() {
         let host = host();
-        let pauses: Vec<_> = (0..100).filter_map(|_| fails(&host, None)).collect();
-        assert!(matches!(pauses[..], [pause] if pause <= FIRST));
+        for _ in 0..2 {
+            let begun = Instant::now();
+            tokio::time::advance(Duration::from_millis(1)).await;
+            let crowd = || host.failures.add(None, begun, Instant::now());
+            assert!((0..100).all(|_| crowd().is_none()), "once is no outage, nor is twice");
+            tokio::time::advance(Duration::from_millis(1)).await;
+        }
+        assert!(fails(&host, None).is_some_and(|pause| pause <= FIRST));
         let first = trial(&host).expect("nobody tries yet");
         assert!(first.pause <= FIRST);
         assert!(matches!(Admission::to(&host, Instant::now()), Admission::Held));

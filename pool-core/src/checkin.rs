@@ -69,10 +69,13 @@ impl Lane {
         }
     }
 
-    /// Whether another address has stood in the line for the total limit while connections were handed on
-    /// here for long enough.
-    fn must_make_way(self: &Arc<Self>) -> bool {
-        if !self.shared().line.is_uncalled(Arc::as_ptr(self)) {
+    /// Whether somebody whom a limit keeps waiting, at another address, in another runtime, or here for a fresh
+    /// connection, has done so while connections were handed on for long enough.
+    pub(crate) fn must_make_way(self: &Arc<Self>) -> bool {
+        let wanted = self.shared().line.is_uncalled(Arc::as_ptr(self))
+            || self.host.is_wanted_beside(self)
+            || self.must_make_room();
+        if !wanted {
             self.handed_on.store(0, Ordering::Relaxed);
             return false;
         }

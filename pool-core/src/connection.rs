@@ -109,7 +109,8 @@ impl Connection {
 
     /// Whether hyper has done with the last message, both ways, and takes another request.
     pub(crate) fn is_ready(&self) -> bool {
-        self.sender.is_ready() && !self.is_finished()
+        // A stream that takes no vectored writes has hyper copy the body, and then forget that it is to be written.
+        self.sender.is_ready() && self.kept.traffic.is_flushed() && !self.is_finished()
     }
 
     /// Whether hyper has closed the connection.
@@ -130,7 +131,7 @@ impl Connection {
     /// As [`ended_for`](Self::ended_for), while no message was under way.
     pub(crate) fn closed_for(&self) -> Reason {
         match self.ended_for() {
-            Reason::Ended => Reason::ClosedByPeer,
+            Reason::Ended | Reason::Failed => Reason::ClosedByPeer,
             reason => reason,
         }
     }

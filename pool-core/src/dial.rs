@@ -11,7 +11,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 use crate::backoff::Trial;
 use crate::connection::{self, Connection};
@@ -60,16 +60,11 @@ impl<C: Connector> Dial for Dialer<C> {
 
     fn dial(&self, lane: Arc<Lane>, permit: Permit, trial: Option<Trial>) {
         let (connector, address) = (Arc::clone(&self.connector), self.address.clone());
-        let under_way = UnderWay(lane);
+        let (under_way, begun) = (UnderWay(lane), Instant::now());
         tokio::spawn(async move {
             let lane = Arc::clone(&under_way.0);
             let opened = {
-                let dial = pin!(async {
-                    if let Some(trial) = &trial {
-                        sleep(trial.pause).await;
-                    }
-                    open(&*connector, &address, &lane, permit).await
-                });
+                let dial = pin!(open(&*connector, &address, &lane, permit));
                 unless_closed(&lane, dial).await
             };
             let opened = match opened {
@@ -92,7 +87,7 @@ impl<C: Connector> Dial for Dialer<C> {
                     let unreachable = error.kind() != ErrorKind::Closed;
                     lane.dial_failed(error);
                     if unreachable {
-                        lane.host.missed(trial, Instant::now());
+                        lane.host.missed(trial, begun, Instant::now());
                     }
                 }
             }

@@ -34,7 +34,7 @@ pub(crate) enum Cause {
     Text(&'static str),
     After(&'static str, Duration),
     Paused(Duration),
-    Io(io::Error),
+    Io(Arc<io::Error>),
     Http(hyper::Error),
 }
 
@@ -117,10 +117,12 @@ impl Error {
         mut self,
         attempts: u32,
         reached_wire: bool,
+        maybe_processed: bool,
         request: Option<Request<RequestBody>>,
     ) -> Self {
         self.0.evidence.attempts = attempts;
         self.0.evidence.reached_wire |= reached_wire;
+        self.0.evidence.refused &= !maybe_processed;
         self.0.request = Mutex::new(request);
         self
     }
@@ -131,11 +133,8 @@ impl Error {
             Cause::Text(text) => Cause::Text(text),
             Cause::After(what, after) => Cause::After(what, *after),
             Cause::Paused(pause) => Cause::Paused(*pause),
-            Cause::Io(error) => Cause::Io(match error.raw_os_error() {
-                Some(number) => io::Error::from_raw_os_error(number),
-                None => io::Error::new(error.kind(), error.to_string()),
-            }),
-            Cause::Http(error) => Cause::Io(io::Error::other(error.to_string())),
+            Cause::Io(error) => Cause::Io(Arc::clone(error)),
+            Cause::Http(error) => Cause::Io(Arc::new(io::Error::other(error.to_string()))),
         };
         Self::new(self.0.kind, &self.0.address, cause)
     }
@@ -224,7 +223,7 @@ impl fmt::Debug for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match &self.0.cause {
-            Cause::Io(error) => Some(error),
+            Cause::Io(error) => Some(&**error),
             Cause::Http(error) => Some(error),
             Cause::Text(_) | Cause::After(..) | Cause::Paused(_) => None,
         }

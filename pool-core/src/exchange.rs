@@ -6,14 +6,18 @@
 
 use std::error::Error as StdError;
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use http::{Request, Response};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+
+use tokio::time::timeout;
 
 use crate::body::Body;
 use crate::driver::Unanswered;
@@ -30,6 +34,9 @@ use crate::stream::Traffic;
 use crate::timers::Patience;
 
 type Answer = Pin<Box<dyn Future<Output = Result<Response<Incoming>, Unanswered>> + Send>>;
+
+/// How often it is asked whether one more stream may be reset.
+const BETWEEN_RESETS: Duration = Duration::from_millis(50);
 
 /// A stream that is open, and the place that it takes on its connection.
 #[derive(Clone, Debug)]
@@ -83,7 +90,10 @@ impl Slot {
                 waiting.is_over = true;
                 Err(stream.fail(unanswered, message, replay, attempt(all)))
             }
-            Err(impatient) => Err(impatient.into_error(&host.name).at(attempt(all))),
+            Err(impatient) => {
+                stream.times_out();
+                Err(impatient.into_error(&host.name).at(attempt(all)))
+            }
         }
     }
 }
@@ -92,6 +102,11 @@ impl OpenStream {
     fn receive(self, response: Response<Incoming>, attempt: Attempt) -> Response<Body> {
         let Slot { multiplex, lane, .. } = &*self.0;
         multiplex.answered();
+        lane.host.horizon.prove(attempt.connection().idle_for());
+        if response.extensions().get::<OnUpgrade>().is_some() {
+            // The tunnel holds no slot, and must not be cut for want of one.
+            lane.stop_using(multiplex, Reason::Upgraded);
+        }
         if !attempt.is_fresh() {
             lane.host.counters.reused();
         }
@@ -125,6 +140,11 @@ impl OpenStream {
         }
     }
 
+    /// The server has taken too long: others shall not be sent to where nobody answers.
+    pub(crate) fn times_out(&self) {
+        self.0.lane.stop_using(&self.0.multiplex, Reason::TimedOut);
+    }
+
     /// Has the rest of a response read by the task of the connection, where resetting its stream would be one
     /// reset too many.
     pub(crate) fn abandon(self, mut incoming: Incoming) {
@@ -133,9 +153,19 @@ impl OpenStream {
         }
         let multiplex = Arc::clone(&self.0.multiplex);
         multiplex.leave_to_task(Box::pin(async move {
-            while let Some(Ok(_)) = incoming.frame().await {}
-            drop(self);
+            self.until_resettable(async { while let Some(Ok(_)) = incoming.frame().await {} })
+                .await;
         }));
+    }
+
+    /// Goes on with what nobody waits for, until it ends or its stream may be reset.
+    async fn until_resettable(&self, rest: impl Future<Output = ()>) {
+        let mut rest = pin!(rest);
+        while timeout(BETWEEN_RESETS, rest.as_mut()).await.is_err() {
+            if self.0.multiplex.may_reset() {
+                return;
+            }
+        }
     }
 }
 
@@ -192,11 +222,14 @@ impl Drop for Waiting {
         let (answer, stream) = (std::mem::replace(&mut self.answer, over), self.stream.clone());
         let multiplex: Arc<Multiplex> = Arc::clone(&stream.0.multiplex);
         multiplex.leave_to_task(Box::pin(async move {
-            if let Ok(response) = answer.await {
-                let mut incoming = response.into_body();
-                while let Some(Ok(_)) = incoming.frame().await {}
-            }
-            drop(stream);
+            stream
+                .until_resettable(async {
+                    if let Ok(response) = answer.await {
+                        let mut incoming = response.into_body();
+                        while let Some(Ok(_)) = incoming.frame().await {}
+                    }
+                })
+                .await;
         }));
     }
 }

@@ -37,7 +37,7 @@ impl Error {
     }
 
     pub(crate) fn connect(address: &Arc<str>, error: io::Error) -> Self {
-        Self::new(ErrorKind::Connect, address, Cause::Io(error))
+        Self::new(ErrorKind::Connect, address, Cause::Io(Arc::new(error)))
     }
 
     pub(crate) fn connect_timeout(address: &Arc<str>, after: Duration) -> Self {

@@ -67,7 +67,8 @@ impl Horizon {
         }
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(before) = *seen else {
-            *seen = Some(Close { age, at });
+            let proven = self.proven.swap(0, Ordering::Relaxed);
+            *seen = (millis(age) > proven).then_some(Close { age, at });
             return;
         };
         let shorter = age.min(before.age);
@@ -76,11 +77,13 @@ impl Horizon {
             *seen = Some(Close { age: shorter, ..before });
             return;
         }
-        let agree = age.abs_diff(before.age) <= age.max(before.age) / 8;
-        if agree || millis(shorter) > self.proven.load(Ordering::Relaxed) {
-            self.limit.store(millis(shorter - margin(shorter)), Ordering::Relaxed);
-            self.proven.store(0, Ordering::Relaxed);
+        // Proven anew between any two closes: a server that was given a shorter limit is believed the second time.
+        if millis(age) <= self.proven.swap(0, Ordering::Relaxed) {
+            *seen = None;
+            return;
         }
+        let limit = shorter - margin(shorter);
+        self.limit.store(millis(limit), Ordering::Relaxed);
         *seen = Some(Close { age, at });
     }
 
@@ -156,10 +159,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_has_been_proven_wrong_is_not_believed_unless_it_is_shown_twice_alike() {
+    async fn what_is_proven_wrong_again_and_again_is_not_believed_and_a_shorter_limit_is() {
         let horizon = Horizon::default();
         horizon.prove(SECOND * 60);
-        closes(&horizon, &[3, 40]).await;
+        closes(&horizon, &[3]).await;
+        horizon.prove(SECOND * 60);
+        closes(&horizon, &[3]).await;
+        horizon.prove(SECOND * 60);
+        closes(&horizon, &[20]).await;
         assert_eq!(horizon.limit(), None);
         closes(&horizon, &[20, 20]).await;
         assert!(horizon.limit().is_some_and(|limit| limit < SECOND * 20));

@@ -71,7 +71,7 @@ impl Host {
         self.open.load(Ordering::SeqCst) == 0
             && !self.is_retired()
             && !self.quarantine.is_on(now)
-            && self.failures.pause(now).is_none_or(|pause| pause.is_zero())
+            && !self.failures.are_remembered(now)
     }
 
     /// A request found its connection given up, after it had rested for `idle_for`.
@@ -198,13 +198,13 @@ impl Host {
     }
 
     /// A connection could not be opened; the address may have to be left alone.
-    pub(crate) fn missed(&self, trial: Option<Trial>, now: Instant) {
+    pub(crate) fn missed(&self, trial: Option<Trial>, begun: Instant, now: Instant) {
         self.counters.failed_to_open();
         let backoff = self.shared.settings.backoff;
         if backoff == Backoff::Off {
             return;
         }
-        let Some(pause) = self.failures.add(trial, now) else { return };
+        let Some(pause) = self.failures.add(trial, begun, now) else { return };
         self.tell(|| Event::BackingOff { pause });
         if backoff == Backoff::Fail && !self.has_connections() {
             for lane in self.lanes() {
@@ -215,7 +215,8 @@ impl Host {
         }
     }
 
-    fn call_all(&self) {
+    /// Calls all who want a dial.
+    pub(crate) fn call_all(&self) {
         for lane in self.lanes().into_iter().filter(|lane| lane.queue().wants_dial()) {
             lane.call_dial(Turn::Own);
         }

@@ -13,6 +13,7 @@ use dashmap::DashMap;
 use tokio::runtime::{Handle, Id};
 use tokio::time::Instant;
 
+use crate::head::Naming;
 use crate::host::Host;
 use crate::lane::{Dial, Lane};
 use crate::settings::Settings;
@@ -87,13 +88,17 @@ impl<A: Clone + Eq + Hash + Send + Sync + 'static> Hosts<A> {
             return lane;
         }
         let watcher = self.watcher(runtime);
-        let mut entry = self.map.entry(address.clone()).or_insert_with(|| self.entry(address));
+        // What is the caller's code runs before the map is locked.
+        let (dialer, name) = (dialer(), name_of(address));
+        let naming = Naming::new(dialer.target());
+        let entry = self.map.entry(address.clone());
+        let mut entry = entry.or_insert_with(|| self.entry(name));
         if let Some(lane) = entry.lane(id) {
             return Arc::clone(lane);
         }
         let is_gone = |lane: &mut Arc<Lane>| lane.watcher.is_gone();
         let gone: Vec<_> = entry.lanes.extract_if(.., is_gone).collect();
-        let lane = Lane::new(Arc::clone(&entry.host), watcher, dialer());
+        let lane = Lane::new(Arc::clone(&entry.host), watcher, dialer, naming);
         entry.lanes.push(Arc::clone(&lane));
         drop(entry);
         // Their watcher does so as well, but may come too late to find them here.
@@ -103,12 +108,8 @@ impl<A: Clone + Eq + Hash + Send + Sync + 'static> Hosts<A> {
         lane
     }
 
-    fn entry(&self, address: &A) -> Entry
-    where
-        A: Debug,
-    {
-        let host = Host::new(format!("{address:?}").into(), Arc::clone(&self.shared));
-        Entry { host, lanes: Vec::new() }
+    fn entry(&self, name: Arc<str>) -> Entry {
+        Entry { host: Host::new(name, Arc::clone(&self.shared)), lanes: Vec::new() }
     }
 
     /// Remembers that `address` is retired; the lanes are the caller's to empty.
@@ -116,7 +117,8 @@ impl<A: Clone + Eq + Hash + Send + Sync + 'static> Hosts<A> {
     where
         A: Debug,
     {
-        let entry = self.map.entry(address.clone()).or_insert_with(|| self.entry(address));
+        let name = name_of(address);
+        let entry = self.map.entry(address.clone()).or_insert_with(|| self.entry(name));
         entry.host.set_retired(true);
         (Arc::clone(&entry.host), entry.lanes.clone())
     }
@@ -218,4 +220,9 @@ impl<A: Eq + Hash> Hosts<A> {
         }
         lanes
     }
+}
+
+/// An address as errors tell it.
+fn name_of(address: &impl Debug) -> Arc<str> {
+    format!("{address:?}").into()
 }

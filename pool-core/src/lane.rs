@@ -66,13 +66,18 @@ pub(crate) trait Dial: Send + Sync {
 }
 
 impl Lane {
-    pub(crate) fn new(host: Arc<Host>, watcher: Arc<Watcher>, dialer: Box<dyn Dial>) -> Arc<Self> {
+    pub(crate) fn new(
+        host: Arc<Host>,
+        watcher: Arc<Watcher>,
+        dialer: Box<dyn Dial>,
+        naming: Naming,
+    ) -> Arc<Self> {
         let queue = Queue::new(Arc::clone(&host.waiting), dialer.may_share());
         let lane = Arc::new(Self {
             host,
             watcher,
             idle: Idle::new(),
-            naming: Naming::new(dialer.target()),
+            naming,
             in_use: InUse::default(),
             queue,
             dialer,
@@ -118,7 +123,7 @@ impl Lane {
     }
 
     pub(crate) fn take_newest(self: &Arc<Self>, now: Instant) -> Option<Lent> {
-        if let Some(slot) = self.take_stream() {
+        if let Some(slot) = self.take_stream(|_| true) {
             return Some(Lent::Stream(Box::new(slot)));
         }
         for _ in 0..WORN_AT_ONCE {

@@ -53,12 +53,16 @@ impl Lease {
         self.connection.begin(request, message.attempts + 1);
         if let Err(why) = head::make_http1(request, message.told, &self.lane.naming) {
             let error = Error::invalid_request(&self.lane.host.name, why);
-            message.request = self.connection.take_back(None);
+            message.request = self.connection.take_back(message.request.take());
             self.checkin();
             return Err(error);
         }
         let patience = self.settings().expect_continue_timeout;
         let gate = informational::connect(request, message.told.expects_continue, patience);
+        if gate.is_some() {
+            // Behind its gate nothing of the body has ended.
+            request.body_mut().begin(&self.connection.kept().traffic);
+        }
         message.attempts += 1;
         if self.settings().probe {
             self.connection.kept().ask_kernel();

@@ -33,7 +33,17 @@ use crate::events::{Event, Observer};
 /// ```
 #[derive(Debug, Default)]
 pub struct LeaseWatch {
-    leased: Mutex<HashMap<u64, (Arc<str>, Instant)>>,
+    leased: Mutex<HashMap<u64, Leased>>,
+}
+
+/// A connection that is out.
+#[derive(Debug)]
+struct Leased {
+    address: Arc<str>,
+    /// Since when without a pause.
+    since: Instant,
+    /// Over HTTP/2 it is lent to many at once.
+    times: usize,
 }
 
 /// A connection that has been out for long; from [`LeaseWatch::older_than`].
@@ -61,18 +71,18 @@ impl LeaseWatch {
         let mut old: Vec<_> = self
             .leased()
             .iter()
-            .filter(|(_, (_, since))| age(*since) > limit)
-            .map(|(id, (address, since))| OldLease {
+            .filter(|(_, lease)| age(lease.since) > limit)
+            .map(|(id, lease)| OldLease {
                 id: *id,
-                address: Arc::clone(address),
-                leased_for: age(*since),
+                address: Arc::clone(&lease.address),
+                leased_for: age(lease.since),
             })
             .collect();
         old.sort_by_key(|lease| std::cmp::Reverse(lease.leased_for));
         old
     }
 
-    fn leased(&self) -> MutexGuard<'_, HashMap<u64, (Arc<str>, Instant)>> {
+    fn leased(&self) -> MutexGuard<'_, HashMap<u64, Leased>> {
         self.leased.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -81,9 +91,20 @@ impl Observer for LeaseWatch {
     fn observe(&self, address: &str, event: &Event<'_>) {
         match event {
             Event::CheckedOut { id, .. } => {
-                self.leased().insert(*id, (Arc::from(address), Instant::now()));
+                let new =
+                    || Leased { address: Arc::from(address), since: Instant::now(), times: 0 };
+                self.leased().entry(*id).or_insert_with(new).times += 1;
             }
-            Event::CheckedIn { id } | Event::Closed { id, .. } => {
+            Event::CheckedIn { id } => {
+                let mut leased = self.leased();
+                if let Some(lease) = leased.get_mut(id) {
+                    lease.times -= 1;
+                    if lease.times == 0 {
+                        leased.remove(id);
+                    }
+                }
+            }
+            Event::Closed { id, .. } => {
                 self.leased().remove(id);
             }
             Event::Opened { .. }

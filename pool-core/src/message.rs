@@ -25,6 +25,8 @@ pub(crate) struct Message {
     pub(crate) attempts: u32,
     /// Some connection has accepted some of it.
     reached_wire: bool,
+    /// Some server may have acted upon it.
+    maybe_processed: bool,
     /// While a request that had reached the wire is sent again.
     repetition: Option<Repetition>,
 }
@@ -42,6 +44,7 @@ impl Message {
             reuse,
             attempts: 0,
             reached_wire: false,
+            maybe_processed: false,
             repetition: None,
         }
     }
@@ -83,7 +86,7 @@ impl Message {
         }
         let verdict = may_repeat(Failure {
             repeatable: self.request.is_some(),
-            refused: evidence.refused,
+            refused: evidence.refused || last.was_turned_away(),
             fresh: last.is_fresh(),
             reached_wire: last.reached_wire(),
             unanswered: last.is_unanswered(),
@@ -107,12 +110,15 @@ impl Message {
 
     /// Remembers whether a connection had accepted any of it.
     pub(crate) fn note(&mut self, error: &Error) {
-        self.reached_wire |= error.evidence().reached_wire;
+        let evidence = error.evidence();
+        self.reached_wire |= evidence.reached_wire;
+        self.maybe_processed |= evidence.reached_wire && !evidence.refused;
     }
 
     /// Adds to an error what is known of the request as a whole.
     pub(crate) fn explain(self, error: Error) -> Error {
         let unsent = !self.reached_wire;
-        error.explain(self.attempts, self.reached_wire, self.request.filter(|_| unsent))
+        let request = self.request.filter(|_| unsent);
+        error.explain(self.attempts, self.reached_wire, self.maybe_processed, request)
     }
 }

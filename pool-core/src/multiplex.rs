@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::events::Event;
 use crate::http2::Sender;
 use crate::info::{ConnectionInfo, Origin, Visit};
 use crate::lane::Lane;
@@ -104,7 +105,7 @@ impl Multiplex {
         !self.leaving.swap(true, Ordering::SeqCst)
     }
 
-    /// Whether no response has come over it yet.
+    /// Whether it comes straight from its dial: no response has come over it, and it has not rested.
     pub(crate) fn is_fresh(&self) -> bool {
         !self.answered.load(Ordering::Relaxed)
     }
@@ -146,6 +147,8 @@ impl Multiplex {
     }
 
     pub(crate) fn rest(&self, sequence: u64) {
+        // Its server may give it up from here on, as any other.
+        self.answered();
         self.sequence.store(sequence, Ordering::SeqCst);
     }
 
@@ -214,6 +217,9 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
+        if self.use_number > 0 {
+            self.lane.host.tell(|| Event::CheckedIn { id: self.multiplex.id() });
+        }
         self.lane.stream_ended(&self.multiplex);
     }
 }

@@ -152,6 +152,9 @@ where
             *this.held = None;
         }
         let frame = ready!(self.as_mut().poll_promised(cx));
+        if let Some(traffic) = &self.traffic {
+            traffic.note_frame();
+        }
         let promise_kept = self.promised == Some(0);
         if (frame.is_none() || promise_kept || self.is_end_stream())
             && let Some(traffic) = &self.traffic

@@ -126,7 +126,7 @@ impl<C: Connector> Pool<C> {
 
     /// The lane for a request that comes to `address`.
     pub(crate) fn lane(&self, address: &C::Address) -> Result<Arc<Lane>, Error> {
-        self.inner.lane(address, false)
+        self.inner.lane(address)
     }
 
     pub(crate) fn hosts(&self) -> &Hosts<C::Address> {
@@ -157,7 +157,7 @@ impl<C: Connector> Inner<C> {
             // By value: the message itself is not to be shared while this waits.
             let chunked = message.chunked;
             let suits = move |lent: &Lent| lent.can_carry(chunked);
-            let lane = self.lane(address, message.attempts > 0)?;
+            let lane = self.lane(address)?;
             let trusts_idle = message.trusts_idle();
             let idle = if trusts_idle { take_idle(&lane, suits) } else { None };
             let lent = match idle {
@@ -208,7 +208,7 @@ impl<C: Connector> Inner<C> {
         // A watcher may retire between the look-up and here, and then the lane is no good; two in a row
         // go only where the runtime itself has shut down.
         for _ in 0..2 {
-            let lane = self.lane(address, true)?;
+            let lane = self.lane(address)?;
             if let Some(ticket) = join(&lane, now, wants)? {
                 return Ok((lane, ticket));
             }
@@ -216,13 +216,13 @@ impl<C: Connector> Inner<C> {
         Err(Error::runtime_gone(&name(address)))
     }
 
-    /// The lane of `address` for a request, which may have `begun` before the address was retired.
-    fn lane(&self, address: &C::Address, begun: bool) -> Result<Arc<Lane>, Error> {
+    /// The lane of `address` for a request that comes to it.
+    fn lane(&self, address: &C::Address) -> Result<Arc<Lane>, Error> {
         let runtime = Handle::try_current().map_err(|_| Error::no_runtime(&name(address)))?;
         let lane = self.hosts.lane(address, &runtime, || {
             Dialer::boxed(&self.connector, address, self.hosts.settings().http2)
         });
-        lane.refusal(begun).map_or(Ok(lane), Err)
+        lane.refusal().map_or(Ok(lane), Err)
     }
 }
 
@@ -246,8 +246,8 @@ pub(crate) fn join(lane: &Arc<Lane>, now: Instant, wants: Wants) -> Result<Optio
         Err(NoPlace::QueueFull) => return Err(Error::queue_full(&lane.host.name)),
         Err(NoPlace::WatcherGone) => return Ok(None),
     };
-    // Whoever closes answers all who wait afterwards, and this looks after joining.
-    lane.refusal(true).map_or(Ok(Some(ticket)), Err)
+    // Whoever closes answers all who wait afterwards, whoever drains waits for them, and this looks after joining.
+    lane.refusal().map_or(Ok(Some(ticket)), Err)
 }
 
 /// Waits for a place in the queue to be served, as long as the checkout timeout allows.

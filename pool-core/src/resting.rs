@@ -52,6 +52,14 @@ impl Resting {
         }
     }
 
+    /// The connection, if it is shared.
+    pub(crate) fn multiplex(&self) -> Option<Arc<Multiplex>> {
+        match &self.connection {
+            Form::Multiplexed(multiplex) => Some(Arc::clone(multiplex)),
+            _ => None,
+        }
+    }
+
     /// How many requests it has served.
     pub(crate) fn use_number(&self) -> u64 {
         match &self.connection {

@@ -39,6 +39,7 @@ impl SharedBody {
             (Poll::Pending, Some(timer)) => {
                 let limit = std::task::ready!(timer.poll(cx));
                 let error = Error::body_timeout(name, limit).at(attempt.clone());
+                stream.times_out();
                 return Poll::Ready((Some(Err(error)), true));
             }
         };

@@ -19,6 +19,7 @@ pub(crate) struct Traffic {
     written: AtomicU64,
     read: AtomicU64,
     read_waits: AtomicBool,
+    frames: AtomicU64,
     flushed: AtomicBool,
     body_ended: AtomicBool,
     asked: AtomicBool,
@@ -60,11 +61,26 @@ impl Traffic {
         self.body_ended.store(body_ended, Ordering::Relaxed);
     }
 
+    /// Frames of request bodies that were handed to hyper.
+    pub(crate) fn frames(&self) -> u64 {
+        self.frames.load(Ordering::Relaxed)
+    }
+
+    /// A frame of the request body has been handed to hyper.
+    pub(crate) fn note_frame(&self) {
+        self.frames.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// The last frame of the request body has been handed to hyper.
     pub(crate) fn end_body(&self) {
         // What was flushed before is not all of it.
         self.flushed.store(false, Ordering::Relaxed);
         self.body_ended.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the stream has accepted all that hyper had to write.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.flushed.load(Ordering::Relaxed)
     }
 
     /// Whether the stream has accepted the whole request: hyper flushes a stream only when it has nothing

@@ -57,20 +57,25 @@ impl Drop for List<'_> {
 
 impl Lane {
     /// A stream of the busiest connection that has room, so that those that are needed no more come to rest.
-    pub(crate) fn take_stream(self: &Arc<Self>) -> Option<Slot> {
+    pub(crate) fn take_stream(
+        self: &Arc<Self>,
+        suits: impl Fn(&Multiplex) -> bool,
+    ) -> Option<Slot> {
         if self.in_use.length.load(Ordering::SeqCst) == 0 {
             return None;
         }
         let now = Instant::now();
+        // A connection that is always in use never rests, and so would never make room for anybody.
+        let mut makes_way = self.must_make_way().then_some(Reason::Evicted);
         let list = self.in_use.list();
         let mut worn_out = Vec::new();
         let slot = loop {
-            let fits = |multiplex: &&Arc<Multiplex>| multiplex.has_room();
+            let fits = |multiplex: &&Arc<Multiplex>| multiplex.has_room() && suits(multiplex);
             let Some(busiest) = list.list.iter().filter(fits).max_by_key(|other| other.open())
             else {
                 break None;
             };
-            match busiest.worn_out(self.shared(), now) {
+            match busiest.worn_out(self.shared(), now).or_else(|| makes_way.take()) {
                 None => break Some(Slot::take(busiest, self, Duration::ZERO)),
                 Some(reason) => {
                     busiest.leave(reason);
@@ -109,14 +114,20 @@ impl Lane {
     /// Lends streams to those who wait.
     pub(crate) fn serve_streams(self: &Arc<Self>) {
         fence(Ordering::SeqCst);
+        // Looked at before a stream is taken, because to give one back is to come here again.
         while self.queue().waiting() > 0
-            && let Some(slot) = self.take_stream()
+            && let Some(slot) = self.take_stream_for_waiter()
         {
-            if self.queue().offer(Ok(Lent::Stream(Box::new(slot)))).is_some() {
-                // Those who wait want a fresh one.
-                return;
-            }
+            self.lend(slot);
         }
+    }
+
+    fn take_stream_for_waiter(self: &Arc<Self>) -> Option<Slot> {
+        if self.queue().wants_idle() {
+            return self.take_stream(|_| true);
+        }
+        // All of them want a fresh one.
+        self.take_stream(Multiplex::is_fresh)
     }
 
     /// A stream has ended, or was not used after all.

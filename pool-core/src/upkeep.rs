@@ -51,7 +51,11 @@ impl Lane {
         };
         self.parked_up_to.store(sequence, Ordering::Relaxed);
         if let Some(resting) = self.out(Some(resting)).and_then(|resting| resting.park(sequence)) {
+            let multiplex = resting.multiplex();
             self.insert(sequence, resting, Idle::put_back);
+            if let Some(multiplex) = multiplex.filter(|multiplex| multiplex.is_leaving()) {
+                self.stop_using(&multiplex, Reason::ClosedByPeer);
+            }
             self.serve_from_rest(now);
         }
         true
@@ -71,22 +75,30 @@ impl Lane {
         self.close(self.idle.pop_oldest_if(|_| true), reason)
     }
 
-    /// Why requests that come are refused here, if they are. Those that have begun go on at a retired address.
-    pub(crate) fn refusal(&self, begun: bool) -> Option<Error> {
+    /// Why requests that come are refused here, if they are.
+    pub(crate) fn refusal(&self) -> Option<Error> {
         if self.shared().is_closed() {
             Some(Error::closed(&self.host.name))
-        } else if self.host.is_retired() && !begun {
+        } else if self.host.is_retired() {
             Some(Error::retired(&self.host.name))
         } else {
             None
         }
     }
 
-    /// Refuses all who wait and can be served no more, and closes all that is idle, now that this has been decided.
+    /// Refuses all who wait, unless only the address was retired: who had come before is served. Closes all that is
+    /// idle.
     pub(crate) fn retire(&self) {
-        let gone = || self.watcher.is_gone().then(|| Error::runtime_gone(&self.host.name));
+        let name = &self.host.name;
+        let over = || {
+            if self.shared().is_closed() {
+                Some(Error::closed(name))
+            } else {
+                self.watcher.is_gone().then(|| Error::runtime_gone(name))
+            }
+        };
         while self.queue().waiting() > 0
-            && let Some(error) = self.refusal(true).or_else(gone)
+            && let Some(error) = over()
         {
             self.queue().offer(Err(error));
         }

@@ -65,6 +65,12 @@ impl Lane {
         while self.queue().begin_dial() {
             let trial = match Admission::to(&self.host, Instant::now()) {
                 Admission::Free => None,
+                Admission::Trial(trial) if !trial.pause.is_zero() => {
+                    self.queue().end_dial();
+                    // Without a permit, which others may need meanwhile. Its drop calls us.
+                    tokio::spawn(trial.wait());
+                    return;
+                }
                 Admission::Trial(trial) => Some(trial),
                 // Whoever tries calls us afterwards.
                 Admission::Held => return self.queue().end_dial(),
@@ -77,6 +83,9 @@ impl Lane {
                     turn = Turn::Own;
                 }
                 Err(refusal) => {
+                    if let Some(trial) = trial {
+                        trial.give_up();
+                    }
                     if refusal == Refusal::AddressFull && turn == Turn::Called {
                         // Its own address calls it when there is room; the line is not held up meanwhile.
                         self.shared().line.leave(self);
@@ -172,9 +181,9 @@ impl Lane {
         Ok(())
     }
 
-    /// Fails all who wait.
+    /// Fails all who wait, but those whom dials under way may still serve.
     pub(crate) fn fail_waiting(&self, error: impl Fn() -> Error) {
-        while self.queue().waiting() > 0 {
+        while self.queue().wants_dial() {
             self.queue().offer(Err(error()));
         }
     }

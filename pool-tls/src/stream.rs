@@ -19,25 +19,42 @@ use crate::wire::Wire;
 /// A stream over which a server has proved its name; made by [`TlsConnector`](crate::TlsConnector).
 ///
 /// Dropping it says farewell to the server (`close_notify`) as far as that can be had without waiting.
-pub struct TlsStream<S: AsyncRead + AsyncWrite + Unpin>(client::TlsStream<Wire<S>>);
+pub struct TlsStream<S: AsyncRead + AsyncWrite + Unpin> {
+    tls: client::TlsStream<Wire<S>>,
+    /// Why a write has failed of which something had gone out. The session holds all of it, so no further write
+    /// may follow.
+    failed: Option<io::ErrorKind>,
+}
 
 impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
     pub(crate) fn new(stream: client::TlsStream<Wire<S>>) -> Self {
-        Self(stream)
+        Self { tls: stream, failed: None }
     }
 
     fn written(&self) -> u64 {
-        let (wire, _) = self.0.get_ref();
+        let (wire, _) = self.tls.get_ref();
         wire.written()
     }
 
     /// A write of which something may have gone out has not failed yet: the next one does. Whoever counts what was
     /// accepted then never takes such a request for unsent.
-    fn own_up(&self, before: u64, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        match result {
-            Poll::Ready(Err(_)) if self.written() > before => Poll::Ready(Ok(1)),
+    fn poll_write_with(
+        &mut self,
+        write: impl FnOnce(Pin<&mut client::TlsStream<Wire<S>>>) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        self.not_failed()?;
+        let before = self.written();
+        match write(Pin::new(&mut self.tls)) {
+            Poll::Ready(Err(error)) if self.written() > before => {
+                self.failed = Some(error.kind());
+                Poll::Ready(Ok(1))
+            }
             result => result,
         }
+    }
+
+    fn not_failed(&self) -> io::Result<()> {
+        self.failed.map_or(Ok(()), |kind| Err(kind.into()))
     }
 }
 
@@ -46,12 +63,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Drop for TlsStream<S> {
     /// connections where nothing can be awaited, so it tries once: an idle socket nearly always takes the few
     /// bytes, and where it does not, the server sees what it saw before, an end without a farewell.
     fn drop(&mut self) {
-        let (_, session) = self.0.get_ref();
-        if session.wants_write() {
+        let (_, session) = self.tls.get_ref();
+        if session.wants_write() || self.failed.is_some() {
             // What is left of a request that was given up shall not go out after all.
             return;
         }
-        let farewell = poll_fn(|cx| Pin::new(&mut self.0).poll_shutdown(cx));
+        let farewell = poll_fn(|cx| Pin::new(&mut self.tls).poll_shutdown(cx));
         // Outside the budget of the task that drops it, if any, which may be spent.
         let farewell = pin!(unconstrained(farewell));
         let _ = farewell.poll(&mut Context::from_waker(Waker::noop()));
@@ -60,7 +77,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Drop for TlsStream<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> fmt::Debug for TlsStream<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (_, session) = self.0.get_ref();
+        let (_, session) = self.tls.get_ref();
         f.debug_struct("TlsStream")
             .field("version", &session.protocol_version())
             .finish_non_exhaustive()
@@ -73,7 +90,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buffer)
+        Pin::new(&mut self.tls).poll_read(cx, buffer)
     }
 }
 
@@ -83,21 +100,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let before = self.written();
-        let result = Pin::new(&mut self.0).poll_write(cx, bytes);
-        self.own_up(before, result)
+        self.poll_write_with(|tls| tls.poll_write(cx, bytes))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        self.not_failed()?;
+        Pin::new(&mut self.tls).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        Pin::new(&mut self.tls).poll_shutdown(cx)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
+        self.tls.is_write_vectored()
     }
 
     fn poll_write_vectored(
@@ -105,8 +121,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
         cx: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let before = self.written();
-        let result = Pin::new(&mut self.0).poll_write_vectored(cx, buffers);
-        self.own_up(before, result)
+        self.poll_write_with(|tls| tls.poll_write_vectored(cx, buffers))
     }
 }

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use h2::Reason;
+use http::Request;
+use http_body_util::BodyExt;
 use pool_core::{ErrorKind, Http2, Written};
-use pooled_fetch_tests::{Memory, bounded, ends_at_rest, get, post, start_with};
+use pooled_fetch_tests::{Memory, bounded, ends_at_rest, feed, get, post, start_with};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -135,6 +137,43 @@ async fn a_server_that_says_nothing_fails_all_who_wait_after_the_connect_timeout
         }
         // One was sent without waiting for the server's first word.
         assert_eq!((timed_out, caller.watch.opened()), (9, 1));
+        ends_at_rest(caller).await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_lets_a_request_time_out_takes_no_more() {
+    bounded(async {
+        let second = Duration::from_secs(1);
+        let (caller, mut server) =
+            start_http2(100, |settings| settings.response_timeout(second)).await;
+        let (client, _stream) = under_way(&caller, &mut server, "/late").await;
+        let error = client.await.expect("no panic").expect_err("nobody answers");
+        assert_eq!(error.kind(), ErrorKind::ResponseTimeout);
+        let (next, stream) = under_way(&caller, &mut server, "/next").await;
+        assert_eq!(stream.connection, 2);
+        stream.answer("next");
+        next.await.expect("no panic").expect("a response");
+        ends_at_rest(caller).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_request_body_that_panics_takes_no_other_stream_along() {
+    bounded(async {
+        let (caller, mut server) = start_http2(100, |settings| settings).await;
+        let (kept, other) = under_way(&caller, &mut server, "/kept").await;
+        let (input, body) = feed();
+        let body =
+            body.map_frame(|_| -> http_body::Frame<Bytes> { panic!("a caller's own fault") });
+        let client = tokio::spawn(caller.fetch(Request::post("/").body(body).expect("a request")));
+        let _stream = server.next().await;
+        input.send(Bytes::from("one")).expect("the body is being sent");
+        client.await.expect("no panic here").expect_err("its body has failed");
+        other.answer("kept");
+        assert_eq!(kept.await.expect("no panic").expect("a response").body, "kept");
         ends_at_rest(caller).await;
     })
     .await;

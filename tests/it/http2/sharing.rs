@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderValue, Request, Version};
 use http_body_util::Full;
-use pool_core::ErrorKind;
+use pool_core::{ErrorKind, Reuse, reuse};
 use pooled_fetch_tests::{Pieces, bounded, ends_at_rest, eventually, get, poll_once};
 use tokio::task::JoinSet;
 
@@ -217,6 +217,34 @@ async fn a_head_in_http2_names_scheme_authority_and_path_and_no_host() {
             stream.answer("stored");
             client.await.expect("no panic").expect("a response");
         }
+        ends_at_rest(caller).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_wants_a_connection_of_their_own_waits_for_it_while_streams_come_and_go() {
+    bounded(async {
+        let (caller, mut server) = start_http2(100, |settings| settings).await;
+        served(&caller, &mut server).await;
+        let mut streams = Vec::new();
+        for _ in 0..3 {
+            streams.push(under_way(&caller, &mut server, "/shared").await);
+        }
+        caller.watch.close_gate();
+        let mut request = get("/own");
+        reuse(&mut request, Reuse::Never);
+        let own = tokio::spawn(caller.fetch(request));
+        caller.watch.until_waiting(1).await;
+        for (client, stream) in streams {
+            stream.answer("shared");
+            client.await.expect("no panic").expect("a response");
+        }
+        caller.watch.open_gate();
+        let stream = server.next().await;
+        assert_eq!((stream.path(), stream.connection), ("/own".into(), 2));
+        stream.answer("own");
+        own.await.expect("no panic").expect("a response");
         ends_at_rest(caller).await;
     })
     .await;
