@@ -112,7 +112,7 @@ impl Lane {
 
     /// Whether somebody here waits for a fresh connection, for which a limit leaves no room.
     fn must_make_room(&self) -> bool {
-        self.queue().waiting() > 0
+        self.queue().wants_fresh()
             && !(self.host.has_room() && self.shared().has_room())
             && self.queue().wants_dial()
     }

@@ -1,5 +1,6 @@
 //! A request body of any type, behind one: held to its length, held back by a gate, and told of.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -151,7 +152,13 @@ where
             ready!(held.poll_release(cx));
             *this.held = None;
         }
-        let frame = ready!(self.as_mut().poll_promised(cx));
+        let frame = if self.stream.is_none() {
+            ready!(self.as_mut().poll_promised(cx))
+        } else {
+            // Polled by the task of a shared connection, and a body that panics must not take all streams along.
+            let polled = catch_unwind(AssertUnwindSafe(|| self.as_mut().poll_promised(cx)));
+            ready!(polled.unwrap_or_else(|_| Poll::Ready(Some(Err("the body panicked".into())))))
+        };
         if let Some(traffic) = &self.traffic {
             traffic.note_frame();
         }

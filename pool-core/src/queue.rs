@@ -100,6 +100,11 @@ impl Queue {
         Some(Ticket { lane: Arc::clone(lane), number, answer: receiver })
     }
 
+    /// Whether anybody waits for a fresh connection.
+    pub(crate) fn wants_fresh(&self) -> bool {
+        self.waiting() > 0 && self.state().waiters.iter().any(|waiter| waiter.wants == Wants::Fresh)
+    }
+
     /// Whether anybody who waits would take a connection that rests.
     pub(crate) fn wants_idle(&self) -> bool {
         self.waiting() > 0 && self.state().first(Wants::Any).is_some()

@@ -9,7 +9,6 @@
 
 use std::fmt;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, TryLockError, Weak};
@@ -170,18 +169,11 @@ impl Driver {
         self.http2.as_ref().map_or(0, |http2| http2.streams())
     }
 
-    /// Goes on with what runs beside the connection; true if something of it has ended.
-    fn poll_running(&mut self, cx: &mut Context<'_>) -> bool {
-        // It polls request bodies of callers, and one that panics must not take the other streams along.
-        let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut self.running).poll_next(cx)));
-        !matches!(polled, Ok(Poll::Pending | Poll::Ready(None)))
-    }
-
     /// Ready when nothing is left of the connection.
     fn poll(&mut self, cx: &mut Context<'_>, fault: &Mutex<Option<hyper::Error>>) -> Poll<()> {
         loop {
             // First what reads, so that hyper's connection hears of a GOAWAY in the same poll.
-            while self.poll_running(cx) {}
+            while let Poll::Ready(Some(())) = Pin::new(&mut self.running).poll_next(cx) {}
             if let Some(http2) = &mut self.http2
                 && let Poll::Ready(end) = http2.poll(cx)
             {

@@ -61,9 +61,13 @@ impl Traffic {
         self.body_ended.store(body_ended, Ordering::Relaxed);
     }
 
-    /// Frames of request bodies that were handed to hyper.
-    pub(crate) fn frames(&self) -> u64 {
-        self.frames.load(Ordering::Relaxed)
+    /// Grows while a request goes out: the bytes written, or, for one over a shared connection, whose bytes cannot be
+    /// told, the frames handed to hyper.
+    pub(crate) fn progress(&self) -> u64 {
+        match self.written() {
+            0 => self.frames.load(Ordering::Relaxed),
+            written => written,
+        }
     }
 
     /// A frame of the request body has been handed to hyper.

@@ -36,11 +36,7 @@ impl Patience {
             return Poll::Ready(Impatient::WithInterim);
         }
         match &mut self.timer {
-            // Over HTTP/2 the bytes of one request cannot be told, but its frames can.
-            Some(timer) => {
-                let progress = traffic.written() + traffic.frames();
-                timer.poll(cx, progress).map(Impatient::After)
-            }
+            Some(timer) => timer.poll(cx, traffic.progress()).map(Impatient::After),
             None => Poll::Pending,
         }
     }
