@@ -11,6 +11,7 @@
 //! connection alive; and a connection that is leaving gets no further slot.
 
 use std::fmt;
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -76,14 +77,9 @@ impl Multiplex {
         self.seat.streams().min(self.most_streams)
     }
 
-    /// Waits until its server has said how many streams it allows; false if it has ended instead.
-    pub(crate) async fn settled(&self) -> bool {
+    /// As [`Seat::settled`].
+    pub(crate) async fn settled(&self) -> io::Result<()> {
         self.seat.settled().await
-    }
-
-    /// As [`Seat::fault`].
-    pub(crate) fn fault(&self) -> Option<hyper::Error> {
-        self.seat.fault()
     }
 
     pub(crate) fn open(&self) -> usize {

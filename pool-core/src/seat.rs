@@ -7,8 +7,10 @@
 //! What must hold: the connection is polled and dropped by one at a time. Somebody who wants to close it in the
 //! middle of a poll, perhaps from within that very poll, says so, and the task looks after each poll.
 
+use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
+use std::io;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, TryLockError, Weak};
@@ -81,25 +83,36 @@ impl Seat {
         }
     }
 
-    /// Waits until the server has said how many streams it allows; false if the connection has ended instead.
-    pub(crate) async fn settled(&self) -> bool {
+    /// Waits until the server has said how many streams it allows.
+    ///
+    /// # Errors
+    ///
+    /// When the connection has ended instead, for instance because the server lets in nobody without a client
+    /// certificate.
+    pub(crate) async fn settled(&self) -> io::Result<()> {
         loop {
             let mut settling = pin!(self.settling.notified());
             // Before the look, so that what happens between look and wait is not missed.
             settling.as_mut().enable();
-            if self.streams.load(Ordering::SeqCst) != UNSAID {
-                return !self.ended.load(Ordering::SeqCst);
-            }
             if self.ended.load(Ordering::SeqCst) {
-                return false;
+                return Err(self.ended_unsettled());
+            }
+            if self.streams.load(Ordering::SeqCst) != UNSAID {
+                return Ok(());
             }
             settling.await;
         }
     }
 
-    /// What has ended the connection, if it was a fault and nobody has asked before.
-    pub(crate) fn fault(&self) -> Option<hyper::Error> {
-        lock(&self.fault).take()
+    fn ended_unsettled(&self) -> io::Error {
+        let said_nothing = "the server has closed the connection before it said anything in HTTP/2";
+        let fault = lock(&self.fault);
+        let first = fault.as_ref().and_then(StdError::source);
+        let why = match std::iter::successors(first, |error| (*error).source()).last() {
+            Some(cause) => format!("{said_nothing}: {cause}"),
+            None => said_nothing.to_owned(),
+        };
+        io::Error::new(io::ErrorKind::ConnectionAborted, why)
     }
 
     pub(crate) fn run(&self, errand: Errand) {

@@ -4,8 +4,6 @@
 //! one is started. Whoever was refused looks again after it has stopped counting its dial as under way; whoever
 //! makes room counts it first and then looks who is in need. One of the two sees the other.
 
-use std::error::Error as StdError;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -173,9 +171,7 @@ impl Lane {
                 }
             },
         };
-        if !settled {
-            return Err(Error::connect(name, ended_unsettled(multiplex.fault())));
-        }
+        settled.map_err(|error| Error::connect(name, error))?;
         self.queue().set_per_dial(multiplex.limit());
         self.serve_streams();
         Ok(())
@@ -187,19 +183,4 @@ impl Lane {
             self.queue().offer(Err(error()));
         }
     }
-}
-
-/// A shared connection has ended before its server said anything, for instance because it lets in nobody without a
-/// client certificate.
-fn ended_unsettled(fault: Option<hyper::Error>) -> io::Error {
-    let mut why =
-        "the server has closed the connection before it said anything in HTTP/2".to_owned();
-    let mut cause = fault.as_ref().and_then(StdError::source);
-    while let Some(error) = cause {
-        cause = error.source();
-        if cause.is_none() {
-            why = format!("{why}: {error}");
-        }
-    }
-    io::Error::new(io::ErrorKind::ConnectionAborted, why)
 }

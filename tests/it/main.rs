@@ -19,6 +19,7 @@ mod lifetimes;
 mod limits;
 mod operations;
 mod parking;
+mod protocols;
 mod queue;
 mod refusals;
 mod regressions;

@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use crate::{Authority, tls_endpoint};
+use crate::{Authority, Issued, Valid, tls_endpoint};
 
 /// Mounts generic test functions once for each backend, or for those that are named.
 ///
@@ -190,28 +190,38 @@ pub const SERVER_NAME: &str = "server.test";
 
 struct Trust {
     roots: RootCertStore,
-    server: Arc<ServerConfig>,
+    shown: Issued,
 }
 
 /// One authority for all tests of a process: keys take time to make.
 static TRUST: LazyLock<Trust> = LazyLock::new(|| {
     let authority = Authority::new();
-    Trust { roots: authority.roots(), server: authority.server(&[SERVER_NAME], &["http/1.1"]) }
+    Trust { roots: authority.roots(), shown: authority.issue(&[SERVER_NAME], Valid::Now) }
 });
+
+/// What trusts the server of these backends, and that server, which speaks the `protocols` of ALPN.
+pub(crate) fn trust(protocols: &[&str]) -> (RootCertStore, Arc<ServerConfig>) {
+    (TRUST.roots.clone(), Arc::new(TRUST.shown.server(protocols, None)))
+}
 
 impl Backend for Tls {
     type Connector = TlsConnector<TcpConnector>;
 
     async fn start() -> Endpoint<Self::Connector> {
-        let (address, acceptor) = tls_endpoint(Arc::clone(&TRUST.server)).await;
+        let (roots, config) = trust(&["http/1.1"]);
+        let (address, acceptor) = tls_endpoint(config).await;
         let name = ServerName::try_from(SERVER_NAME).expect("a valid name");
-        Endpoint { connector: http1_alone(), address: TlsAddress::new(address, name), acceptor }
+        Endpoint {
+            connector: http1_alone(roots),
+            address: TlsAddress::new(address, name),
+            acceptor,
+        }
     }
 }
 
 /// A connector that offers HTTP/1.1 alone: one that offers more opens one connection and waits for what is chosen.
-fn http1_alone() -> TlsConnector<TcpConnector> {
-    let builder = TlsConnector::builder(TcpConnector::new()).roots(TRUST.roots.clone());
+fn http1_alone(roots: RootCertStore) -> TlsConnector<TcpConnector> {
+    let builder = TlsConnector::builder(TcpConnector::new()).roots(roots);
     builder.http2(false).build().expect("a provider that can be used")
 }
 

@@ -18,9 +18,11 @@ mod leak;
 pub mod measured;
 mod nginx;
 mod probe;
+mod protocol;
 mod server;
 mod service;
 mod several;
+mod site;
 mod steps;
 mod tls;
 mod wire;
@@ -38,9 +40,14 @@ pub use interrupted::{Interrupted, InterruptedStream, NextRead};
 pub use leak::ends_at_rest;
 pub use nginx::{Nginx, Served, Setup};
 pub use probe::{Probe, ProbeStream, Watch};
+pub use protocol::{
+    H2c, MemoryHttp1, MemoryHttp2, Negotiated, OneAtATime, PriorKnowledge, Protocol, TcpHttp1,
+    TlsHttp1, TlsHttp2, TlsOfBoth, start_site,
+};
 pub use server::{Connection, Received, Server, answer};
 pub use service::Service;
 pub use several::{Several, SeveralConnector, start_several};
+pub use site::Site;
 pub use steps::{Lent, let_pass, poll_once, settle};
 pub use tls::{Handshakes, counting_tls_endpoint, tls_endpoint};
 pub use wire::{Cut, How, Wire, Wires};
