@@ -1,0 +1,194 @@
+//! What is asked of every server that can show it.
+
+use std::fs;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use http::{Method, Request, StatusCode};
+use http_body_util::Full;
+use pool_core::{Connector, on_informational};
+use pooled_fetch_tests::{Pattern, Upload, Whole, eventually, get};
+use tokio::task::{JoinSet, yield_now};
+
+use crate::LARGE;
+use crate::client::Client;
+use crate::peer::{GoAway, Informational, Offers, Peer, Site, Uploads};
+
+type Outcome = Result<(), String>;
+type Applies = Result<(), &'static str>;
+
+/// One column of the table.
+pub(crate) struct Check {
+    pub(crate) name: &'static str,
+    pub(crate) applies: fn(&Offers) -> Applies,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Small,
+    Large,
+    Trailers,
+    Informational,
+    Upload,
+    Early,
+    GoAway,
+    Restart,
+}
+
+pub(crate) const CHECKS: [Check; 8] = [
+    Check { name: "small", applies: |_| Ok(()), kind: Kind::Small },
+    Check { name: "16 MiB", applies: |_| Ok(()), kind: Kind::Large },
+    Check { name: "trailers", applies: |o| o.trailers.map(drop), kind: Kind::Trailers },
+    Check { name: "1xx", applies: |o| o.informational.map(drop), kind: Kind::Informational },
+    Check { name: "upload", applies: |o| o.uploads.map(drop), kind: Kind::Upload },
+    Check { name: "early answer", applies: |o| o.early.map(drop), kind: Kind::Early },
+    Check { name: "GOAWAY", applies: |o| o.goaway.map(drop), kind: Kind::GoAway },
+    Check { name: "restart", applies: |_| Ok(()), kind: Kind::Restart },
+];
+
+impl Check {
+    pub(crate) async fn run<C: Connector>(
+        &self,
+        client: Client<C>,
+        peer: &mut Peer,
+        site: &Site,
+    ) -> Outcome {
+        let offers = &site.offers;
+        match self.kind {
+            Kind::Small => small(&client, offers).await,
+            Kind::Large => large(&client).await,
+            Kind::Trailers => trailers(&client, offers.trailers?).await,
+            Kind::Informational => informational(&client, offers.informational?).await,
+            Kind::Upload => upload(&client, offers.uploads?, peer).await,
+            Kind::Early => early(&client, offers.early?).await,
+            Kind::GoAway => goaway(&client, offers.goaway?, peer).await,
+            Kind::Restart => restart(&client, peer).await,
+        }
+    }
+}
+
+fn ensure(holds: bool, what: impl FnOnce() -> String) -> Outcome {
+    if holds { Ok(()) } else { Err(what()) }
+}
+
+fn is_hello(whole: &Whole) -> Outcome {
+    ensure(whole.body == "hello", || format!("{} {:?}", whole.head.status, whole.body))
+}
+
+/// Requests one after the other share a connection, where the server keeps it.
+async fn small<C: Connector>(client: &Client<C>, offers: &Offers) -> Outcome {
+    const REQUESTS: u64 = 20;
+    for _ in 0..REQUESTS {
+        is_hello(&client.fetch(get("/hello")).await?)?;
+    }
+    let opened = client.pool.stats().opened;
+    let needed = if offers.keeps_alive { 1 } else { REQUESTS };
+    ensure(opened == needed, || format!("{opened} connections"))
+}
+
+async fn large<C: Connector>(client: &Client<C>) -> Outcome {
+    let whole = client.fetch(get("/large")).await?;
+    ensure(whole.body.len() == LARGE, || format!("{} bytes", whole.body.len()))?;
+    Pattern::new().check(&whole.body);
+    Ok(())
+}
+
+async fn trailers<C: Connector>(client: &Client<C>, path: &str) -> Outcome {
+    let request = Request::get(path).header("te", "trailers").header("connection", "te");
+    let whole = client.fetch(request.body(String::new()).expect("a request")).await?;
+    let checksum = whole.trailers.as_ref().and_then(|trailers| trailers.get("checksum"));
+    ensure(checksum.is_some_and(|checksum| checksum == "good"), || format!("{:?}", whole.trailers))
+}
+
+/// A response that others precede is the final one; over HTTP/1 those others are heard.
+async fn informational<C: Connector>(client: &Client<C>, how: Informational) -> Outcome {
+    let mut request = match how {
+        Informational::Hints(path) => Request::get(path).body(Full::default()),
+        Informational::Expected(method, path) => Request::builder()
+            .method(method)
+            .uri(path)
+            .header("expect", "100-continue")
+            .body(Full::from("content")),
+    }
+    .expect("a request");
+    let heard = Arc::<AtomicUsize>::default();
+    let count = Arc::clone(&heard);
+    on_informational(&mut request, move |_, _| {
+        count.fetch_add(1, Ordering::SeqCst);
+    });
+    let whole = client.fetch(request).await?;
+    ensure(whole.head.status.is_success(), || whole.head.status.to_string())?;
+    let heard = heard.load(Ordering::SeqCst);
+    ensure(client.speaks.is_shared() || heard == 1, || format!("{heard} were heard"))
+}
+
+async fn upload<C: Connector>(client: &Client<C>, how: Uploads, peer: &Peer) -> Outcome {
+    let (upload, _) = Upload::new(LARGE);
+    let arrived = match how {
+        Uploads::Echoed(path) => {
+            let request = Request::post(path).body(upload).expect("a request");
+            client.fetch(request).await?.body.to_vec()
+        }
+        Uploads::Stored => {
+            let name = format!("stored-{:?}", client.speaks);
+            let request = Request::put(format!("/{name}")).body(upload).expect("a request");
+            let whole = client.fetch(request).await?;
+            ensure(whole.head.status == StatusCode::CREATED, || whole.head.status.to_string())?;
+            fs::read(peer.files().join(name)).map_err(|error| error.to_string())?
+        }
+    };
+    ensure(arrived.len() == LARGE, || format!("{} bytes arrived", arrived.len()))?;
+    Pattern::new().check(&arrived);
+    ensure(client.pool.stats().opened == 1, || "more than one connection".to_owned())
+}
+
+/// The answer arrives whole although the upload does not, and the next request is served.
+async fn early<C: Connector>(client: &Client<C>, (method, path): (&str, &str)) -> Outcome {
+    for _ in 0..3 {
+        let (upload, _) = Upload::new(4 * LARGE);
+        let request = Request::builder().method(method).uri(path).body(upload);
+        let whole = client.fetch(request.expect("a request")).await?;
+        let refused = whole.head.status == StatusCode::PAYLOAD_TOO_LARGE;
+        ensure(refused, || whole.head.status.to_string())?;
+        is_hello(&client.fetch(get("/hello")).await?)?;
+    }
+    Ok(())
+}
+
+/// Whatever is asked while the server leaves its connections, none of it is lost.
+async fn goaway<C: Connector>(client: &Client<C>, how: GoAway, peer: &Peer) -> Outcome {
+    is_hello(&client.fetch(get("/hello")).await?)?;
+    let over = Arc::<AtomicBool>::default();
+    let mut clients: JoinSet<Outcome> = JoinSet::new();
+    for number in 0..8 {
+        let (client, over) = (client.clone(), Arc::clone(&over));
+        clients.spawn(async move {
+            while !over.load(Ordering::SeqCst) {
+                let method = if number % 2 == 0 { Method::GET } else { Method::POST };
+                let request = Request::builder().method(method).uri("/hello");
+                client.fetch(request.body(Full::from("")).expect("a request")).await?;
+                // The server needs the processor as well.
+                yield_now().await;
+            }
+            Ok(())
+        });
+    }
+    match how {
+        GoAway::Signal(signal) => peer.signal(signal),
+        GoAway::Path(path) => drop(client.fetch(get(path)).await?),
+    }
+    eventually("the connection is left", || client.pool.stats().closed_total() > 0).await;
+    over.store(true, Ordering::SeqCst);
+    clients.join_all().await.into_iter().collect::<Outcome>()?;
+    is_hello(&client.fetch(get("/hello")).await?)?;
+    ensure(client.pool.stats().opened > 1, || "no other connection was opened".to_owned())
+}
+
+async fn restart<C: Connector>(client: &Client<C>, peer: &mut Peer) -> Outcome {
+    is_hello(&client.fetch(get("/hello")).await?)?;
+    let restarted: Pin<Box<dyn Future<Output = Outcome> + Send + '_>> = Box::pin(peer.restart());
+    restarted.await?;
+    is_hello(&client.fetch(get("/hello")).await?)
+}
