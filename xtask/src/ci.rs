@@ -14,7 +14,7 @@ pub(crate) struct Row {
     pub(crate) name: &'static str,
     pub(crate) command: &'static str,
     variable: Option<(&'static str, &'static str)>,
-    needs: Option<&'static Tool>,
+    needs: &'static [Tool],
 }
 
 /// Something that a machine with only Rust, a C compiler and git may lack.
@@ -46,17 +46,17 @@ pub(crate) const CRATES: &[Crate] = &[
 
 /// Cheap and general first, slow and particular last.
 pub(crate) const ROWS: &[Row] = &[
-    Row::new("format", "cargo fmt --all --check").needs(&RUSTFMT),
+    Row::new("format", "cargo fmt --all --check").needs(&[RUSTFMT]),
     Row::new("tidy", "cargo xtask tidy"),
     // One crate at a time, because features are unified across all that one command builds; and first as a
     // dependent compiles it, because dev-dependencies may turn on a feature that the crate itself forgot.
     Row::new("alone", "cargo clippy --package {crate} --no-deps {features} -- -D warnings")
-        .needs(&CLIPPY),
+        .needs(&[CLIPPY]),
     Row::new(
         "clippy",
         "cargo clippy --package {crate} --all-targets --no-deps {features} -- -D warnings",
     )
-    .needs(&CLIPPY),
+    .needs(&[CLIPPY]),
     Row::new(
         "docs",
         "cargo doc --workspace --all-features --no-deps --document-private-items --keep-going",
@@ -78,9 +78,14 @@ pub(crate) const ROWS: &[Row] = &[
     Row::new("examples", "cargo build --workspace --examples"),
     Row::new("quickstart", "cargo run --release --example quickstart"),
     Row::new("interop", "cargo test --package pooled-fetch-tests --test interop --no-fail-fast")
-        .needs(&NGINX),
+        .needs(&[NGINX]),
+    Row::new(
+        "peers",
+        "cargo test --package pooled-fetch-tests --test peers --no-fail-fast -- --nocapture",
+    )
+    .needs(&[NGINX, HAPROXY, APACHE, NODE, NGHTTPD, OPENSSL]),
     Row::new("budget", "cargo bench --package pooled-fetch-tests --features bench --bench budget")
-        .needs(&VALGRIND),
+        .needs(&[VALGRIND]),
 ];
 
 const RUSTFMT: Tool =
@@ -92,6 +97,16 @@ const CLIPPY: Tool = Tool {
 };
 const NGINX: Tool =
     Tool { name: "nginx", probe: "nginx -v", install: "apt-get install nginx-light" };
+const HAPROXY: Tool =
+    Tool { name: "haproxy", probe: "haproxy -v", install: "apt-get install haproxy" };
+const APACHE: Tool =
+    Tool { name: "apache2", probe: "apache2 -v", install: "apt-get install apache2-bin" };
+const NODE: Tool =
+    Tool { name: "node", probe: "node --version", install: "apt-get install nodejs" };
+const NGHTTPD: Tool =
+    Tool { name: "nghttpd", probe: "nghttpd --version", install: "apt-get install nghttp2-server" };
+const OPENSSL: Tool =
+    Tool { name: "openssl", probe: "openssl version", install: "apt-get install openssl" };
 const VALGRIND: Tool =
     Tool { name: "valgrind", probe: "valgrind --version", install: "apt-get install valgrind" };
 
@@ -107,11 +122,11 @@ pub(crate) fn run(strict: bool, only: &[String]) -> bool {
 
 impl Row {
     const fn new(name: &'static str, command: &'static str) -> Self {
-        Self { name, command, variable: None, needs: None }
+        Self { name, command, variable: None, needs: &[] }
     }
 
-    const fn needs(self, tool: &'static Tool) -> Self {
-        Self { needs: Some(tool), ..self }
+    const fn needs(self, tools: &'static [Tool]) -> Self {
+        Self { needs: tools, ..self }
     }
 
     const fn variable(self, name: &'static str, value: &'static str) -> Self {
@@ -165,7 +180,7 @@ struct Done {
 impl Step {
     fn run(self, is_installed: impl Fn(&Tool) -> bool) -> Done {
         println!("\n=== {}\n$ {}", self.title, self.line);
-        let report = match self.row.needs.filter(|tool| !is_installed(tool)) {
+        let report = match self.row.needs.iter().find(|tool| !is_installed(tool)) {
             None => self.line.run(),
             Some(Tool { name, install, .. }) => {
                 let outcome = Outcome::Skipped(format!("{name} is not installed ({install})"));
