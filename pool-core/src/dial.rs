@@ -13,12 +13,12 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout};
 
-use crate::backoff::Trial;
+use crate::backoff::{Backoff, Trial};
 use crate::connection::{self, Connection};
 use crate::connector::{Connected, Connector, Protocol, Target};
 use crate::error::{Error, ErrorKind};
 use crate::events::Event;
-use crate::host::Permit;
+use crate::host::{Host, Permit};
 use crate::http2::{self, Http2};
 use crate::kept::Birth;
 use crate::lane::{Dial, Lane};
@@ -94,6 +94,41 @@ impl<C: Connector> Dial for Dialer<C> {
             // While this dial was counted, a waiter may have seen no need for one of its own.
             lane.dial(Turn::Own);
         });
+    }
+}
+
+/// What a dial that has ended means for all who wait.
+impl Host {
+    /// The address can be reached again.
+    pub(crate) fn reached(&self) {
+        if self.failures.forget() {
+            self.call_all();
+        }
+    }
+
+    /// A connection could not be opened; the address may have to be left alone.
+    pub(crate) fn missed(&self, trial: Option<Trial>, begun: Instant, now: Instant) {
+        self.counters.failed_to_open();
+        let backoff = self.shared.settings.backoff;
+        if backoff == Backoff::Off {
+            return;
+        }
+        let Some(pause) = self.failures.add(trial, begun, now) else { return };
+        self.tell(|| Event::BackingOff { pause });
+        if backoff == Backoff::Fail && !self.has_connections() {
+            for lane in self.lanes() {
+                lane.fail_waiting(|| Error::backing_off(&self.name, pause));
+            }
+        } else {
+            self.call_all();
+        }
+    }
+
+    /// Calls all who want a dial.
+    pub(crate) fn call_all(&self) {
+        for lane in self.lanes().into_iter().filter(|lane| lane.queue().wants_dial()) {
+            lane.call_dial(Turn::Own);
+        }
     }
 }
 

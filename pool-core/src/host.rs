@@ -17,9 +17,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::backoff::{Backoff, Failures, Trial};
+use crate::backoff::Failures;
 use crate::budget::Budget;
-use crate::error::Error;
 use crate::events::Event;
 use crate::horizon::Horizon;
 use crate::lane::Lane;
@@ -130,7 +129,7 @@ impl Host {
         lanes.push(Arc::downgrade(lane));
     }
 
-    fn lanes(&self) -> Vec<Arc<Lane>> {
+    pub(crate) fn lanes(&self) -> Vec<Arc<Lane>> {
         let lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         lanes.iter().filter_map(Weak::upgrade).collect()
     }
@@ -184,41 +183,6 @@ impl Host {
             for lane in self.lanes().into_iter().filter(wants) {
                 lane.call_dial(Turn::Called);
             }
-        }
-    }
-}
-
-/// What a dial that has ended means for all who wait.
-impl Host {
-    /// The address can be reached again.
-    pub(crate) fn reached(&self) {
-        if self.failures.forget() {
-            self.call_all();
-        }
-    }
-
-    /// A connection could not be opened; the address may have to be left alone.
-    pub(crate) fn missed(&self, trial: Option<Trial>, begun: Instant, now: Instant) {
-        self.counters.failed_to_open();
-        let backoff = self.shared.settings.backoff;
-        if backoff == Backoff::Off {
-            return;
-        }
-        let Some(pause) = self.failures.add(trial, begun, now) else { return };
-        self.tell(|| Event::BackingOff { pause });
-        if backoff == Backoff::Fail && !self.has_connections() {
-            for lane in self.lanes() {
-                lane.fail_waiting(|| Error::backing_off(&self.name, pause));
-            }
-        } else {
-            self.call_all();
-        }
-    }
-
-    /// Calls all who want a dial.
-    pub(crate) fn call_all(&self) {
-        for lane in self.lanes().into_iter().filter(|lane| lane.queue().wants_dial()) {
-            lane.call_dial(Turn::Own);
         }
     }
 }
