@@ -100,7 +100,7 @@ impl<C: Connector> Builder<C> {
     ///
     /// Counted from the last byte of the request that the stream accepted to the last byte of the head, so
     /// neither a long upload uses it up nor a head that comes a byte a minute renews it. The connection
-    /// then closes, and the request fails with
+    /// then closes, over HTTP/2 as soon as no other request is on it, and the request fails with
     /// [`ErrorKind::ResponseTimeout`](crate::ErrorKind::ResponseTimeout). Defaults to `None`, and then no
     /// timer exists: long polls are as legitimate as short answers.
     pub fn response_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
@@ -110,9 +110,9 @@ impl<C: Connector> Builder<C> {
 
     /// How long the server may take between two frames of a response body; `None` for ever.
     ///
-    /// Counted only while somebody waits for the next frame. The connection then closes, and the body
-    /// fails with [`ErrorKind::BodyTimeout`](crate::ErrorKind::BodyTimeout). Defaults to `None`, and then
-    /// no timer exists.
+    /// Counted only while somebody waits for the next frame. The connection then closes, over HTTP/2 as soon as no
+    /// other request is on it, and the body fails with [`ErrorKind::BodyTimeout`](crate::ErrorKind::BodyTimeout).
+    /// Defaults to `None`, and then no timer exists.
     pub fn body_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.settings.body_timeout = timeout.into();
         self
@@ -120,7 +120,8 @@ impl<C: Connector> Builder<C> {
 
     /// How long the body of a request with `Expect: 100-continue` waits for the server's `100`.
     ///
-    /// After that it is sent all the same, since not every server answers. Defaults to 1 s, as in Go and
+    /// After that it is sent all the same, since not every server answers. Over HTTP/2 it does not wait at all: a
+    /// server that does not want it can reset the stream. Defaults to 1 s, as in Go and
     /// .NET. Zero: it does not wait.
     pub fn expect_continue_timeout(mut self, timeout: Duration) -> Self {
         self.settings.expect_continue_timeout = timeout;

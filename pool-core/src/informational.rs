@@ -22,7 +22,8 @@ struct Informational(Callback);
 
 /// Has `callback` told of every 1xx answer to this request, before the final one.
 ///
-/// It runs within the poll that reads the answer, so it must not block. 101 is a final answer here.
+/// It runs within the poll that reads the answer, so it must not block. 101 is a final answer here. Over HTTP/2 it
+/// is never called, because hyper keeps such answers to itself there.
 ///
 /// # Examples
 ///

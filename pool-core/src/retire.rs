@@ -16,7 +16,8 @@ use crate::queue::Wants;
 impl<C: Connector> Pool<C> {
     /// Opens connections to `address` until `count` are idle, those included that are idle already.
     ///
-    /// Within the limits: where they do not allow it, it waits as a request would.
+    /// Within the limits: where they do not allow it, it waits as a request would. Where HTTP/2 is spoken one
+    /// connection serves many, and is all that is opened.
     ///
     /// # Errors
     ///
