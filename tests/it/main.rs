@@ -10,6 +10,7 @@ mod errors;
 mod facade;
 mod fairness;
 mod framing;
+mod grpc;
 mod handshakes;
 mod http2;
 mod identities;
