@@ -280,7 +280,7 @@ mod tests {
             titles.len(),
             CRATES.iter().map(|krate| krate.feature_sets.len()).sum::<usize>()
         );
-        assert!(titles.contains(&"clippy pooled-fetch --all-features".to_owned()));
+        assert!(titles.contains(&"clippy pooled-fetch --features tls".to_owned()));
         let steps = row("alone").steps();
         assert_eq!(
             steps[0].line.to_string(),

@@ -24,7 +24,7 @@ cargo xtask COMMAND
   ci [--strict] [--only ROW]...   run the whole matrix, or only the rows that are named
        --strict                   a row that had to be skipped is a failure
        rows                       format tidy alone clippy docs unit suite stress xtask
-                                  doctests examples quickstart interop budget
+                                  doctests examples quickstart interop peers budget
   bench [--quick]                 run all clients side by side, and write target/bench/
        --quick                    the same in under two minutes
   tidy                            check the house rules, and list every place that breaks one
