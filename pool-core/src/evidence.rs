@@ -27,8 +27,6 @@ pub(crate) struct Attempt {
     written: Written,
     bytes_written: u64,
     bytes_read: u64,
-    /// Its connection is shared.
-    shared: bool,
 }
 
 /// How much of a request the connection had accepted.
@@ -101,12 +99,12 @@ impl Attempt {
             _ => Written::Partly,
         };
         let (connection, fresh) = (connection.info(), connection.began_fresh());
-        Self { connection, fresh, written, bytes_written, bytes_read, shared: false }
+        Self { connection, fresh, written, bytes_written, bytes_read }
     }
 
     /// An attempt over a stream of a shared connection, of which its bytes cannot be told.
     pub(crate) fn shared(connection: ConnectionInfo, fresh: bool, written: Written) -> Self {
-        Self { connection, fresh, written, bytes_written: 0, bytes_read: 0, shared: true }
+        Self { connection, fresh, written, bytes_written: 0, bytes_read: 0 }
     }
 
     /// The same attempt, of which nothing was written.
@@ -124,11 +122,6 @@ impl Attempt {
 
     pub(crate) fn is_fresh(&self) -> bool {
         self.fresh
-    }
-
-    /// Whether hyper gave it back because its shared connection takes no more, which is as good as refused.
-    pub(crate) fn was_turned_away(&self) -> bool {
-        self.shared && !self.reached_wire()
     }
 
     pub(crate) fn is_unanswered(&self) -> bool {

@@ -74,6 +74,7 @@ impl Slot {
         request.body_mut().begin(&traffic);
         request.body_mut().hold(&stream);
         let mut patience = Patience::new(host.shared.settings.response_timeout, &traffic);
+        let before = stream.0.multiplex.written();
         let mut waiting = Waiting::begin(&stream, request);
         let answer = poll_fn(|cx| match waiting.answer.as_mut().poll(cx) {
             Poll::Ready(answer) => Poll::Ready(Ok(answer)),
@@ -88,7 +89,7 @@ impl Slot {
             }
             Ok(Err(unanswered)) => {
                 waiting.is_over = true;
-                Err(stream.fail(unanswered, message, replay, attempt(all)))
+                Err(stream.fail(unanswered, message, replay, attempt(all), before))
             }
             Err(impatient) => {
                 stream.times_out();
@@ -119,13 +120,16 @@ impl OpenStream {
         message: &mut Message,
         mut replay: Replay,
         attempt: Attempt,
+        written_before: u64,
     ) -> Error {
         let Slot { multiplex, lane, .. } = &*self.0;
         let name = &lane.host.name;
         let back = unanswered.take_message();
         let error = unanswered.into_error();
         let fault = Fault::of(&error);
-        let unsent = back.is_some();
+        // A connection that has accepted nothing since then has accepted nothing of this request.
+        let untouched = multiplex.written() == written_before && matches!(fault, Fault::Other);
+        let unsent = back.is_some() || untouched;
         message.request = replay.take(back.map(|back| back.into_body().come_back()));
         match fault {
             _ if unsent => Error::unsent(name, error).at(attempt.unsent()),

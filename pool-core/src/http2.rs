@@ -16,6 +16,7 @@ use crate::lane::Lane;
 use crate::multiplex::Multiplex;
 use crate::request_body::RequestBody;
 use crate::seat::{Driver, Runner, Seat, Speak, Task, UNSAID};
+use crate::stream::Counted;
 
 /// Takes requests for a connection that its task drives.
 pub(crate) type Sender = http2::SendRequest<RequestBody>;
@@ -64,12 +65,13 @@ where
             .keep_alive_timeout(timeout)
             .keep_alive_while_idle(true);
     }
+    let (stream, traffic) = Counted::new(stream);
     let (sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
     birth.origin.id = permit.opened(birth.origin.connect_time);
     let seat = Arc::<Seat>::default();
     let Birth { origin, retires, .. } = birth;
     let most = settings.http2_max_streams;
-    let multiplex = Multiplex::new(sender, origin, retires, most, Arc::clone(&seat));
+    let multiplex = Multiplex::new(sender, origin, retires, most, traffic, Arc::clone(&seat));
     let driver = Driver::new(Box::new(connection), errands, permit);
     Task::start(driver, runner, &multiplex, &seat, lane);
     Ok(multiplex)

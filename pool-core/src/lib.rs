@@ -117,6 +117,7 @@ mod lease;
 mod lease_watch;
 mod lent;
 mod line;
+mod linger;
 mod message;
 mod multiplex;
 mod outgoing;

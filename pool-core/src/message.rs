@@ -86,7 +86,7 @@ impl Message {
         }
         let verdict = may_repeat(Failure {
             repeatable: self.request.is_some(),
-            refused: evidence.refused || last.was_turned_away(),
+            refused: evidence.refused,
             fresh: last.is_fresh(),
             reached_wire: last.reached_wire(),
             unanswered: last.is_unanswered(),

@@ -26,6 +26,7 @@ use crate::resets::Resets;
 use crate::seat::{Errand, Seat};
 use crate::shared::Shared;
 use crate::stats::Reason;
+use crate::stream::Traffic;
 
 /// So many streams are refused before the connection is given up: a server that refuses twice means it, as
 /// OkHttp has it.
@@ -36,6 +37,7 @@ pub(crate) struct Multiplex {
     origin: Arc<Origin>,
     retires: Option<Instant>,
     most_streams: usize,
+    traffic: Arc<Traffic>,
     /// Changes under the lock of the lane's list, so that the last slot is seen to be the last.
     open: AtomicUsize,
     uses: AtomicU64,
@@ -54,6 +56,7 @@ impl Multiplex {
         origin: Origin,
         retires: Option<Instant>,
         most_streams: Option<usize>,
+        traffic: Arc<Traffic>,
         seat: Arc<Seat>,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -61,6 +64,7 @@ impl Multiplex {
             origin: Arc::new(origin),
             retires,
             most_streams: most_streams.unwrap_or(usize::MAX),
+            traffic,
             open: AtomicUsize::new(0),
             uses: AtomicU64::new(0),
             refusals: AtomicU32::new(0),
@@ -99,6 +103,11 @@ impl Multiplex {
     pub(crate) fn leave(&self, reason: Reason) -> bool {
         self.seat.closing(reason);
         !self.leaving.swap(true, Ordering::SeqCst)
+    }
+
+    /// The bytes that the connection has accepted so far, whatever request they are of.
+    pub(crate) fn written(&self) -> u64 {
+        self.traffic.written()
     }
 
     /// Whether it comes straight from its dial: no response has come over it, and it has not rested.

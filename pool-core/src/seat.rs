@@ -22,6 +22,7 @@ use tokio::task::AbortHandle;
 
 use crate::host::Permit;
 use crate::lane::Lane;
+use crate::linger::Linger;
 use crate::multiplex::Multiplex;
 use crate::stats::Reason;
 
@@ -210,6 +211,7 @@ pub(crate) struct Task {
     seat: Arc<Seat>,
     multiplex: Weak<Multiplex>,
     lane: Weak<Lane>,
+    linger: Linger,
 }
 
 impl Task {
@@ -228,6 +230,7 @@ impl Task {
             seat: Arc::clone(seat),
             multiplex: Arc::downgrade(multiplex),
             lane: Arc::downgrade(lane),
+            linger: Linger::default(),
         };
         let handle = tokio::spawn(task).abort_handle();
         seat.task.get_or_init(|| handle);
@@ -254,15 +257,22 @@ impl Task {
 impl Future for Task {
     type Output = ();
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let (polled, streams) = match &mut *lock(&self.seat.driver) {
-            Some(driver) => (driver.poll(cx, &self.seat.fault), driver.streams()),
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let (polled, streams, is_over) = match &mut *lock(&self.seat.driver) {
+            Some(driver) => {
+                (driver.poll(cx, &self.seat.fault), driver.streams(), driver.http2.is_none())
+            }
             None => return Poll::Ready(()),
         };
         if polled.is_ready() || self.seat.doomed.load(Ordering::SeqCst) {
             return Poll::Ready(());
         }
         self.tell(streams);
+        while is_over && self.linger.poll_over(cx).is_ready() {
+            if self.multiplex.upgrade().is_none_or(|multiplex| multiplex.open() == 0) {
+                return Poll::Ready(());
+            }
+        }
         Poll::Pending
     }
 }

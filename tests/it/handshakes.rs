@@ -73,10 +73,10 @@ async fn without_a_limit_of_its_own_a_handshake_is_bounded_by_the_connect_timeou
 /// Names the process in which the environment is as this test needs it.
 const IN_CHILD: &str = "POOLED_FETCH_KEY_LOG";
 
-/// Opens a connection that logs its secrets, and one that does not.
-async fn open_both() {
+/// Opens two connections that log their secrets, and one that does not.
+async fn open_three() {
     let authority = Authority::new();
-    for log in [false, true] {
+    for log in [true, false, true] {
         let config = authority.server(&[NAME], &["http/1.1"]);
         let (address, acceptor) = tls_endpoint(config).await;
         let connector = TlsConnector::builder(TcpConnector::new())
@@ -97,7 +97,7 @@ async fn open_both() {
 async fn the_secrets_of_a_connection_are_logged_where_the_environment_says_and_only_on_request() {
     bounded(async {
         if std::env::var_os(IN_CHILD).is_some() {
-            return open_both().await;
+            return open_three().await;
         }
         let log = std::env::temp_dir().join(format!("pooled-fetch-keys-{}", std::process::id()));
         fs::remove_file(&log).ok();
@@ -113,7 +113,7 @@ async fn the_secrets_of_a_connection_are_logged_where_the_environment_says_and_o
         let text = fs::read_to_string(&log).expect("a log");
         fs::remove_file(&log).expect("a file of ours");
         let secrets = text.lines().filter(|line| line.starts_with("CLIENT_TRAFFIC_SECRET_0 "));
-        assert_eq!(secrets.count(), 1, "one of the two connections asked for it: {text}");
+        assert_eq!(secrets.count(), 2, "two of the three connections asked for it: {text}");
     })
     .await;
 }

@@ -26,6 +26,7 @@ mod refusals;
 mod regressions;
 mod resend;
 mod retry;
+mod retry_http2;
 mod reuse;
 mod runtimes;
 mod shutdown;
