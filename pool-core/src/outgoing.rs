@@ -46,6 +46,8 @@ pin_project! {
         #[pin]
         body: B,
         promised: Option<u64>,
+        // What was looked at before its turn.
+        ahead: Option<Frame<Bytes>>,
         again: Option<ReplayableBody>,
         held: Option<Held>,
         traffic: Option<Arc<Traffic>>,
@@ -55,7 +57,7 @@ pin_project! {
 
 impl<B> Erased<B> {
     pub(crate) fn new(body: B, again: Option<ReplayableBody>, held: Option<Held>) -> Self {
-        Self { body, promised: None, again, held, traffic: None, stream: None }
+        Self { body, promised: None, ahead: None, again, held, traffic: None, stream: None }
     }
 }
 
@@ -121,6 +123,9 @@ where
 {
     fn poll_promised(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<NextFrame> {
         let mut this = self.project();
+        if let Some(ahead) = this.ahead.take() {
+            return Poll::Ready(Some(Ok(ahead)));
+        }
         let frame =
             ready!(this.body.as_mut().poll_frame(cx)).map(|frame| frame.map_err(Into::into));
         let Some(left) = this.promised else { return Poll::Ready(frame) };
@@ -131,7 +136,14 @@ where
         // hyper stops polling at the promised length, so what follows at once is looked for here.
         Poll::Ready(match this.body.poll_frame(cx) {
             Poll::Ready(Some(next)) => {
-                keep_promise(Some(next.map_err(Into::into)), left).filter(Result::is_err).or(frame)
+                match keep_promise(Some(next.map_err(Into::into)), left) {
+                    // Trailers, which HTTP/2 has after a body of any length.
+                    Some(Ok(next)) => {
+                        *this.ahead = Some(next);
+                        frame
+                    }
+                    broken => broken.or(frame),
+                }
             }
             _ => frame,
         })
@@ -173,7 +185,7 @@ where
 
     fn is_end_stream(&self) -> bool {
         // While bytes are owed the end must be polled for, so that the shortfall is an error.
-        self.promised.unwrap_or(0) == 0 && self.body.is_end_stream()
+        self.promised.unwrap_or(0) == 0 && self.ahead.is_none() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

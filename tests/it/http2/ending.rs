@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::Reason;
 use http::{HeaderMap, HeaderValue, Request};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Full};
 use pool_core::Reason as Closed;
 use pooled_fetch_tests::{bounded, ends_at_rest, eventually, feed, get, poll_once, settle};
 use tokio::time::{Instant, advance};
@@ -201,6 +201,25 @@ async fn a_drained_address_lets_streams_end_and_then_has_no_connection() {
         drained.await;
         assert_eq!(caller.watch.open(), 0);
         assert_eq!(caller.pool.stats().closed(Closed::Retired), 1);
+        ends_at_rest(caller).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn trailers_go_out_after_a_body_of_known_length_too() {
+    bounded(async {
+        let (caller, mut server) = start_http2(100, |settings| settings).await;
+        let mut trailers = HeaderMap::new();
+        trailers.insert("x-sum", HeaderValue::from_static("7"));
+        let body = Full::new(Bytes::from("content")).with_trailers(async { Some(Ok(trailers)) });
+        let client = tokio::spawn(caller.fetch(Request::post("/").body(body).expect("a request")));
+        let mut stream = server.next().await;
+        assert_eq!(stream.read().await, "content");
+        let received = stream.request.body_mut().trailers().await.expect("a client that goes on");
+        assert_eq!(received.expect("trailers")["x-sum"], "7");
+        stream.answer("done");
+        client.await.expect("no panic").expect("a response");
         ends_at_rest(caller).await;
     })
     .await;
