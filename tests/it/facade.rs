@@ -7,8 +7,11 @@ use std::thread;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::{Request, Uri};
-use pooled_fetch::{FullBytes, http};
-use pooled_fetch_tests::{Backend, Endpoint, Server, Service, Tcp, answer, bounded};
+use pooled_fetch::pool_tls::ServerName;
+use pooled_fetch::{ErrorKind, FullBytes, http, https, tls_pool};
+use pooled_fetch_tests::{
+    Authority, Backend, Endpoint, Server, Service, Tcp, answer, bounded, get, tls_endpoint,
+};
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
@@ -105,6 +108,25 @@ async fn the_default_pool_can_be_looked_at() {
         let before = pooled_fetch::pool().stats().opened;
         page(address, greeting().expect("a request")).await.expect("a response");
         assert!(pooled_fetch::pool().stats().opened > before);
+    })
+    .await;
+}
+
+/// Nobody but this test vouches for its server, so the default pool must not speak to it.
+#[tokio::test]
+async fn https_refuses_a_server_for_which_no_root_vouches() {
+    bounded(async {
+        let authority = Authority::new();
+        let config = authority.server(&["site.test"], &["h2", "http/1.1"]);
+        let (address, _acceptor) = tls_endpoint(config).await;
+        let name = ServerName::try_from("site.test").expect("a valid name");
+        let error = https(address, name, get("/")).await.expect_err("it trusts Mozilla's roots");
+        assert_eq!(error.kind(), ErrorKind::Connect);
+        let told = format!("connecting to site.test ({address}): TLS handshake with site.test: ");
+        assert!(error.to_string().starts_with(&told), "{error}");
+        assert!(error.to_string().contains("UnknownIssuer"), "{error}");
+        assert!(error.into_request().is_ok());
+        assert_eq!(tls_pool().stats().opened, 0);
     })
     .await;
 }
