@@ -1,10 +1,16 @@
 //! Many requests over one connection, and no more streams than its server allows.
 
+use std::pin::pin;
+use std::task::Poll;
+
 use bytes::Bytes;
 use http::{HeaderValue, Request, Version};
 use http_body_util::Full;
-use pool_core::{ErrorKind, Reuse, reuse};
-use pooled_fetch_tests::{Pieces, bounded, ends_at_rest, eventually, get, poll_once};
+use pool_core::{Builder, ErrorKind, Http2, Reuse, reuse};
+use pooled_fetch_tests::{
+    Http2Server, Memory, Pieces, bounded, ends_at_rest, eventually, get, poll_once, settle,
+    start_several,
+};
 use tokio::task::JoinSet;
 
 use super::*;
@@ -246,6 +252,45 @@ async fn who_wants_a_connection_of_their_own_waits_for_it_while_streams_come_and
         stream.answer("own");
         own.await.expect("no panic").expect("a response");
         ends_at_rest(caller).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_connection_that_is_always_in_use_makes_way_for_another_address() {
+    bounded(async {
+        let settings = |builder: Builder<_>| builder.http2(Http2::Assumed).max_connections(1);
+        let (callers, servers) = start_several::<Memory>(2, settings).await;
+        let mut servers: Vec<_> = servers
+            .into_iter()
+            .map(|server| Http2Server::start(server.into_acceptor(), 100))
+            .collect();
+        let mut lent = tokio::spawn(callers[0].fetch(get("/busy")));
+        let mut stream = servers[0].next().await;
+        let other = tokio::spawn(callers[1].fetch(get("/other")));
+        eventually("the other waits", || callers[1].pool.stats().waiting == 1).await;
+        // Each begins before the one before it ends, so the connection never rests.
+        for turn in 0.. {
+            assert!(turn <= 17, "it makes way after a while");
+            let next = tokio::spawn(callers[0].fetch(get("/busy")));
+            settle().await;
+            let came = match poll_once(pin!(servers[0].next())) {
+                Poll::Ready(came) => Some(came),
+                Poll::Pending => None,
+            };
+            stream.answer("busy");
+            lent.await.expect("no panic").expect("a response");
+            lent = next;
+            match came {
+                Some(came) => stream = came,
+                None => break,
+            }
+        }
+        servers[1].next().await.answer("other");
+        assert_eq!(other.await.expect("no panic").expect("a response").body, "other");
+        servers[0].next().await.answer("busy");
+        lent.await.expect("no panic").expect("a response");
+        assert_eq!(callers[0].watch.peak(), 1);
     })
     .await;
 }
