@@ -74,18 +74,21 @@ impl<C: Connector> Dial for Dialer<C> {
                 }
                 Err(error) => Err(error),
             };
-            drop(under_way);
+            // A dial stops being counted only after the request that it was for: whoever joined in between would
+            // dial for that one too.
             match opened {
                 Ok(connection) => {
                     lane.host.reached();
                     if let Some(connection) = connection {
                         lane.opened_for_one(connection);
                     }
+                    drop(under_way);
                 }
                 Err(error) => {
                     lane.host.tell(|| Event::OpenFailed { error: &error });
                     let unreachable = error.kind() != ErrorKind::Closed;
                     lane.dial_failed(error);
+                    drop(under_way);
                     if unreachable {
                         lane.host.missed(trial, begun, Instant::now());
                     }

@@ -6,6 +6,7 @@
 //! `POOL_STRESS_SEED` repeats a run that has failed. Nothing here is about who is faster: each test ends in a
 //! law that must hold whatever happened.
 
+mod burst;
 mod crowd;
 mod deploy;
 mod everything;
