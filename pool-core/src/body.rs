@@ -29,7 +29,7 @@ use crate::shared_body::SharedBody;
 use crate::stats::Reason;
 use crate::timers::FrameTimer;
 use crate::unfinished::Unfinished;
-use crate::waker::unheard;
+use crate::waker::{Awaits, unheard};
 
 /// The body of a response.
 ///
@@ -207,7 +207,7 @@ impl HttpBody for Body {
             }
             State::Streaming { incoming, lease } => {
                 let next = |cx: &mut Context<'_>| Pin::new(&mut *incoming).poll_frame(cx);
-                let frame = match (lease.connection.poll(cx, next), &mut this.timer) {
+                let frame = match (lease.connection.poll(cx, Awaits::Rest, next), &mut this.timer) {
                     (Poll::Ready(frame), _) => frame,
                     (Poll::Pending, None) => return Poll::Pending,
                     (Poll::Pending, Some(timer)) => {

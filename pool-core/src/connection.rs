@@ -30,7 +30,7 @@ use crate::replay::Replay;
 use crate::sending::Sent;
 use crate::stats::Reason;
 use crate::stream::{Counted, Traffic, Unasked};
-use crate::waker::Watch;
+use crate::waker::{Awaits, Watch};
 
 pub(crate) struct Connection {
     pub(crate) sender: Sender,
@@ -88,6 +88,7 @@ impl Connection {
     pub(crate) fn poll<T>(
         &mut self,
         cx: &mut Context<'_>,
+        awaits: Awaits,
         mut answer: impl FnMut(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
         // Polling the answer may itself ask hyper for more, which it notes by a wake: hence twice. A
@@ -103,7 +104,7 @@ impl Connection {
                 break;
             }
         }
-        self.kept.waker.wait(cx.waker());
+        self.kept.waker.wait(cx.waker(), awaits);
         Poll::Pending
     }
 

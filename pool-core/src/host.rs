@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use crate::backoff::Failures;
 use crate::budget::Budget;
+use crate::due::Due;
 use crate::events::Event;
 use crate::horizon::Horizon;
 use crate::lane::Lane;
@@ -234,6 +235,11 @@ impl Permit {
         self.connection = Some((id, Reason::Cancelled));
         self.host.tell(|| Event::Opened { id, took });
         id
+    }
+
+    /// Where the connection counts while its request is due.
+    pub(crate) fn due(&self) -> Arc<Due> {
+        Arc::clone(self.watcher.due())
     }
 
     /// Says why the connection is about to close.

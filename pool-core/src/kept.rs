@@ -47,7 +47,7 @@ impl Kept {
         mut permit: Permit,
         watch: Weak<dyn Watch>,
     ) -> Self {
-        let waker = ConnectionWaker::new(watch);
+        let waker = ConnectionWaker::new(watch, permit.due());
         birth.origin.id = permit.opened(birth.origin.connect_time);
         Self {
             own_waker: Waker::from(Arc::clone(&waker)),

@@ -8,7 +8,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use http::Response;
 use hyper::body::Incoming;
@@ -30,6 +30,7 @@ use crate::message::Message;
 use crate::settings::Settings;
 use crate::stats::Reason;
 use crate::timers::Patience;
+use crate::waker::Awaits;
 
 pub(crate) struct Lease {
     pub(crate) connection: Box<Connection>,
@@ -77,12 +78,19 @@ impl Lease {
             let Visit { use_number, idle_for, .. } = self.connection.visit();
             Event::CheckedOut { id: self.connection.id(), use_number, idle_for }
         });
-        let answer =
-            poll_fn(|cx| match self.connection.poll(cx, |cx| response.as_mut().poll(cx)) {
+        let mut gives_way = self.lane.watcher.due().is_any();
+        let answer = poll_fn(|cx| {
+            if std::mem::take(&mut gives_way) {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            let poll_response = |cx: &mut Context<'_>| response.as_mut().poll(cx);
+            match self.connection.poll(cx, Awaits::Head, poll_response) {
                 Poll::Ready(answer) => Poll::Ready(Ok(answer)),
                 Poll::Pending => patience.poll(cx, self.connection.traffic()).map(Err),
-            })
-            .await;
+            }
+        })
+        .await;
         match answer {
             Ok(Ok(response)) => {
                 if let Some(gate) = gate {

@@ -97,6 +97,7 @@ mod connection;
 mod connector;
 mod dial;
 mod driver;
+mod due;
 mod error;
 mod events;
 mod evidence;

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::lease::Lease;
 use crate::stats::Reason;
+use crate::waker::Awaits;
 
 /// So many frames are read of one message before the others get their turn.
 const FRAMES_PER_POLL: usize = 16;
@@ -120,13 +121,14 @@ impl Message {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         let Self { incoming, lease } = self;
         let connection = &mut lease.connection;
-        let frame = connection.poll(cx, |cx| match Pin::new(&mut *incoming).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
-                Poll::Ready(frame.data_ref().map_or(0, |data| data.len() as u64))
-            }
-            // Ended, so that only the connection itself can still change.
-            _ => Poll::Pending,
-        });
+        let frame =
+            connection.poll(cx, Awaits::Rest, |cx| match Pin::new(&mut *incoming).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    Poll::Ready(frame.data_ref().map_or(0, |data| data.len() as u64))
+                }
+                // Ended, so that only the connection itself can still change.
+                _ => Poll::Pending,
+            });
         if let Poll::Ready(bytes) = frame {
             return Poll::Ready(Step::Read(bytes));
         }

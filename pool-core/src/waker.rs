@@ -7,6 +7,7 @@
 //!            begin              wait                    rest
 //!   any ─────────────► POLLING ──────► WAITING  POLLING ──────► RESTING
 //!   wake:              NOTED           wakes the holder         STIRRED, tells the watcher
+//!                                      DUE if that is a request, NOTED if a body
 //! ```
 //!
 //! What must hold: no wake is lost. A wake during a poll is noted, and the note is either looked at
@@ -18,18 +19,32 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 use std::task::{Wake, Waker};
 
+use crate::due::Due;
 use crate::sync::{AtomicU8, AtomicU64, AtomicWaker, Ordering, is_deaf, set_deaf};
 
 /// Somebody polls the connection, or has just taken it and will.
 const POLLING: u8 = 0;
 /// As `POLLING` or `WAITING`, and a wake has come since.
 const NOTED: u8 = 1;
-/// The holder sleeps until the connection stirs.
+/// A body sleeps until the connection stirs.
 const WAITING: u8 = 2;
+/// A request sleeps until the connection stirs.
+const WAITING_FOR_HEAD: u8 = 3;
+/// The request was woken, and has not polled the connection since.
+const DUE: u8 = 4;
 /// The connection is idle.
-const RESTING: u8 = 3;
+const RESTING: u8 = 5;
 /// The connection is idle, and a wake has come since.
-const STIRRED: u8 = 4;
+const STIRRED: u8 = 6;
+
+/// What a holder waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Awaits {
+    /// The head of a response.
+    Head,
+    /// What follows it.
+    Rest,
+}
 
 /// Who is told that an idle connection has stirred.
 pub(crate) trait Watch: Send + Sync {
@@ -43,21 +58,25 @@ pub(crate) struct ConnectionWaker {
     sequence: AtomicU64,
     // Weak, because the watch owns the connection while it is idle.
     watch: Weak<dyn Watch>,
+    due: Arc<Due>,
 }
 
 impl ConnectionWaker {
-    pub(crate) fn new(watch: Weak<dyn Watch>) -> Arc<Self> {
+    pub(crate) fn new(watch: Weak<dyn Watch>, due: Arc<Due>) -> Arc<Self> {
         Arc::new(Self {
             state: AtomicU8::new(POLLING),
             holder: AtomicWaker::new(),
             sequence: AtomicU64::new(0),
             watch,
+            due,
         })
     }
 
     /// A holder is about to poll, or has taken the connection out of rest.
     pub(crate) fn begin(&self) {
-        self.state.swap(POLLING, Ordering::AcqRel);
+        if self.state.swap(POLLING, Ordering::AcqRel) == DUE {
+            self.due.remove();
+        }
     }
 
     /// Whether a wake has come since [`begin`](Self::begin).
@@ -66,9 +85,13 @@ impl ConnectionWaker {
     }
 
     /// The holder returns `Pending` to the task of `waker`.
-    pub(crate) fn wait(&self, waker: &Waker) {
+    pub(crate) fn wait(&self, waker: &Waker, awaits: Awaits) {
         self.holder.register(waker);
-        if self.leave_polling_for(WAITING).is_err() {
+        let waiting = match awaits {
+            Awaits::Head => WAITING_FOR_HEAD,
+            Awaits::Rest => WAITING,
+        };
+        if self.leave_polling_for(waiting).is_err() {
             waker.wake_by_ref();
         }
     }
@@ -138,14 +161,26 @@ impl Wake for ConnectionWaker {
         }
         let next = |state| match state {
             POLLING | WAITING | NOTED => Some(NOTED),
+            WAITING_FOR_HEAD | DUE => Some(DUE),
             _ => Some(STIRRED),
         };
         // Written even when unchanged: see the head of the file.
         match self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, next) {
             Ok(WAITING) => self.holder.wake(),
+            Ok(WAITING_FOR_HEAD) => {
+                self.due.add();
+                self.holder.wake();
+            }
             Ok(RESTING) => self.tell_watch(),
             _ => {}
         }
+    }
+}
+
+impl Drop for ConnectionWaker {
+    /// The request was cancelled after it had been woken.
+    fn drop(&mut self) {
+        self.begin();
     }
 }
 
@@ -155,6 +190,8 @@ impl fmt::Debug for ConnectionWaker {
             POLLING => "polling",
             NOTED => "noted",
             WAITING => "waiting",
+            WAITING_FOR_HEAD => "waiting for a head",
+            DUE => "due",
             RESTING => "resting",
             _ => "stirred",
         };
@@ -170,6 +207,7 @@ mod tests {
     /// A connection whose stream has one event to tell, and everybody who may be told.
     struct Scene {
         connection: Arc<ConnectionWaker>,
+        due: Arc<Due>,
         task: Arc<Task>,
         watch: Arc<Watcher>,
         event: AtomicBool,
@@ -204,9 +242,11 @@ mod tests {
         fn new() -> Arc<Self> {
             let watch = Arc::new(Watcher::default());
             let weak: Weak<dyn Watch> = Arc::downgrade(&watch) as Weak<dyn Watch>;
-            let connection = ConnectionWaker::new(weak);
+            let due = Arc::new(Due::new());
+            let connection = ConnectionWaker::new(weak, Arc::clone(&due));
             Arc::new(Self {
                 connection,
+                due,
                 task: Arc::default(),
                 watch,
                 event: AtomicBool::new(false),
@@ -226,7 +266,7 @@ mod tests {
         }
 
         fn wait(&self) {
-            self.connection.wait(&Waker::from(Arc::clone(&self.task)));
+            self.connection.wait(&Waker::from(Arc::clone(&self.task)), Awaits::Head);
         }
 
         fn rest(&self) -> bool {
@@ -403,6 +443,51 @@ mod tests {
             scene.wait();
             stream.join().unwrap();
             assert!(seen || scene.wakes() > 0, "the wake went to a watch that cannot find it");
+        });
+    }
+
+    #[test]
+    fn a_request_that_was_woken_is_due_until_it_polls() {
+        model(|| {
+            let scene = Scene::new();
+            scene.poll();
+            scene.wait();
+            assert!(!scene.due.is_any());
+            scene.stir();
+            scene.stir();
+            assert!(scene.due.is_any());
+            scene.poll();
+            assert!(!scene.due.is_any());
+        });
+    }
+
+    #[test]
+    fn a_body_that_was_woken_is_not_due() {
+        model(|| {
+            let scene = Scene::new();
+            scene.poll();
+            scene.connection.wait(&Waker::from(Arc::clone(&scene.task)), Awaits::Rest);
+            scene.stir();
+            assert_eq!((scene.wakes(), scene.due.is_any()), (1, false));
+        });
+    }
+
+    #[test]
+    fn nobody_is_due_once_the_event_was_polled_for_or_the_connection_has_gone() {
+        model(|| {
+            let scene = Scene::new();
+            let stream = {
+                let scene = Arc::clone(&scene);
+                thread::spawn(move || scene.stir())
+            };
+            scene.poll();
+            scene.wait();
+            scene.poll();
+            scene.wait();
+            stream.join().unwrap();
+            let due = Arc::clone(&scene.due);
+            drop(scene);
+            assert!(!due.is_any());
         });
     }
 }

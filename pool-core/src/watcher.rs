@@ -25,6 +25,7 @@ use tokio::sync::Notify;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
+use crate::due::Due;
 use crate::hosts::Hosts;
 use crate::lane::Lane;
 use crate::unfinished::Unfinished;
@@ -54,6 +55,7 @@ const GONE: usize = usize::MAX;
 pub(crate) struct Watcher {
     runtime: runtime::Id,
     needed: AtomicUsize,
+    due: Arc<Due>,
     inbox: Mutex<Inbox>,
     stirred: Notify,
 }
@@ -84,6 +86,7 @@ impl Watcher {
         let watcher = Arc::new(Self {
             runtime: runtime.id(),
             needed: AtomicUsize::new(0),
+            due: Arc::new(Due::new()),
             inbox: Mutex::default(),
             stirred: Notify::new(),
         });
@@ -94,6 +97,11 @@ impl Watcher {
 
     pub(crate) fn runtime(&self) -> runtime::Id {
         self.runtime
+    }
+
+    /// Those of the runtime's requests that were woken and have not run since.
+    pub(crate) fn due(&self) -> &Arc<Due> {
+        &self.due
     }
 
     pub(crate) fn is_gone(&self) -> bool {

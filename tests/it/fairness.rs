@@ -1,11 +1,13 @@
 //! Nobody waits for ever beside others who are served.
 
+use std::pin::Pin;
 use std::time::Duration;
 
-use pool_core::{Builder, Pool};
+use pool_core::{Builder, Error, Pool};
 use pooled_fetch_tests::{
-    Backend, Endpoint, Interrupted, Lent, Server, Service, Whole, answer, bounded, ends_at_rest,
-    eventually, for_each_backend, get, poll_once, start_several, start_with,
+    Backend, Caller, Connection, Endpoint, Interrupted, Lent, Server, Service, Whole, answer,
+    bounded, ends_at_rest, eventually, for_each_backend, get, poll_once, settle, start_several,
+    start_with,
 };
 use tokio::runtime;
 use tokio::sync::mpsc;
@@ -16,6 +18,8 @@ for_each_backend! {
     who_comes_while_the_one_connection_is_looked_after_is_served,
     a_runtime_that_stands_still_holds_up_nobody_else,
     a_runtime_that_stands_still_costs_nobody_their_connection,
+    a_request_lets_those_read_first_whose_responses_have_come,
+    a_request_waits_for_nobody_who_has_gone,
 }
 
 async fn a_busy_address_leaves_room_for_another<B: Backend>() {
@@ -127,4 +131,58 @@ async fn a_runtime_that_stands_still_costs_nobody_their_connection<B: Backend>()
         drop(service);
         ends_at_rest(caller).await;
     }
+}
+
+async fn a_request_lets_those_read_first_whose_responses_have_come<B: Backend>() {
+    let (caller, mut server) = start_with::<B>(|settings| settings).await;
+    let (mut connection, due) = next_to_one_who_is_due(&caller, &mut server).await;
+    let written = caller.watch.written();
+    let mut next = Box::pin(caller.fetch(get("/next")));
+    assert!(poll_once(next.as_mut()).is_pending());
+    assert_eq!(caller.watch.written(), written, "nothing is sent before it");
+
+    due.await.expect("a response");
+    assert!(poll_once(next.as_mut()).is_pending());
+    assert!(caller.watch.written() > written, "nobody is left who could be waited for");
+    server.reuse(&mut connection, next, answer("next")).await;
+    ends_at_rest(caller).await;
+}
+
+async fn a_request_waits_for_nobody_who_has_gone<B: Backend>() {
+    let (caller, mut server) = start_with::<B>(|settings| settings).await;
+    let (mut connection, due) = next_to_one_who_is_due(&caller, &mut server).await;
+    drop(due);
+    let written = caller.watch.written();
+    let mut next = Box::pin(caller.fetch(get("/next")));
+    assert!(poll_once(next.as_mut()).is_pending());
+    assert!(caller.watch.written() > written, "it is sent at once");
+    server.reuse(&mut connection, next, answer("next")).await;
+    ends_at_rest(caller).await;
+}
+
+/// An idle connection, and a request whose response has come and which has not run since.
+async fn next_to_one_who_is_due<B: Backend>(
+    caller: &Caller<B>,
+    server: &mut Server,
+) -> (Connection, Pin<Box<impl Future<Output = Result<Whole, Error>> + use<B>>>) {
+    let mut requests = [caller.fetch(get("/first")), caller.fetch(get("/due"))].map(Box::pin);
+    let mut connections = Vec::new();
+    for request in &mut requests {
+        connections.push(tokio::select! {
+            response = request => panic!("nobody has answered it: {response:?}"),
+            connection = async {
+                let mut connection = server.accept().await;
+                connection.read_request().await;
+                connection
+            } => connection,
+        });
+    }
+    let [first, due] = requests;
+    let [mut idle, mut beside] = connections.try_into().expect("two");
+    idle.write(answer("first")).await;
+    first.await.expect("a response");
+    beside.write(answer("due")).await;
+    // The driver of the runtime wakes it.
+    settle().await;
+    (idle, due)
 }

@@ -2,6 +2,8 @@
 //!
 //! The file under test is mounted as it is, tests included, with loom behind the names of `sync.rs`.
 
+#[path = "../../pool-core/src/due.rs"]
+mod due;
 #[path = "../../pool-core/src/waker.rs"]
 mod waker;
 
