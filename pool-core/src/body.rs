@@ -75,6 +75,23 @@ struct Parted {
 
 impl State {
     const NOTHING: Self = Self::Arrived { data: None, trailers: None };
+
+    /// Of a message, as far as hyper has come with it.
+    fn of(incoming: Incoming, mut lease: Lease) -> Self {
+        if lease.connection.is_ready() {
+            let arrived = unheard(|| arrived(incoming));
+            lease.checkin();
+            arrived
+        } else if lease.connection.is_finished() {
+            let address = Arc::clone(&lease.lane.host.name);
+            let attempt = Attempt::of(&lease.connection);
+            let (reason, error) = (lease.connection.ended_for(), lease.connection.take_error());
+            lease.discard(reason);
+            Self::Parted(Box::new(Parted { incoming, address, attempt, error }))
+        } else {
+            Self::Streaming { incoming, lease }
+        }
+    }
 }
 
 type NextFrame = Option<Result<Frame<Bytes>, Error>>;
@@ -83,9 +100,7 @@ impl Body {
     pub(crate) fn new(incoming: Incoming, lease: Lease) -> Self {
         let connection = lease.connection.info();
         let timer = lease.settings().body_timeout.map(|limit| Box::new(FrameTimer::new(limit)));
-        let mut body = Self { state: State::Streaming { incoming, lease }, connection, timer };
-        body.settle();
-        body
+        Self { state: State::of(incoming, lease), connection, timer }
     }
 
     /// The body of a response over a stream of a shared connection, whose slot it keeps to its end.
@@ -113,20 +128,10 @@ impl Body {
     /// Lets go of the connection if hyper has done with it.
     fn settle(&mut self) {
         let State::Streaming { lease, .. } = &self.state else { return };
-        let ready = lease.connection.is_ready();
-        if !ready && !lease.connection.is_finished() {
-            return;
-        }
-        let State::Streaming { incoming, mut lease } = self.take() else { return };
-        if ready {
-            self.state = unheard(|| arrived(incoming));
-            lease.checkin();
-        } else {
-            let address = Arc::clone(&lease.lane.host.name);
-            let attempt = Attempt::of(&lease.connection);
-            let (reason, error) = (lease.connection.ended_for(), lease.connection.take_error());
-            lease.discard(reason);
-            self.state = State::Parted(Box::new(Parted { incoming, address, attempt, error }));
+        if (lease.connection.is_ready() || lease.connection.is_finished())
+            && let State::Streaming { incoming, lease } = self.take()
+        {
+            self.state = State::of(incoming, lease);
         }
     }
 
@@ -158,7 +163,9 @@ impl Body {
 fn arrived(mut incoming: Incoming) -> State {
     let (mut data, mut trailers) = (None, None);
     let mut cx = Context::from_waker(Waker::noop());
-    while let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut incoming).poll_frame(&mut cx) {
+    while !incoming.is_end_stream()
+        && let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut incoming).poll_frame(&mut cx)
+    {
         match frame.into_data() {
             Ok(bytes) => {
                 data = Some(data.map_or(bytes.clone(), |before| join(&before, &bytes)));
@@ -264,7 +271,9 @@ impl HttpBody for Body {
 
 impl Drop for Body {
     fn drop(&mut self) {
-        self.leave_unfinished();
+        if !matches!(self.state, State::Arrived { .. }) {
+            self.leave_unfinished();
+        }
     }
 }
 

@@ -37,11 +37,16 @@ impl Lane {
         if let Some(reason) = unfit.or(closed.filter(|_| !last_served)) {
             return connection.discard(reason);
         }
-        let lease = Lease::new(connection, Arc::clone(self));
-        if let Some(lent) = self.hand_on(Lent::Connection(lease)) {
-            self.take_back(lent, now);
-            self.serve_from_rest(now);
+        if self.queue().waiting() == 0 {
+            self.lay_to_rest(connection, now);
+        } else {
+            let lease = Lease::new(connection, Arc::clone(self));
+            match self.hand_on(Lent::Connection(lease)) {
+                Some(lent) => self.take_back(lent, now),
+                None => return,
+            }
         }
+        self.serve_from_rest(now);
     }
 
     /// Nobody waits for it.
@@ -148,7 +153,9 @@ impl Lane {
     pub(crate) fn insert(self: &Arc<Self>, sequence: u64, resting: Resting, put: Put) {
         let waker = resting.waker();
         let too_many = self.shared().add_idle();
-        self.parked.fetch_add(usize::from(resting.is_parked()), Ordering::Relaxed);
+        if resting.is_parked() {
+            self.parked.fetch_add(1, Ordering::Relaxed);
+        }
         put(&self.idle, sequence, resting);
         if let Some(waker) = waker {
             waker.found();

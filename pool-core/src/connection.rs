@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::body_handle::BodySlot;
 use crate::driver::{Bare, Drive, Ending, Sender};
 use crate::host::Permit;
 use crate::info::{ConnectionInfo, Visit};
@@ -44,6 +45,7 @@ pub(crate) struct Connection {
     /// What it takes to send the last request again.
     pub(crate) replay: Replay,
     pub(crate) sent: Sent,
+    pub(crate) body_slot: BodySlot,
     idle_for: Duration,
     queue_time: Duration,
     pub(crate) kept: Kept,
@@ -75,6 +77,7 @@ impl Connection {
             begun: false,
             replay: Replay::default(),
             sent: Sent::default(),
+            body_slot: BodySlot::default(),
             idle_for: Duration::ZERO,
             queue_time: Duration::ZERO,
             kept,

@@ -274,6 +274,7 @@ impl KernelCheck {
     }
 
     /// Whether the next read must go to the kernel.
+    #[inline]
     pub fn is_open(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }

@@ -12,14 +12,14 @@ use hyper::client::conn::{TrySendError, http1};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::request_body::RequestBody;
+use crate::body_handle::BodyHandle;
 use crate::stream::Counted;
 
 /// Takes requests for a connection that somebody drives.
-pub(crate) type Sender = http1::SendRequest<RequestBody>;
+pub(crate) type Sender = http1::SendRequest<BodyHandle>;
 
 /// Why there is no response; with the request, if hyper had not begun to write it.
-pub(crate) type Unanswered = TrySendError<Request<RequestBody>>;
+pub(crate) type Unanswered = TrySendError<Request<BodyHandle>>;
 
 /// A stream of any type that speaks no HTTP for now.
 pub(crate) trait Bare: Send {
@@ -61,7 +61,7 @@ pub(crate) enum Ending {
 
 #[expect(clippy::large_enum_variant, reason = "it lives in the box of its connection")]
 enum Driver<S: AsyncRead + AsyncWrite + Unpin> {
-    Http(http1::Connection<TokioIo<Counted<S>>, RequestBody>),
+    Http(http1::Connection<TokioIo<Counted<S>>, BodyHandle>),
     Upgradeable(Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>),
     Finished(Ending, Option<hyper::Error>),
 }

@@ -20,11 +20,11 @@ use hyper::upgrade::OnUpgrade;
 use tokio::time::timeout;
 
 use crate::body::Body;
-use crate::driver::Unanswered;
 use crate::error::Error;
 use crate::events::Event;
 use crate::evidence::{Attempt, Written};
 use crate::head;
+use crate::http2::Unanswered;
 use crate::message::Message;
 use crate::multiplex::{Multiplex, Slot};
 use crate::replay::Replay;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hyper::client::conn::http2;
+use http::Request;
+use hyper::client::conn::{TrySendError, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -20,6 +21,9 @@ use crate::stream::Counted;
 
 /// Takes requests for a connection that its task drives.
 pub(crate) type Sender = http2::SendRequest<RequestBody>;
+
+/// Why there is no response.
+pub(crate) type Unanswered = TrySendError<Request<RequestBody>>;
 
 /// Whether a pool speaks HTTP/2; see [`Builder::http2`](crate::Builder::http2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

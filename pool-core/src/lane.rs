@@ -195,7 +195,9 @@ impl Lane {
     pub(crate) fn out(&self, resting: Option<Resting>) -> Option<Resting> {
         if let Some(resting) = &resting {
             self.shared().remove_idle();
-            self.parked.fetch_sub(usize::from(resting.is_parked()), Ordering::Relaxed);
+            if resting.is_parked() {
+                self.parked.fetch_sub(1, Ordering::Relaxed);
+            }
         }
         resting
     }

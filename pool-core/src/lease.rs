@@ -6,14 +6,14 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::Response;
+use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
-use tokio::task::coop::unconstrained;
+use tokio::task::coop::{has_budget_remaining, unconstrained};
 use tokio::time::Instant;
 
 use crate::body::Body;
@@ -24,7 +24,7 @@ use crate::events::Event;
 use crate::evidence::Attempt;
 use crate::head;
 use crate::info::Visit;
-use crate::informational;
+use crate::informational::{self, Gate};
 use crate::lane::Lane;
 use crate::message::Message;
 use crate::settings::Settings;
@@ -50,56 +50,61 @@ impl Lease {
     /// Cancel safety: the future owns the lease, so dropping it closes the connection, and no later
     /// request can read what this one left behind.
     pub(crate) async fn send(mut self, message: &mut Message) -> Result<Response<Body>, Error> {
-        let Some(request) = &mut message.request else { unreachable!("a request is sent once") };
-        self.connection.begin(request, message.attempts + 1);
-        if let Err(why) = head::make_http1(request, message.told, &self.lane.naming) {
-            let error = Error::invalid_request(&self.lane.host.name, why);
-            message.request = self.connection.take_back(message.request.take());
-            self.checkin();
-            return Err(error);
-        }
-        let patience = self.settings().expect_continue_timeout;
-        let gate = informational::connect(request, message.told.expects_continue, patience);
-        if gate.is_some() {
-            // Behind its gate nothing of the body has ended.
-            request.body_mut().begin(&self.connection.kept().traffic);
-        }
-        message.attempts += 1;
+        let gate = match self.begin(message) {
+            Ok(gate) => gate,
+            Err(why) => {
+                let error = Error::invalid_request(&self.lane.host.name, why);
+                let body = message.request.take().map(Request::into_body);
+                message.request = self.connection.take_back(body);
+                self.checkin();
+                return Err(error);
+            }
+        };
         if self.settings().probe {
             self.connection.kept().ask_kernel();
         }
         let mut patience =
             Patience::new(self.settings().response_timeout, self.connection.traffic());
-        let Some(request) = message.request.take() else { unreachable!("it was there above") };
-        // The answer comes through a tokio channel, which with an empty coop budget would return pending
-        // and wake nobody we hear of.
-        let mut response = pin!(unconstrained(self.connection.send(request, message.told.upgrade)));
+        let mut response = pin!(self.connection.send(message));
         self.lane.host.tell(|| {
             let Visit { use_number, idle_for, .. } = self.connection.visit();
             Event::CheckedOut { id: self.connection.id(), use_number, idle_for }
         });
         let mut gives_way = self.lane.watcher.due().is_any();
-        let answer = poll_fn(|cx| {
+        let mut answer = None;
+        let ended = poll_fn(|cx| {
             if std::mem::take(&mut gives_way) {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            let poll_response = |cx: &mut Context<'_>| response.as_mut().poll(cx);
+            let poll_response = |cx: &mut Context<'_>| match response.as_mut().poll(cx) {
+                Poll::Ready(came) => {
+                    answer = Some(came);
+                    Poll::Ready(())
+                }
+                Poll::Pending if has_budget_remaining() => Poll::Pending,
+                // The answer comes through a tokio channel, which with an empty coop budget returns pending and
+                // wakes nobody we hear of.
+                Poll::Pending => Pin::new(&mut unconstrained(response.as_mut()))
+                    .poll(cx)
+                    .map(|came| answer = Some(came)),
+            };
             match self.connection.poll(cx, Awaits::Head, poll_response) {
-                Poll::Ready(answer) => Poll::Ready(Ok(answer)),
-                Poll::Pending => patience.poll(cx, self.connection.traffic()).map(Err),
+                Poll::Ready(()) => Poll::Ready(None),
+                Poll::Pending => patience.poll(cx, self.connection.traffic()).map(Some),
             }
         })
         .await;
-        match answer {
-            Ok(Ok(response)) => {
+        match (answer, ended) {
+            (Some(Ok(response)), _) => {
                 if let Some(gate) = gate {
                     gate.refuse();
                 }
                 Ok(self.receive(response))
             }
-            Ok(Err(unanswered)) => Err(self.fail(unanswered, message)),
-            Err(impatient) => {
+            (Some(Err(unanswered)), _) => Err(self.fail(unanswered, message)),
+            (None, None) => unreachable!("what is ready has come"),
+            (None, Some(impatient)) => {
                 let attempt = Attempt::of(&self.connection);
                 let error = impatient.into_error(&self.lane.host.name).at(attempt);
                 self.discard(Reason::TimedOut);
@@ -108,9 +113,23 @@ impl Lease {
         }
     }
 
+    /// Makes the request fit for the connection; with the gate of a body that is not to go out at once.
+    fn begin(&mut self, message: &mut Message) -> Result<Option<Arc<Gate>>, &'static str> {
+        let Some(request) = &mut message.request else { unreachable!("a request is sent once") };
+        self.connection.begin(request, message.attempts + 1);
+        head::make_http1(request, message.told, &self.lane.naming)?;
+        let patience = self.settings().expect_continue_timeout;
+        let gate = informational::connect(request, message.told.expects_continue, patience);
+        if gate.is_some() {
+            // Behind its gate nothing of the body has ended.
+            request.body_mut().begin(&self.connection.kept().traffic);
+        }
+        Ok(gate)
+    }
+
     fn fail(mut self, mut unanswered: Unanswered, message: &mut Message) -> Error {
         let attempt = Attempt::of(&self.connection);
-        let back = unanswered.take_message();
+        let back = unanswered.take_message().map(|request| request.into_body().into_body());
         let (unsent, name) = (back.is_some() || !attempt.reached_wire(), &self.lane.host.name);
         let error = unanswered.into_error();
         let user = error.is_user();

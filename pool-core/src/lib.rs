@@ -89,6 +89,7 @@
 
 mod backoff;
 mod body;
+mod body_handle;
 mod budget;
 mod builder;
 mod checkin;

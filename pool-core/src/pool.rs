@@ -107,13 +107,7 @@ impl<C: Connector> Pool<C> {
         B::Error: Into<BoxError>,
     {
         // Here and not in the future, which so need not hold the caller's type as well.
-        let mut message = Message::new(request.map(RequestBody::new));
-        async move {
-            match self.inner.exchange(address, &mut message).await {
-                Ok(response) => Ok(response),
-                Err(error) => Err(message.explain(error)),
-            }
-        }
+        self.inner.exchange(address, Message::new(request.map(RequestBody::new)))
     }
 
     pub(crate) async fn checkout(&self, address: &C::Address) -> Result<Lent, Error> {
@@ -147,35 +141,49 @@ impl<C: Connector> Pool<C> {
 impl<C: Connector> Inner<C> {
     /// Ends, because a fresh connection is never followed by another turn, and a request that has failed twice
     /// on others insists on one; only an HTTP/2 server can refuse it there, as often as turns are allowed.
-    async fn exchange(
+    #[expect(clippy::manual_async_fn, reason = "an async fn would keep the message twice")]
+    fn exchange(
         &self,
         address: &C::Address,
-        message: &mut Message,
-    ) -> Result<Response<Body>, Error> {
-        message.check().map_err(|why| Error::invalid_request(&name(address), why))?;
-        loop {
-            // By value: the message itself is not to be shared while this waits.
-            let chunked = message.chunked;
-            let suits = move |lent: &Lent| lent.can_carry(chunked);
-            let lane = self.lane(address)?;
-            let trusts_idle = message.trusts_idle();
-            let idle = if trusts_idle { take_idle(&lane, suits) } else { None };
-            let lent = match idle {
-                Some(lent) => lent,
-                // In a box, so that those who need not wait do not move what waiting takes about.
-                None => {
-                    let wants = if trusts_idle { Wants::Any } else { Wants::Fresh };
-                    Box::pin(self.wait(address, wants, suits)).await?
+        mut message: Message,
+    ) -> impl Future<Output = Result<Response<Body>, Error>> + Send {
+        async move {
+            if let Err(why) = message.check() {
+                return Err(message.explain(Error::invalid_request(&name(address), why)));
+            }
+            loop {
+                // By value: the message itself is not to be shared while this waits.
+                let chunked = message.chunked;
+                let suits = move |lent: &Lent| lent.can_carry(chunked);
+                let lane = match self.lane(address) {
+                    Ok(lane) => lane,
+                    Err(error) => return Err(message.explain(error)),
+                };
+                let trusts_idle = message.trusts_idle();
+                let idle = if trusts_idle { take_idle(&lane, suits) } else { None };
+                let lent = match idle {
+                    Some(lent) => lent,
+                    // In a box, so that those who need not wait do not move what waiting takes about.
+                    None => {
+                        let wants = if trusts_idle { Wants::Any } else { Wants::Fresh };
+                        match Box::pin(self.wait(address, wants, suits)).await {
+                            Ok(lent) => lent,
+                            Err(error) => return Err(message.explain(error)),
+                        }
+                    }
+                };
+                let sent = match lent {
+                    Lent::Connection(lease) => lease.send(&mut message).await,
+                    // In a box, so that requests over HTTP/1 do not pay for the size of this.
+                    Lent::Stream(slot) => Box::pin(slot.send(&mut message)).await,
+                };
+                match sent {
+                    Err(error) => match message.retry(error, &lane.host) {
+                        Ok(()) => {}
+                        Err(error) => return Err(message.explain(error)),
+                    },
+                    done => return done,
                 }
-            };
-            let sent = match lent {
-                Lent::Connection(lease) => lease.send(message).await,
-                // In a box, so that requests over HTTP/1 do not pay for the size of this.
-                Lent::Stream(slot) => Box::pin(slot.send(message)).await,
-            };
-            match sent {
-                Ok(response) => return Ok(response),
-                Err(error) => message.retry(error, &lane.host)?,
             }
         }
     }

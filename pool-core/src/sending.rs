@@ -9,6 +9,7 @@ use hyper::body::Incoming;
 use crate::connection::Connection;
 use crate::driver::Unanswered;
 use crate::keep_alive::Hint;
+use crate::message::Message;
 use crate::request_body::RequestBody;
 
 /// What is of the last request that went over a connection.
@@ -31,31 +32,27 @@ impl Connection {
     }
 
     /// The request that failed, if it can be had again or has come back.
-    pub(crate) fn take_back(
-        &mut self,
-        back: Option<Request<RequestBody>>,
-    ) -> Option<Request<RequestBody>> {
-        self.replay.take(back.map(|request| request.into_body().come_back()))
+    pub(crate) fn take_back(&mut self, back: Option<RequestBody>) -> Option<Request<RequestBody>> {
+        self.replay.take(back.map(RequestBody::come_back))
     }
 
     /// Hands a request to hyper, after [`begin`](Self::begin). The response comes from the returned future,
     /// polled by way of [`poll`](Self::poll).
     pub(crate) fn send(
         &mut self,
-        request: Request<RequestBody>,
-        upgrade: bool,
+        message: &mut Message,
     ) -> impl Future<Output = Result<Response<Incoming>, Unanswered>> + use<> {
+        let Some(request) = message.request.take() else { unreachable!("a request is sent once") };
+        message.attempts += 1;
         self.kept.use_number += 1;
         self.fresh = false;
         self.begun = true;
-        if upgrade {
+        if message.told.upgrade {
             self.driver.allow_upgrade();
             self.last_use = true;
         }
         self.last_use |= request.version() == Version::HTTP_10 && !asks_to_stay(&request);
-        // hyper wakes its connection for the new request; we are about to poll it anyway.
-        self.kept.waker.begin();
-        self.sender.try_send_request(request)
+        self.sender.try_send_request(request.map(|body| self.body_slot.hold(body)))
     }
 
     /// The head of the response is there: remembers what it says of the connection.

@@ -155,8 +155,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        self.traffic.note_read(&buffer.filled()[before..]);
         self.traffic.read_waits.store(result.is_pending(), Ordering::Relaxed);
+        if result.is_ready() {
+            self.traffic.note_read(&buffer.filled()[before..]);
+        }
         result
     }
 }

@@ -28,6 +28,7 @@ impl TcpStream {
     }
 
     /// Reads from the kernel; pending when it has nothing, which settles the question.
+    #[inline(never)] // nor its buffer, which would stand on the stack of every read
     fn ask_kernel(&self, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let mut bytes = [0; READ];
         let room = buffer.remaining().min(READ);
@@ -46,7 +47,9 @@ impl TcpStream {
     }
 }
 
+// Each of these only passes on, several times for every request, into the code of another crate.
 impl AsyncRead for TcpStream {
+    #[inline]
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -62,6 +65,7 @@ impl AsyncRead for TcpStream {
 }
 
 impl AsyncWrite for TcpStream {
+    #[inline]
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -70,6 +74,7 @@ impl AsyncWrite for TcpStream {
         Pin::new(&mut self.socket).poll_write(cx, bytes)
     }
 
+    #[inline]
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -78,10 +83,12 @@ impl AsyncWrite for TcpStream {
         Pin::new(&mut self.socket).poll_write_vectored(cx, buffers)
     }
 
+    #[inline]
     fn is_write_vectored(&self) -> bool {
         self.socket.is_write_vectored()
     }
 
+    #[inline]
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.socket).poll_flush(cx)
     }

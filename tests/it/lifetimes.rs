@@ -283,7 +283,8 @@ async fn a_thousand_connections_that_expire_at_one_instant_hold_nobody_up() {
         };
         // The one that served meanwhile is left.
         let (most, still_open) = tokio::join!(most_closed_in_a_turn(&caller, 1), meanwhile);
-        assert!((1..=BATCH).contains(&most), "{most} closed in one turn");
+        // The request itself closes the one that it finds expired.
+        assert!((1..=BATCH + 1).contains(&most), "{most} closed in one turn");
         assert!(still_open > 1, "the request waited until the others were closed");
         assert_eq!(caller.pool.stats().closed(Reason::IdleTimeout), 1000);
         drop(connections);
