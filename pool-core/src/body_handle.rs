@@ -4,8 +4,9 @@
 //! which the machine has no short way.
 //!
 //! What must hold: a body lives as long as its handle, and a slot has one handle at most. The slot is not locked
-//! while the body, which is the caller's, is polled.
+//! while the body, which is the caller's, is polled; and one that panics has not ended.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -75,9 +76,17 @@ impl Body for BodyHandle {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let Some(slot) = &self.0 else { return Poll::Ready(None) };
         let mut body = slot.take();
-        let frame = Pin::new(&mut body).poll_frame(cx);
-        *slot.body() = body;
-        frame
+        // hyper may poll on after a panic, and an empty slot would tell it that the body has ended.
+        match catch_unwind(AssertUnwindSafe(|| Pin::new(&mut body).poll_frame(cx))) {
+            Ok(frame) => {
+                *slot.body() = body;
+                frame
+            }
+            Err(panic) => {
+                *slot.body() = RequestBody::panicked();
+                resume_unwind(panic)
+            }
+        }
     }
 
     fn is_end_stream(&self) -> bool {

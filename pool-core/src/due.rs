@@ -1,4 +1,5 @@
-//! How many requests of a runtime have been woken for their response and have not run since.
+//! How many requests of a runtime have been woken for their response and have not run since, and the turn that
+//! others give them.
 //!
 //! A request that is about to be sent lets those run first. So all of them read, and then all of them write: a
 //! server that sleeps is woken once for many requests and not for each, and neither side changes between reading

@@ -123,6 +123,13 @@ impl Kept {
     }
 }
 
+impl Drop for Kept {
+    /// Nobody waits for the connection any more, whoever keeps a clone of its waker.
+    fn drop(&mut self) {
+        self.waker.begin();
+    }
+}
+
 impl Birth {
     pub(crate) fn new(
         addresses: (Option<std::net::SocketAddr>, Option<std::net::SocketAddr>),

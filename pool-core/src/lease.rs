@@ -49,34 +49,30 @@ impl Lease {
     ///
     /// Cancel safety: the future owns the lease, so dropping it closes the connection, and no later
     /// request can read what this one left behind.
-    pub(crate) async fn send(mut self, message: &mut Message) -> Result<Response<Body>, Error> {
-        let gate = match self.begin(message) {
+    pub(crate) async fn send(self, message: &mut Message) -> Result<Response<Body>, Error> {
+        let mut lease = GivesWay::new(self).await;
+        let gate = match lease.begin(message) {
             Ok(gate) => gate,
             Err(why) => {
-                let error = Error::invalid_request(&self.lane.host.name, why);
+                let error = Error::invalid_request(&lease.lane.host.name, why);
                 let body = message.request.take().map(Request::into_body);
-                message.request = self.connection.take_back(body);
-                self.checkin();
+                message.request = lease.connection.take_back(body);
+                lease.checkin();
                 return Err(error);
             }
         };
-        if self.settings().probe {
-            self.connection.kept().ask_kernel();
+        if lease.settings().probe {
+            lease.connection.kept().ask_kernel();
         }
         let mut patience =
-            Patience::new(self.settings().response_timeout, self.connection.traffic());
-        let mut response = pin!(self.connection.send(message));
-        self.lane.host.tell(|| {
-            let Visit { use_number, idle_for, .. } = self.connection.visit();
-            Event::CheckedOut { id: self.connection.id(), use_number, idle_for }
+            Patience::new(lease.settings().response_timeout, lease.connection.traffic());
+        let mut response = pin!(lease.connection.send(message));
+        lease.lane.host.tell(|| {
+            let Visit { use_number, idle_for, .. } = lease.connection.visit();
+            Event::CheckedOut { id: lease.connection.id(), use_number, idle_for }
         });
-        let mut gives_way = self.lane.watcher.due().is_any();
         let mut answer = None;
         let ended = poll_fn(|cx| {
-            if std::mem::take(&mut gives_way) {
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
             let poll_response = |cx: &mut Context<'_>| match response.as_mut().poll(cx) {
                 Poll::Ready(came) => {
                     answer = Some(came);
@@ -89,9 +85,9 @@ impl Lease {
                     .poll(cx)
                     .map(|came| answer = Some(came)),
             };
-            match self.connection.poll(cx, Awaits::Head, poll_response) {
+            match lease.connection.poll(cx, Awaits::Head, poll_response) {
                 Poll::Ready(()) => Poll::Ready(None),
-                Poll::Pending => patience.poll(cx, self.connection.traffic()).map(Some),
+                Poll::Pending => patience.poll(cx, lease.connection.traffic()).map(Some),
             }
         })
         .await;
@@ -100,14 +96,14 @@ impl Lease {
                 if let Some(gate) = gate {
                     gate.refuse();
                 }
-                Ok(self.receive(response))
+                Ok(lease.receive(response))
             }
-            (Some(Err(unanswered)), _) => Err(self.fail(unanswered, message)),
+            (Some(Err(unanswered)), _) => Err(lease.fail(unanswered, message)),
             (None, None) => unreachable!("what is ready has come"),
             (None, Some(impatient)) => {
-                let attempt = Attempt::of(&self.connection);
-                let error = impatient.into_error(&self.lane.host.name).at(attempt);
-                self.discard(Reason::TimedOut);
+                let attempt = Attempt::of(&lease.connection);
+                let error = impatient.into_error(&lease.lane.host.name).at(attempt);
+                lease.discard(Reason::TimedOut);
                 Err(error)
             }
         }
@@ -181,6 +177,42 @@ impl Lease {
     /// The connection must not come back.
     pub(crate) fn discard(self, reason: Reason) {
         self.connection.discard(reason);
+    }
+}
+
+/// A connection whose request lets those run first whose responses have come.
+///
+/// Cancel safety: the connection goes home.
+struct GivesWay {
+    lease: Option<Lease>,
+    gives_way: bool,
+}
+
+impl GivesWay {
+    fn new(lease: Lease) -> Self {
+        let gives_way = lease.lane.watcher.due().is_any();
+        Self { lease: Some(lease), gives_way }
+    }
+}
+
+impl Future for GivesWay {
+    type Output = Lease;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Lease> {
+        if std::mem::take(&mut self.gives_way) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let Some(lease) = self.lease.take() else { unreachable!("it is not polled once more") };
+        Poll::Ready(lease)
+    }
+}
+
+impl Drop for GivesWay {
+    fn drop(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            lease.checkin();
+        }
     }
 }
 

@@ -126,6 +126,22 @@ impl RequestBody {
         body
     }
 
+    /// In place of a body that has panicked: it fails whenever it is polled.
+    pub(crate) fn panicked() -> Self {
+        struct Panicked;
+
+        impl Body for Panicked {
+            type Data = Bytes;
+            type Error = BoxError;
+
+            fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<NextFrame> {
+                Poll::Ready(Some(Err("the body panicked".into())))
+            }
+        }
+
+        Self::streaming(Panicked, None, None)
+    }
+
     /// Its length, if that is known before it is read.
     pub(crate) fn exact_len(&self) -> Option<u64> {
         match &self.0 {

@@ -20,6 +20,7 @@ for_each_backend! {
     a_runtime_that_stands_still_costs_nobody_their_connection,
     a_request_lets_those_read_first_whose_responses_have_come,
     a_request_waits_for_nobody_who_has_gone,
+    a_request_that_is_cancelled_while_it_gives_way_leaves_its_connection_at_rest,
 }
 
 async fn a_busy_address_leaves_room_for_another<B: Backend>() {
@@ -157,6 +158,21 @@ async fn a_request_waits_for_nobody_who_has_gone<B: Backend>() {
     assert!(poll_once(next.as_mut()).is_pending());
     assert!(caller.watch.written() > written, "it is sent at once");
     server.reuse(&mut connection, next, answer("next")).await;
+    ends_at_rest(caller).await;
+}
+
+async fn a_request_that_is_cancelled_while_it_gives_way_leaves_its_connection_at_rest<
+    B: Backend,
+>() {
+    let (caller, mut server) = start_with::<B>(|settings| settings).await;
+    let (mut connection, due) = next_to_one_who_is_due(&caller, &mut server).await;
+    let mut next = Box::pin(caller.fetch(get("/next")));
+    assert!(poll_once(next.as_mut()).is_pending());
+    drop(next);
+    let stats = caller.pool.stats();
+    assert_eq!((stats.idle, stats.closed_total()), (1, 0));
+    due.await.expect("a response");
+    server.reuse(&mut connection, caller.fetch(get("/again")), answer("again")).await;
     ends_at_rest(caller).await;
 }
 

@@ -8,6 +8,7 @@ mod certificates;
 mod crowd;
 mod errors;
 mod facade;
+mod failing_bodies;
 mod fairness;
 mod framing;
 mod grpc;

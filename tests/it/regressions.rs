@@ -1,19 +1,14 @@
 //! What went wrong once, or nearly did.
 
-use std::error::Error as _;
 use std::future::poll_fn;
-use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::Request;
-use http_body::Frame;
-use http_body_util::BodyExt;
 use pool_core::{ErrorKind, Pool, Reason};
 use pooled_fetch_tests::{
     Backend, Endpoint, Memory, Pattern, Pieces, Tcp, Upload, Whole, answer, bounded, ends_at_rest,
@@ -28,11 +23,9 @@ use tokio::time::{Instant, interval};
 for_each_backend! {
     a_response_arrives_whatever_is_left_of_the_budget_of_its_task,
     many_requests_and_messages_in_one_task_all_arrive,
-    a_request_body_that_panics_in_the_background_closes_its_own_connection_only,
     a_drain_without_end_in_time_or_volume_is_a_drain,
     an_http_1_0_server_takes_a_streaming_body_of_known_length,
     a_body_of_unknown_length_waits_for_a_server_that_knows_chunks,
-    a_request_body_that_fails_after_the_head_came_tells_its_cause,
     an_upload_goes_on_after_an_early_response,
 }
 
@@ -166,57 +159,6 @@ async fn many_requests_and_messages_in_one_task_all_arrive<B: Backend>() {
     server.join().expect("a server without complaints");
 }
 
-/// A body that gives one piece, and fails as it was made to when it is told to.
-struct Failing {
-    piece: Option<Bytes>,
-    told: oneshot::Receiver<()>,
-    fail: fn() -> io::Error,
-}
-
-impl http_body::Body for Failing {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        if let Some(piece) = self.piece.take() {
-            return Poll::Ready(Some(Ok(Frame::data(piece))));
-        }
-        std::task::ready!(Pin::new(&mut self.told).poll(cx)).expect("the test says when");
-        Poll::Ready(Some(Err((self.fail)())))
-    }
-}
-
-/// A request whose body fails so when the sender says so.
-fn failing(fail: fn() -> io::Error) -> (oneshot::Sender<()>, Request<Failing>) {
-    let (tell, told) = oneshot::channel();
-    let body = Failing { piece: Some("begun".into()), told, fail };
-    (tell, Request::post("/").body(body).expect("a request"))
-}
-
-async fn a_request_body_that_panics_in_the_background_closes_its_own_connection_only<B: Backend>() {
-    let (caller, mut server) = start_with::<B>(|settings| settings.drain_limit(8, LONG)).await;
-    let lent = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n";
-    let (mut idle, _, lent) = server.open(caller.send(get("/")), lent).await;
-    let (panic, request) = failing(|| panic!("a mistake of the caller's own"));
-    let client = tokio::spawn(caller.fetch(request));
-    let mut connection = server.accept().await;
-    connection.read_head().await;
-    connection.write(answer("early")).await;
-    assert_eq!(client.await.expect("no panic").expect("a response").body, "early");
-    idle.write("idle").await;
-    Whole::read(lent).await.expect("a body");
-
-    panic.send(()).expect("the body is still to be sent");
-    connection.read_to_end().await;
-    let stats = caller.pool.stats();
-    assert_eq!((stats.idle, stats.closed(Reason::BodyDropped), stats.closed_total()), (1, 1, 1));
-    server.reuse(&mut idle, caller.fetch(get("/")), answer("next")).await;
-    ends_at_rest(caller).await;
-}
-
 async fn a_drain_without_end_in_time_or_volume_is_a_drain<B: Backend>() {
     let (caller, mut server) =
         start_with::<B>(|settings| settings.drain_limit(u64::MAX, Duration::MAX)).await;
@@ -265,26 +207,6 @@ async fn a_body_of_unknown_length_waits_for_a_server_that_knows_chunks<B: Backen
     let (_, received, _) = server.open(client, answer("thanks")).await;
     assert_eq!(received.body, "bit by bit");
     assert_eq!(caller.pool.stats().closed(Reason::Unsuitable), 1);
-    ends_at_rest(caller).await;
-}
-
-async fn a_request_body_that_fails_after_the_head_came_tells_its_cause<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
-    let (fail, request) = failing(|| io::Error::other("the disk is gone"));
-    let client = tokio::spawn(caller.send(request));
-    let mut connection = server.accept().await;
-    connection.read_head().await;
-    connection.write(HALF).await;
-    let mut body = client.await.expect("no panic").expect("a response").into_body();
-    body.frame().await.expect("a frame").expect("half of it");
-    fail.send(()).expect("the body is still to be sent");
-    let error = body.frame().await.expect("a frame").expect_err("the other half never comes");
-    assert_eq!(error.kind(), ErrorKind::RequestBody);
-    assert!(error.to_string().contains(": the disk is gone ("), "{error}");
-    let cause = error.source().and_then(|error| error.source()).expect("the caller's error");
-    assert!(cause.is::<io::Error>(), "{cause:?}");
-    connection.read_to_end().await;
-    assert_eq!(caller.pool.stats().closed(Reason::Failed), 1);
     ends_at_rest(caller).await;
 }
 
