@@ -70,7 +70,8 @@ impl<C: Connector> Dial for Dialer<C> {
             let opened = match opened {
                 Ok(Opened::Connection(connection)) => Ok(Some(connection)),
                 Ok(Opened::Multiplex(multiplex)) => {
-                    lane.opened_for_many(multiplex).await.map(|()| None)
+                    let settled = pin!(lane.opened_for_many(multiplex));
+                    unless_closed(&lane, settled).await.map(|()| None)
                 }
                 Err(error) => Err(error),
             };
@@ -195,6 +196,8 @@ where
     let birth = Birth::new(addresses, now - started, connected.kernel_check, retires);
     match (settings.http2, connected.protocol) {
         (Http2::Off, Protocol::Http2) => {
+            // Before the permit, which the order of parameters would give back first.
+            drop(connected.stream);
             let why = "HTTP/2 was negotiated, which the pool is set not to speak";
             Err(Error::connect(name, io::Error::new(io::ErrorKind::Unsupported, why)))
         }

@@ -8,7 +8,7 @@ use std::error::Error as StdError;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -106,6 +106,7 @@ impl OpenStream {
         lane.host.horizon.prove(attempt.connection().idle_for());
         if response.extensions().get::<OnUpgrade>().is_some() {
             // The tunnel holds no slot, and must not be cut for want of one.
+            multiplex.holds_tunnel();
             lane.stop_using(multiplex, Reason::Upgraded);
         }
         if !attempt.is_fresh() {
@@ -152,24 +153,35 @@ impl OpenStream {
     /// Has the rest of a response read by the task of the connection, where resetting its stream would be one
     /// reset too many.
     pub(crate) fn abandon(self, mut incoming: Incoming) {
-        if incoming.is_end_stream() || self.0.multiplex.may_reset() {
+        if incoming.is_end_stream() {
             return;
+        }
+        if self.0.multiplex.may_reset() {
+            return self.0.give_up();
         }
         let multiplex = Arc::clone(&self.0.multiplex);
         multiplex.leave_to_task(Box::pin(async move {
-            self.until_resettable(async { while let Some(Ok(_)) = incoming.frame().await {} })
-                .await;
+            let rest = async { while let Some(Ok(_)) = incoming.frame().await {} };
+            if !self.until_resettable(rest).await {
+                self.0.give_up();
+            }
         }));
     }
 
-    /// Goes on with what nobody waits for, until it ends or its stream may be reset.
-    async fn until_resettable(&self, rest: impl Future<Output = ()>) {
+    /// Whether nobody waits for the response any more; tells later if not.
+    pub(crate) fn is_given_up(&self, cx: &Context<'_>) -> bool {
+        self.0.is_given_up(cx)
+    }
+
+    /// Goes on with what nobody waits for, until it ends or its stream may be reset; false in that case.
+    async fn until_resettable(&self, rest: impl Future<Output = ()>) -> bool {
         let mut rest = pin!(rest);
         while timeout(BETWEEN_RESETS, rest.as_mut()).await.is_err() {
             if self.0.multiplex.may_reset() {
-                return;
+                return false;
             }
         }
+        true
     }
 }
 

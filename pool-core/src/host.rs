@@ -80,6 +80,13 @@ impl Host {
         self.horizon.note_close(idle_for, now);
     }
 
+    /// What was learnt of an address that nobody uses is not tried anew: it is only forgotten.
+    pub(crate) fn relax(&self, now: Instant) {
+        if self.has_connections() {
+            self.horizon.relax(now);
+        }
+    }
+
     /// Whether any connection is open that may come home.
     pub(crate) fn has_connections(&self) -> bool {
         self.counters.are_open()

@@ -173,6 +173,10 @@ impl<A: Clone + Eq + Hash + Send + Sync + 'static> Hosts<A> {
             false
         });
         drop(counting);
+        if !forgotten.is_empty() {
+            drop(forgotten);
+            self.shared.ranking.forget_gone();
+        }
     }
 
     pub(crate) fn stats(&self) -> Stats {

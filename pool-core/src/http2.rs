@@ -16,7 +16,8 @@ use crate::kept::Birth;
 use crate::lane::Lane;
 use crate::multiplex::Multiplex;
 use crate::request_body::RequestBody;
-use crate::seat::{Driver, Runner, Seat, Speak, Task, UNSAID};
+use crate::runner::Runner;
+use crate::seat::{Driver, Seat, Speak, Task, UNSAID};
 use crate::stream::Counted;
 
 /// Takes requests for a connection that its task drives.

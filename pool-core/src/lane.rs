@@ -142,6 +142,15 @@ impl Lane {
                         Woken::Connection(connection) => {
                             Lent::Connection(Lease::new(connection, Arc::clone(self)))
                         }
+                        Woken::Multiplex(multiplex) if multiplex.is_leaving() => {
+                            multiplex.close(Reason::ClosedByPeer);
+                            continue;
+                        }
+                        // Its server has said meanwhile that it allows no stream.
+                        Woken::Multiplex(multiplex) if !multiplex.has_room() => {
+                            multiplex.close(Reason::Unsuitable);
+                            continue;
+                        }
                         Woken::Multiplex(multiplex) => {
                             Lent::Stream(Box::new(self.use_multiplex(&multiplex, rested)))
                         }

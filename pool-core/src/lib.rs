@@ -137,6 +137,7 @@ mod resting;
 mod retire;
 mod retry;
 mod reuse;
+mod runner;
 mod seat;
 mod sending;
 mod settings;

@@ -14,8 +14,10 @@ use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Context;
 use std::time::Duration;
 
+use atomic_waker::AtomicWaker;
 use tokio::time::Instant;
 
 use crate::events::Event;
@@ -23,7 +25,8 @@ use crate::http2::Sender;
 use crate::info::{ConnectionInfo, Origin, Visit};
 use crate::lane::Lane;
 use crate::resets::Resets;
-use crate::seat::{Errand, Seat};
+use crate::runner::Errand;
+use crate::seat::Seat;
 use crate::shared::Shared;
 use crate::stats::Reason;
 use crate::stream::Traffic;
@@ -44,6 +47,8 @@ pub(crate) struct Multiplex {
     refusals: AtomicU32,
     answered: AtomicBool,
     leaving: AtomicBool,
+    /// Its dial still waits for its server's first word. Changes under the lock of the lane's list too.
+    settling: AtomicBool,
     /// Where it rests, when it does.
     sequence: AtomicU64,
     resets: Mutex<Resets>,
@@ -70,6 +75,7 @@ impl Multiplex {
             refusals: AtomicU32::new(0),
             answered: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
+            settling: AtomicBool::new(true),
             sequence: AtomicU64::new(0),
             resets: Mutex::default(),
             seat,
@@ -103,6 +109,18 @@ impl Multiplex {
     pub(crate) fn leave(&self, reason: Reason) -> bool {
         self.seat.closing(reason);
         !self.leaving.swap(true, Ordering::SeqCst)
+    }
+
+    /// Its dial has ended; true if it is in use no more. Under the lock of the lane's list.
+    pub(crate) fn end_settling(&self) -> bool {
+        self.settling.store(false, Ordering::SeqCst);
+        self.seat.tell_settled();
+        self.open() == 0
+    }
+
+    /// Waits until its dial has ended.
+    pub(crate) async fn dialled(&self) {
+        self.seat.settles(|| !self.settling.load(Ordering::SeqCst)).await;
     }
 
     /// The bytes that the connection has accepted so far, whatever request they are of.
@@ -169,6 +187,11 @@ impl Multiplex {
         resets.take(Instant::now())
     }
 
+    /// One of its streams has become a tunnel, which keeps it open to the end, though it holds no slot.
+    pub(crate) fn holds_tunnel(&self) {
+        self.seat.holds_tunnel();
+    }
+
     /// Has the task of the connection run something to its end.
     pub(crate) fn leave_to_task(&self, errand: Errand) {
         self.seat.run(errand);
@@ -193,6 +216,9 @@ pub(crate) struct Slot {
     use_number: u64,
     pub(crate) idle_for: Duration,
     pub(crate) queue_time: Duration,
+    given_up: AtomicBool,
+    /// The request body, which is to hear of it.
+    body: AtomicWaker,
 }
 
 impl Slot {
@@ -200,12 +226,34 @@ impl Slot {
     pub(crate) fn take(multiplex: &Arc<Multiplex>, lane: &Arc<Lane>, idle_for: Duration) -> Self {
         multiplex.open.fetch_add(1, Ordering::SeqCst);
         let (multiplex, lane) = (Arc::clone(multiplex), Arc::clone(lane));
-        Self { multiplex, lane, use_number: 0, idle_for, queue_time: Duration::ZERO }
+        Self {
+            multiplex,
+            lane,
+            use_number: 0,
+            idle_for,
+            queue_time: Duration::ZERO,
+            given_up: AtomicBool::new(false),
+            body: AtomicWaker::new(),
+        }
     }
 
-    /// Counts a place as given back; true if it was the last. Under the lock of the lane's list.
+    /// Nobody waits for the response any more. While the request body goes out hyper keeps the stream, so the body
+    /// has to fail for it to be reset.
+    pub(crate) fn give_up(&self) {
+        self.given_up.store(true, Ordering::SeqCst);
+        self.body.wake();
+    }
+
+    /// Whether it was given up; tells the task of `cx` later if not.
+    pub(crate) fn is_given_up(&self, cx: &Context<'_>) -> bool {
+        self.body.register(cx.waker());
+        self.given_up.load(Ordering::SeqCst)
+    }
+
+    /// Counts a place as given back; true if the connection is in use no more. Under the lock of the lane's list.
     pub(crate) fn give_back(multiplex: &Multiplex) -> bool {
         multiplex.open.fetch_sub(1, Ordering::SeqCst) == 1
+            && !multiplex.settling.load(Ordering::SeqCst)
     }
 
     /// A request goes over the stream.

@@ -164,6 +164,9 @@ where
             ready!(held.poll_release(cx));
             *this.held = None;
         }
+        if self.stream.as_ref().is_some_and(|stream| stream.is_given_up(cx)) {
+            return Poll::Ready(Some(Err(h2::Error::from(h2::Reason::CANCEL).into())));
+        }
         let frame = if self.stream.is_none() {
             ready!(self.as_mut().poll_promised(cx))
         } else {

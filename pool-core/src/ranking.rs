@@ -62,6 +62,11 @@ impl Ranking {
         }
     }
 
+    /// Lets go of the lanes of hosts that were forgotten.
+    pub(crate) fn forget_gone(&self) {
+        self.lanes().retain(|_, lane| lane.strong_count() > 0);
+    }
+
     fn lanes(&self) -> MutexGuard<'_, BTreeMap<u64, Weak<Lane>>> {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::connector::Connector;
 use crate::error::Error;
-use crate::lent::Held;
+use crate::lent::{Held, Lent};
 use crate::pool::{Pool, answer, join};
 use crate::queue::Wants;
 
@@ -40,7 +40,13 @@ impl<C: Connector> Pool<C> {
                 answer(&lane, now, ticket?.ok_or_else(gone)?).await
             };
             match answer.await {
-                Ok(lent) => held.push(Held::new(lent)),
+                Ok(lent) => {
+                    if let Lent::Stream(slot) = &lent {
+                        // It does not come to rest before.
+                        slot.multiplex.dialled().await;
+                    }
+                    held.push(Held::new(lent));
+                }
                 Err(error) => failed = failed.or(Some(error)),
             }
         }

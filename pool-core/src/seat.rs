@@ -24,13 +24,11 @@ use crate::host::Permit;
 use crate::lane::Lane;
 use crate::linger::Linger;
 use crate::multiplex::Multiplex;
+use crate::runner::{Errand, Runner};
 use crate::stats::Reason;
 
 /// As many streams as hyper is told to take for allowed before the server has said; no server says so many.
 pub(crate) const UNSAID: usize = usize::MAX - 1;
-
-/// Something that the task of a connection runs beside it.
-pub(crate) type Errand = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// hyper's connection, whatever stream it is over.
 pub(crate) trait Speak: Send {
@@ -50,6 +48,8 @@ pub(crate) struct Seat {
     /// Told when the server has said how many streams it allows, or never will.
     settling: Notify,
     ended: AtomicBool,
+    /// A stream has become a tunnel, which goes on without a slot.
+    tunnelled: AtomicBool,
     /// What has ended it. The requests that were on it are told by hyper.
     fault: Mutex<Option<hyper::Error>>,
     reason: Mutex<Option<Reason>>,
@@ -61,6 +61,11 @@ impl Seat {
     /// The first reason counts.
     pub(crate) fn closing(&self, reason: Reason) {
         lock(&self.reason).get_or_insert(reason);
+    }
+
+    /// A stream has become a tunnel.
+    pub(crate) fn holds_tunnel(&self) {
+        self.tunnelled.store(true, Ordering::SeqCst);
     }
 
     /// Drops the connection.
@@ -91,18 +96,26 @@ impl Seat {
     /// When the connection has ended instead, for instance because the server lets in nobody without a client
     /// certificate.
     pub(crate) async fn settled(&self) -> io::Result<()> {
+        let has_ended = || self.ended.load(Ordering::SeqCst);
+        self.settles(|| has_ended() || self.streams.load(Ordering::SeqCst) != UNSAID).await;
+        if has_ended() { Err(self.ended_unsettled()) } else { Ok(()) }
+    }
+
+    /// Waits until it is so.
+    pub(crate) async fn settles(&self, is_so: impl Fn() -> bool) {
         loop {
             let mut settling = pin!(self.settling.notified());
             // Before the look, so that what happens between look and wait is not missed.
             settling.as_mut().enable();
-            if self.ended.load(Ordering::SeqCst) {
-                return Err(self.ended_unsettled());
-            }
-            if self.streams.load(Ordering::SeqCst) != UNSAID {
-                return Ok(());
+            if is_so() {
+                return;
             }
             settling.await;
         }
+    }
+
+    pub(crate) fn tell_settled(&self) {
+        self.settling.notify_waiters();
     }
 
     fn ended_unsettled(&self) -> io::Error {
@@ -139,28 +152,6 @@ impl fmt::Debug for Seat {
     }
 }
 
-/// The executor that hyper is given: it hands everything to the task of the connection.
-#[derive(Clone)]
-pub(crate) struct Runner(mpsc::UnboundedSender<Errand>);
-
-impl Runner {
-    pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<Errand>) {
-        let (sender, errands) = mpsc::unbounded_channel();
-        (Self(sender), errands)
-    }
-
-    fn start(&self, errand: Errand) {
-        // Where the task has ended, so has the connection.
-        self.0.send(errand).ok();
-    }
-}
-
-impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Runner {
-    fn execute(&self, future: F) {
-        self.start(Box::pin(future));
-    }
-}
-
 /// A connection, and all that runs on its account.
 pub(crate) struct Driver {
     // Before the permit: a limit must not be free while the socket is still open.
@@ -181,6 +172,11 @@ impl Driver {
 
     fn streams(&self) -> usize {
         self.http2.as_ref().map_or(0, |http2| http2.streams())
+    }
+
+    /// Whether nothing is left but last words. A tunnel is one of what hyper runs; another reads and writes.
+    fn is_over(&self, tunnelled: bool) -> bool {
+        self.http2.is_none() && !(tunnelled && self.running.len() > 1)
     }
 
     /// Ready when nothing is left of the connection.
@@ -240,7 +236,7 @@ impl Task {
     fn tell(&self, streams: usize) {
         let before = self.seat.streams.swap(streams, Ordering::SeqCst);
         if streams != before {
-            self.seat.settling.notify_waiters();
+            self.seat.tell_settled();
         }
         let (Some(multiplex), Some(lane)) = (self.multiplex.upgrade(), self.lane.upgrade()) else {
             return;
@@ -258,9 +254,11 @@ impl Future for Task {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let tunnelled = self.seat.tunnelled.load(Ordering::SeqCst);
         let (polled, streams, is_over) = match &mut *lock(&self.seat.driver) {
             Some(driver) => {
-                (driver.poll(cx, &self.seat.fault), driver.streams(), driver.http2.is_none())
+                let polled = driver.poll(cx, &self.seat.fault);
+                (polled, driver.streams(), driver.is_over(tunnelled))
             }
             None => return Poll::Ready(()),
         };
@@ -282,7 +280,7 @@ impl Drop for Task {
         let driver = lock(&self.seat.driver).take();
         self.seat.end(driver);
         self.seat.ended.store(true, Ordering::SeqCst);
-        self.seat.settling.notify_waiters();
+        self.seat.tell_settled();
         if let (Some(multiplex), Some(lane)) = (self.multiplex.upgrade(), self.lane.upgrade()) {
             lane.stop_using(&multiplex, Reason::ClosedByPeer);
         }

@@ -144,6 +144,22 @@ impl Lane {
         self.serve_streams();
     }
 
+    /// The dial of a connection has ended: from here on it may come to rest.
+    pub(crate) fn dial_settled(self: &Arc<Self>, multiplex: &Arc<Multiplex>) {
+        // Who has waited for this comes first.
+        self.serve_streams();
+        let mut list = self.in_use.list();
+        let rests = multiplex.end_settling();
+        if rests {
+            list.remove(multiplex);
+        }
+        drop(list);
+        if rests && !multiplex.is_leaving() {
+            self.lay_multiplex_to_rest(multiplex, Instant::now());
+        }
+        self.serve_streams();
+    }
+
     fn lay_multiplex_to_rest(self: &Arc<Self>, multiplex: &Arc<Multiplex>, now: Instant) {
         let unfit = multiplex.worn_out(self.shared(), now).or_else(|| self.closed_for());
         if let Some(reason) = unfit {

@@ -68,7 +68,10 @@ impl HeadTimer {
     fn poll(&mut self, cx: &mut Context<'_>, written: u64) -> Poll<Duration> {
         if written != self.written {
             self.written = written;
-            self.timer.as_mut().reset(Instant::now() + self.limit);
+            // A time without end has none anew.
+            if let Some(end) = Instant::now().checked_add(self.limit) {
+                self.timer.as_mut().reset(end);
+            }
         }
         self.timer.as_mut().poll(cx).map(|()| self.limit)
     }

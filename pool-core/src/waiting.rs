@@ -159,7 +159,9 @@ impl Lane {
         self: &Arc<Self>,
         multiplex: Arc<Multiplex>,
     ) -> Result<(), Error> {
-        self.lend(self.use_multiplex(&multiplex, Duration::ZERO));
+        let settling = Settling { lane: self, multiplex };
+        let multiplex = &settling.multiplex;
+        self.lend(self.use_multiplex(multiplex, Duration::ZERO));
         let name = &self.host.name;
         let settled = match self.shared().settings.connect_timeout {
             None => multiplex.settled().await,
@@ -173,7 +175,6 @@ impl Lane {
         };
         settled.map_err(|error| Error::connect(name, error))?;
         self.queue().set_per_dial(multiplex.limit());
-        self.serve_streams();
         Ok(())
     }
 
@@ -182,5 +183,18 @@ impl Lane {
         while self.queue().wants_dial() {
             self.queue().offer(Err(error()));
         }
+    }
+}
+
+/// A shared connection while its dial waits for the server's first word: it does not come to rest, and so does not
+/// close under those whom that word will serve, when its first request ends meanwhile.
+struct Settling<'l> {
+    lane: &'l Arc<Lane>,
+    multiplex: Arc<Multiplex>,
+}
+
+impl Drop for Settling<'_> {
+    fn drop(&mut self) {
+        self.lane.dial_settled(&self.multiplex);
     }
 }

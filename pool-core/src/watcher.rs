@@ -249,7 +249,7 @@ impl<A: Clone + Eq + Hash + Send + Sync + 'static> Task<A> {
             if visited % VISITS == VISITS - 1 {
                 yield_now().await;
             }
-            lane.host.horizon.relax(now);
+            lane.host.relax(now);
             while lane.reap_one(now) || lane.park_one(now) {
                 moved += 1;
                 if moved % BATCH == 0 {

@@ -228,6 +228,8 @@ async fn a_lifetime_or_idle_timeout_without_end_is_no_nonsense() {
                 .idle_timeout(Duration::MAX)
                 .park_after(Duration::MAX)
                 .connect_timeout(Duration::MAX)
+                .response_timeout(Duration::MAX)
+                .body_timeout(Duration::MAX)
         })
         .await;
         let (mut connection, ..) = server.open(caller.fetch(get("/")), answer("first")).await;

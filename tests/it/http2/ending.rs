@@ -6,8 +6,12 @@ use bytes::Bytes;
 use h2::Reason;
 use http::{HeaderMap, HeaderValue, Request};
 use http_body_util::{BodyExt, Full};
+use hyper_util::rt::TokioIo;
 use pool_core::Reason as Closed;
-use pooled_fetch_tests::{bounded, ends_at_rest, eventually, feed, get, poll_once, settle};
+use pooled_fetch_tests::{
+    bounded, ends_at_rest, eventually, feed, get, let_pass, poll_once, settle,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, advance};
 
 use super::*;
@@ -119,6 +123,49 @@ async fn a_dropped_body_resets_its_stream() {
         let reset = std::future::poll_fn(|cx| output.poll_reset(cx)).await;
         assert_eq!(reset.expect("a client"), Reason::CANCEL);
         assert_eq!(caller.pool.stats().streams, 0);
+        ends_at_rest(caller).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_dropped_body_resets_its_stream_even_while_the_request_goes_out() {
+    bounded(async {
+        let (caller, mut server) = start_http2(100, |settings| settings).await;
+        let (_input, body) = feed();
+        let client = tokio::spawn(caller.send(Request::post("/").body(body).expect("a request")));
+        let mut stream = server.next().await;
+        let mut output = stream.begin("some of it");
+        drop(client.await.expect("no panic").expect("a head"));
+        let reset = std::future::poll_fn(|cx| output.poll_reset(cx)).await;
+        assert_eq!(reset.expect("a client"), Reason::CANCEL);
+        eventually("its place is free", || caller.pool.stats().streams == 0).await;
+        ends_at_rest(caller).await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tunnel_lasts_when_no_other_stream_is_left() {
+    bounded(async {
+        let (caller, mut server) = start_http2(100, |settings| settings).await;
+        let request = Request::connect("site.test:443").body(String::new()).expect("a request");
+        let client = tokio::spawn(caller.send(request));
+        let mut stream = server.next().await;
+        let mut output = stream.begin("hello");
+        let response = client.await.expect("no panic").expect("a head");
+        let mut tunnel = TokioIo::new(hyper::upgrade::on(response).await.expect("a tunnel"));
+        let_pass(Duration::from_secs(3600)).await;
+
+        let mut bytes = [0; 5];
+        tunnel.read_exact(&mut bytes).await.expect("a server");
+        assert_eq!(&bytes, b"hello");
+        tunnel.write_all(b"and back").await.expect("a server");
+        let data = stream.request.body_mut().data().await.expect("a frame").expect("a client");
+        assert_eq!(data, "and back");
+        output.send_data(Bytes::new(), true).expect("a client");
+        drop((tunnel, stream));
+        caller.watch.until_open(0).await;
         ends_at_rest(caller).await;
     })
     .await;

@@ -90,6 +90,44 @@ async fn a_request_that_is_cancelled_takes_no_other_along() {
     .await;
 }
 
+/// The server's first word, for which the others wait, comes when the first request has gone.
+#[tokio::test]
+async fn a_request_that_is_cancelled_before_the_first_word_takes_no_other_along() {
+    bounded(async {
+        let keeps_nothing = |settings: Builder<_>| settings.http2(Http2::Assumed).max_idle(0);
+        let (caller, server) = start_with::<Memory>(keeps_nothing).await;
+        let first = tokio::spawn(caller.fetch(get("/first")));
+        eventually("it has a stream", || caller.pool.stats().streams == 1).await;
+        let second = tokio::spawn(caller.fetch(get("/second")));
+        eventually("the other waits", || caller.pool.stats().waiting == 1).await;
+        first.abort();
+        eventually("the other has its place", || caller.pool.stats().waiting == 0).await;
+        let server = echo(Http2Server::start(server.into_acceptor(), 100));
+        assert_eq!(second.await.expect("no panic").expect("a response").body, "/second");
+        assert_eq!(caller.watch.opened(), 1);
+        server.abort();
+        ends_at_rest(caller).await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_that_closes_does_not_wait_for_the_first_word_of_a_server() {
+    bounded(async {
+        let without_end =
+            |settings: Builder<_>| settings.http2(Http2::Assumed).connect_timeout(None);
+        let (caller, mut server) = start_with::<Memory>(without_end).await;
+        let client = tokio::spawn(caller.fetch(get("/")));
+        let _connection = server.accept().await;
+        eventually("it has a stream", || caller.pool.stats().streams == 1).await;
+        caller.pool.close();
+        client.abort();
+        caller.watch.until_open(0).await;
+        ends_at_rest(caller).await;
+    })
+    .await;
+}
+
 /// So many requests at once, each of which the server answers when it has as many as it can have.
 async fn crowd(requests: usize, streams: u32) {
     let (caller, mut server) =
