@@ -49,18 +49,18 @@ impl Lease {
     ///
     /// Cancel safety: the future owns the lease, so dropping it closes the connection, and no later
     /// request can read what this one left behind.
-    pub(crate) async fn send(self, message: &mut Message) -> Result<Response<Body>, Error> {
-        let mut lease = GivesWay::new(self).await;
-        let gate = match lease.begin(message) {
+    pub(crate) async fn send(mut self, message: &mut Message) -> Result<Response<Body>, Error> {
+        let gate = match self.begin(message) {
             Ok(gate) => gate,
             Err(why) => {
-                let error = Error::invalid_request(&lease.lane.host.name, why);
+                let error = Error::invalid_request(&self.lane.host.name, why);
                 let body = message.request.take().map(Request::into_body);
-                message.request = lease.connection.take_back(body);
-                lease.checkin();
+                message.request = self.connection.take_back(body);
+                self.checkin();
                 return Err(error);
             }
         };
+        let mut lease = GivesWay::new(self).await;
         if lease.settings().probe {
             lease.connection.kept().ask_kernel();
         }
@@ -182,7 +182,8 @@ impl Lease {
 
 /// A connection whose request lets those run first whose responses have come.
 ///
-/// Cancel safety: the connection goes home.
+/// After what allocates for the head, because many who allocate one after the other, and free one after the other,
+/// are dear; before hyper has the request, so that the connection can go home when the request is cancelled.
 struct GivesWay {
     lease: Option<Lease>,
     gives_way: bool,
@@ -210,7 +211,9 @@ impl Future for GivesWay {
 
 impl Drop for GivesWay {
     fn drop(&mut self) {
-        if let Some(lease) = self.lease.take() {
+        if let Some(mut lease) = self.lease.take() {
+            // Nobody will want its request again.
+            lease.connection.replay.forget();
             lease.checkin();
         }
     }

@@ -1,8 +1,12 @@
 //! Nobody waits for ever beside others who are served.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Full;
 use pool_core::{Builder, Error, Pool};
 use pooled_fetch_tests::{
     Backend, Caller, Connection, Endpoint, Interrupted, Lent, Server, Service, Whole, answer,
@@ -166,14 +170,26 @@ async fn a_request_that_is_cancelled_while_it_gives_way_leaves_its_connection_at
 >() {
     let (caller, mut server) = start_with::<B>(|settings| settings).await;
     let (mut connection, due) = next_to_one_who_is_due(&caller, &mut server).await;
-    let mut next = Box::pin(caller.fetch(get("/next")));
+    let content = Arc::new(*b"content");
+    let body = Full::new(Bytes::from_owner(Content(Arc::clone(&content))));
+    let mut next = Box::pin(caller.fetch(Request::put("/next").body(body).expect("a request")));
     assert!(poll_once(next.as_mut()).is_pending());
     drop(next);
     let stats = caller.pool.stats();
     assert_eq!((stats.idle, stats.closed_total()), (1, 0));
+    assert_eq!(Arc::strong_count(&content), 1, "nothing is kept of it");
     due.await.expect("a response");
     server.reuse(&mut connection, caller.fetch(get("/again")), answer("again")).await;
     ends_at_rest(caller).await;
+}
+
+/// Content that tells by its count how often it is kept.
+struct Content(Arc<[u8; 7]>);
+
+impl AsRef<[u8]> for Content {
+    fn as_ref(&self) -> &[u8] {
+        &*self.0
+    }
 }
 
 /// An idle connection, and a request whose response has come and which has not run since.
