@@ -144,6 +144,32 @@ async fn the_idle_limit_of_a_server_that_says_nothing_is_learnt_from_two_closes(
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_address_whose_idle_limit_was_learnt_is_forgotten_when_nobody_uses_it() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    bounded(async {
+        let (mut callers, mut servers) =
+            start_several::<Memory>(2, |settings| settings.idle_timeout(None)).await;
+        for limit in [HOUR * 24, SECOND * 10] {
+            tokio::spawn(serve_with_idle_limit(servers.pop().expect("two"), limit));
+        }
+        // While this one has a connection, somebody looks after the other.
+        callers[1].fetch(get("/")).await.expect("a response");
+        for _ in 0..3 {
+            callers[0].fetch(get("/")).await.expect("a response");
+            let_pass(SECOND * 30).await;
+        }
+        let caller = callers.swap_remove(0);
+        let known = || caller.pool.stats_of(&caller.address);
+        assert!(known().is_some(), "what was learnt is worth keeping for a while");
+        let_pass(HOUR * 3).await;
+        assert!(known().is_none(), "and not for ever");
+        drop(callers);
+        ends_at_rest(caller).await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_is_learnt_where_that_is_turned_off() {
     let (callers, servers) =
         start_several::<Memory>(1, |settings| settings.learn_idle_limit(false)).await;
