@@ -16,10 +16,10 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::request_body::{BoxError, RequestBody};
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct BodySlot(Arc<Slot>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Slot(Mutex<RequestBody>);
 
 /// None where there is no content at all.
@@ -27,6 +27,10 @@ struct Slot(Mutex<RequestBody>);
 pub(crate) struct BodyHandle(Option<Arc<Slot>>);
 
 impl BodySlot {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Slot(Mutex::new(RequestBody::EMPTY))))
+    }
+
     /// Takes the body in.
     pub(crate) fn hold(&mut self, body: RequestBody) -> BodyHandle {
         if body.is_end_stream() {
@@ -47,14 +51,14 @@ impl Slot {
     }
 
     fn take(&self) -> RequestBody {
-        std::mem::take(&mut *self.body())
+        std::mem::replace(&mut *self.body(), RequestBody::EMPTY)
     }
 }
 
 impl BodyHandle {
     /// The body itself, as far as it was not read.
     pub(crate) fn into_body(mut self) -> RequestBody {
-        self.0.take().map(|slot| slot.take()).unwrap_or_default()
+        self.0.take().map_or(RequestBody::EMPTY, |slot| slot.take())
     }
 }
 
@@ -118,14 +122,14 @@ mod tests {
 
     #[tokio::test]
     async fn the_body_is_read_through_its_handle() {
-        let handle = BodySlot::default().hold(content("word"));
+        let handle = BodySlot::new().hold(content("word"));
         assert_eq!((handle.size_hint().exact(), handle.is_end_stream()), (Some(4), false));
         assert_eq!(handle.collect().await.unwrap().to_bytes(), "word");
     }
 
     #[test]
     fn a_body_that_was_not_read_comes_back_whole() {
-        let mut slot = BodySlot::default();
+        let mut slot = BodySlot::new();
         assert_eq!(slot.hold(content("word")).into_body().exact_len(), Some(4));
         assert_eq!(slot.hold(RequestBody::EMPTY).into_body().exact_len(), Some(0));
     }
@@ -139,7 +143,7 @@ mod tests {
                 b"word"
             }
         }
-        let mut slot = BodySlot::default();
+        let mut slot = BodySlot::new();
         let place = Arc::as_ptr(&slot.0);
         for _ in 0..2 {
             let bytes = Bytes::from_owner(Counted(Arc::clone(&witness)));
@@ -152,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_handle_that_is_left_keeps_its_own_body() {
-        let mut slot = BodySlot::default();
+        let mut slot = BodySlot::new();
         let first = slot.hold(content("first"));
         let second = slot.hold(content("second one"));
         assert_eq!(first.into_body().exact_len(), Some(5));

@@ -40,7 +40,7 @@ pub(crate) struct Connection {
     pub(crate) last_use: bool,
     /// It comes straight from its dial.
     pub(crate) fresh: bool,
-    /// hyper has been given a request, and so was polled, since it was opened or last rested.
+    /// hyper has been given the last request that was meant for it, and so was polled.
     pub(crate) begun: bool,
     /// What it takes to send the last request again.
     pub(crate) replay: Replay,
@@ -77,7 +77,7 @@ impl Connection {
             begun: false,
             replay: Replay::default(),
             sent: Sent::default(),
-            body_slot: BodySlot::default(),
+            body_slot: BodySlot::new(),
             idle_for: Duration::ZERO,
             queue_time: Duration::ZERO,
             kept,
@@ -147,6 +147,7 @@ impl Connection {
 
     /// Makes the connection tell its watch, under `sequence`, when it stirs; or says why it must close.
     pub(crate) fn rest(&mut self, sequence: u64) -> Result<(), Reason> {
+        self.kept.traffic.expect_nothing();
         if !self.begun {
             // hyper says that it is ready only once it was polled, and what stirred while the connection
             // rested has used its waker up.
@@ -155,7 +156,6 @@ impl Connection {
         if self.last_use || !self.is_ready() {
             return Err(self.ended_for());
         }
-        self.kept.traffic.expect_nothing();
         // The last poll has left the waker with the stream, unless a wake says that more has come.
         if self.kept.traffic.read_waits() && self.kept.waker.rest(sequence) {
             return Ok(());

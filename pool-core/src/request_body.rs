@@ -60,12 +60,6 @@ impl From<Again> for RequestBody {
     }
 }
 
-impl Default for RequestBody {
-    fn default() -> Self {
-        Self::EMPTY
-    }
-}
-
 impl RequestBody {
     pub(crate) const EMPTY: Self = Self(Content::Full(Bytes::new()));
 

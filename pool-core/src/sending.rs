@@ -24,6 +24,8 @@ pub(crate) struct Sent {
 impl Connection {
     /// A request is about to go over the connection, as its caller's attempt of that number.
     pub(crate) fn begin(&mut self, request: &mut Request<RequestBody>, attempt: u32) {
+        // It may have come here straight from another request.
+        self.begun = false;
         self.replay.record(request);
         let traffic = &self.kept.traffic;
         request.body_mut().begin(traffic);

@@ -132,24 +132,24 @@ impl Lane {
 
     /// A stream has ended, or was not used after all.
     pub(crate) fn stream_ended(self: &Arc<Self>, multiplex: &Arc<Multiplex>) {
-        let mut list = self.in_use.list();
-        let rests = Slot::give_back(multiplex);
-        if rests {
-            list.remove(multiplex);
-        }
-        drop(list);
-        if rests && !multiplex.is_leaving() {
-            self.lay_multiplex_to_rest(multiplex, Instant::now());
-        }
-        self.serve_streams();
+        self.rest_if(multiplex, Slot::give_back);
     }
 
     /// The dial of a connection has ended: from here on it may come to rest.
     pub(crate) fn dial_settled(self: &Arc<Self>, multiplex: &Arc<Multiplex>) {
         // Who has waited for this comes first.
         self.serve_streams();
+        self.rest_if(multiplex, Multiplex::end_settling);
+    }
+
+    /// Lays a connection to rest if it is in use no more, which is asked under the lock of the list.
+    fn rest_if(
+        self: &Arc<Self>,
+        multiplex: &Arc<Multiplex>,
+        is_unused: impl FnOnce(&Multiplex) -> bool,
+    ) {
         let mut list = self.in_use.list();
-        let rests = multiplex.end_settling();
+        let rests = is_unused(multiplex);
         if rests {
             list.remove(multiplex);
         }

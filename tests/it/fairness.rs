@@ -25,6 +25,7 @@ for_each_backend! {
     a_request_lets_those_read_first_whose_responses_have_come,
     a_request_waits_for_nobody_who_has_gone,
     a_request_that_is_cancelled_while_it_gives_way_leaves_its_connection_at_rest,
+    a_connection_that_was_handed_on_rests_when_its_request_is_cancelled_before_it_began,
 }
 
 async fn a_busy_address_leaves_room_for_another<B: Backend>() {
@@ -183,6 +184,47 @@ async fn a_request_that_is_cancelled_while_it_gives_way_leaves_its_connection_at
     ends_at_rest(caller).await;
 }
 
+async fn a_connection_that_was_handed_on_rests_when_its_request_is_cancelled_before_it_began<
+    B: Backend,
+>() {
+    let (caller, mut server) =
+        start_with::<B>(|settings| settings.max_connections_per_address(2)).await;
+    let mut first = Box::pin(caller.fetch(get("/first")));
+    let mut connection = under_way(&mut server, first.as_mut()).await;
+    let mut due = Box::pin(caller.fetch(get("/due")));
+    let mut beside = under_way(&mut server, due.as_mut()).await;
+    let mut waiting = Box::pin(caller.fetch(get("/waiting")));
+    assert!(poll_once(waiting.as_mut()).is_pending());
+    connection.write(answer("first")).await;
+    first.await.expect("a response");
+    beside.write(answer("due")).await;
+    settle().await;
+
+    let written = caller.watch.written();
+    assert!(poll_once(waiting.as_mut()).is_pending());
+    assert_eq!((caller.watch.written(), caller.pool.stats().waiting), (written, 0));
+    drop(waiting);
+    let stats = caller.pool.stats();
+    assert_eq!((stats.idle, stats.closed_total()), (1, 0));
+    due.await.expect("a response");
+    ends_at_rest(caller).await;
+}
+
+/// Leads a request to where the server has read it; the connection that it came over.
+async fn under_way(
+    server: &mut Server,
+    request: Pin<&mut impl Future<Output = Result<Whole, Error>>>,
+) -> Connection {
+    tokio::select! {
+        response = request => panic!("nobody has answered it: {response:?}"),
+        connection = async {
+            let mut connection = server.accept().await;
+            connection.read_request().await;
+            connection
+        } => connection,
+    }
+}
+
 /// Content that tells by its count how often it is kept.
 struct Content(Arc<[u8; 7]>);
 
@@ -197,20 +239,10 @@ async fn next_to_one_who_is_due<B: Backend>(
     caller: &Caller<B>,
     server: &mut Server,
 ) -> (Connection, Pin<Box<impl Future<Output = Result<Whole, Error>> + use<B>>>) {
-    let mut requests = [caller.fetch(get("/first")), caller.fetch(get("/due"))].map(Box::pin);
-    let mut connections = Vec::new();
-    for request in &mut requests {
-        connections.push(tokio::select! {
-            response = request => panic!("nobody has answered it: {response:?}"),
-            connection = async {
-                let mut connection = server.accept().await;
-                connection.read_request().await;
-                connection
-            } => connection,
-        });
-    }
-    let [first, due] = requests;
-    let [mut idle, mut beside] = connections.try_into().expect("two");
+    let [mut first, mut due] =
+        [caller.fetch(get("/first")), caller.fetch(get("/due"))].map(Box::pin);
+    let mut idle = under_way(server, first.as_mut()).await;
+    let mut beside = under_way(server, due.as_mut()).await;
     idle.write(answer("first")).await;
     first.await.expect("a response");
     beside.write(answer("due")).await;
