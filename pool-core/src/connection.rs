@@ -61,10 +61,10 @@ pub(crate) fn open<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (stream, traffic) = Counted::new(stream);
-    let bare: Box<dyn Bare> = Box::new(stream);
+    let kept = Kept::new(birth, permit, watch);
+    let bare: Box<dyn Bare> = Box::new(Counted::watched(stream, &kept));
     let (sender, driver) = bare.shake_hands()?;
-    Ok(Connection::new(sender, driver, Kept::new(birth, traffic, permit, watch)))
+    Ok(Connection::new(sender, driver, kept))
 }
 
 impl Connection {
@@ -157,7 +157,7 @@ impl Connection {
             return Err(self.ended_for());
         }
         // The last poll has left the waker with the stream, unless a wake says that more has come.
-        if self.kept.traffic.read_waits() && self.kept.waker.rest(sequence) {
+        if self.kept.waker.is_quiet() && self.kept.waker.rest(sequence) {
             return Ok(());
         }
         self.rest_after_poll(sequence)

@@ -41,18 +41,13 @@ pub(crate) struct Birth {
 
 impl Kept {
     /// The stream is open: from here on the permit counts it.
-    pub(crate) fn new(
-        mut birth: Birth,
-        traffic: Arc<Traffic>,
-        mut permit: Permit,
-        watch: Weak<dyn Watch>,
-    ) -> Self {
+    pub(crate) fn new(mut birth: Birth, mut permit: Permit, watch: Weak<dyn Watch>) -> Self {
         let waker = ConnectionWaker::new(watch, permit.due());
         birth.origin.id = permit.opened(birth.origin.connect_time);
         Self {
             own_waker: Waker::from(Arc::clone(&waker)),
             waker,
-            traffic,
+            traffic: Arc::default(),
             origin: Arc::new(birth.origin),
             use_number: 0,
             speaks_http10: false,
@@ -115,6 +110,7 @@ impl Kept {
     pub(crate) fn ask_kernel(&self) {
         if let Some(check) = &self.kernel_check {
             check.ask();
+            self.waker.read_anew();
         }
     }
 

@@ -11,6 +11,7 @@ use crate::driver::Unanswered;
 use crate::keep_alive::Hint;
 use crate::message::Message;
 use crate::request_body::RequestBody;
+use crate::waker::unheard;
 
 /// What is of the last request that went over a connection.
 #[derive(Debug, Default)]
@@ -54,7 +55,9 @@ impl Connection {
             self.last_use = true;
         }
         self.last_use |= request.version() == Version::HTTP_10 && !asks_to_stay(&request);
-        self.sender.try_send_request(request.map(|body| self.body_slot.hold(body)))
+        let request = request.map(|body| self.body_slot.hold(body));
+        // That there is a request wakes the connection, which is about to be polled for it anyway.
+        unheard(|| self.sender.try_send_request(request))
     }
 
     /// The head of the response is there: remembers what it says of the connection.

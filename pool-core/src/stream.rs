@@ -9,16 +9,18 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::kept::Kept;
+use crate::waker::ConnectionWaker;
 
 /// What has gone through a stream since it was opened.
 #[derive(Debug, Default)]
 pub(crate) struct Traffic {
     written: AtomicU64,
     read: AtomicU64,
-    read_waits: AtomicBool,
     frames: AtomicU64,
     flushed: AtomicBool,
     body_ended: AtomicBool,
@@ -48,11 +50,6 @@ impl Traffic {
     /// Bytes that the stream has delivered.
     pub(crate) fn read(&self) -> u64 {
         self.read.load(Ordering::Relaxed)
-    }
-
-    /// Whether the last read found nothing and left its waker behind.
-    pub(crate) fn read_waits(&self) -> bool {
-        self.read_waits.load(Ordering::Relaxed)
     }
 
     /// A request is about to go out; its body either ends here or says so when it does.
@@ -131,17 +128,50 @@ fn count(counter: &AtomicU64, bytes: usize) {
 pub(crate) struct Counted<S> {
     stream: S,
     traffic: Arc<Traffic>,
+    /// What a connection that its holder drives is polled with; an upgraded one is polled with others.
+    own_waker: Option<(Arc<ConnectionWaker>, Waker)>,
 }
 
 impl<S> Counted<S> {
     pub(crate) fn new(stream: S) -> (Self, Arc<Traffic>) {
         let traffic = Arc::<Traffic>::default();
-        (Self { stream, traffic: Arc::clone(&traffic) }, traffic)
+        (Self { stream, traffic: Arc::clone(&traffic), own_waker: None }, traffic)
+    }
+
+    /// The stream of a connection that keeps `kept`.
+    pub(crate) fn watched(stream: S, kept: &Kept) -> Self {
+        let own_waker = Some((Arc::clone(&kept.waker), kept.own_waker.clone()));
+        Self { stream, traffic: Arc::clone(&kept.traffic), own_waker }
+    }
+
+    /// The connection that is told when there is more to read.
+    fn watched_by(&self, cx: &Context<'_>) -> Option<&ConnectionWaker> {
+        let (connection, own) = self.own_waker.as_ref()?;
+        own.will_wake(cx.waker()).then_some(&**connection)
     }
 
     fn accepted(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(bytes)) = result {
             self.traffic.note_written(bytes);
+        }
+        result
+    }
+}
+
+impl<S: AsyncRead + Unpin> Counted<S> {
+    // Out of line, because most reads of hyper's find the stream quiet.
+    #[inline(never)]
+    fn read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let Self { stream, traffic, own_waker } = self;
+        let own = own_waker.as_ref().filter(|(_, own)| own.will_wake(cx.waker()));
+        let read = || Pin::new(stream).poll_read(cx, buffer);
+        let result = match own {
+            Some((connection, _)) => connection.read(read),
+            None => read(),
+        };
+        if result.is_ready() {
+            traffic.note_read(&buffer.filled()[before..]);
         }
         result
     }
@@ -153,13 +183,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        self.traffic.read_waits.store(result.is_pending(), Ordering::Relaxed);
-        if result.is_ready() {
-            self.traffic.note_read(&buffer.filled()[before..]);
+        match self.watched_by(cx) {
+            Some(connection) if connection.is_quiet() => Poll::Pending,
+            _ => self.read(cx, buffer),
         }
-        result
     }
 }
 

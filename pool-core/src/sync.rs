@@ -4,7 +4,7 @@
 //! loom behind these names, where they run through every order of events.
 
 use std::cell::Cell;
-pub(crate) use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 pub(crate) use atomic_waker::AtomicWaker;
 
@@ -22,7 +22,7 @@ pub(crate) fn set_deaf(deaf: bool) {
 }
 
 #[cfg(test)]
-pub(crate) use std::{sync::atomic::AtomicBool, thread};
+pub(crate) use std::thread;
 
 /// Runs a scene so often that its threads meet in many ways.
 #[cfg(test)]

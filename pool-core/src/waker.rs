@@ -10,6 +10,9 @@
 //!                                      DUE if that is a request, NOTED if a body
 //! ```
 //!
+//! It also remembers whether the stream still holds it for reading. hyper reads several times in each poll, though
+//! once is enough to be told when something comes.
+//!
 //! What must hold: no wake is lost. A wake during a poll is noted, and the note is either looked at
 //! before the holder waits or rests, or forgotten because the holder returned `Ready`. Every transition
 //! is a read-modify-write of one atomic, so the side that comes second sees all that the first side did;
@@ -17,10 +20,10 @@
 
 use std::fmt;
 use std::sync::{Arc, Weak};
-use std::task::{Wake, Waker};
+use std::task::{Poll, Wake, Waker};
 
 use crate::due::Due;
-use crate::sync::{AtomicU8, AtomicU64, AtomicWaker, Ordering, is_deaf, set_deaf};
+use crate::sync::{AtomicBool, AtomicU8, AtomicU64, AtomicWaker, Ordering, is_deaf, set_deaf};
 
 /// Somebody polls the connection, or has just taken it and will.
 const POLLING: u8 = 0;
@@ -54,6 +57,8 @@ pub(crate) trait Watch: Send + Sync {
 
 pub(crate) struct ConnectionWaker {
     state: AtomicU8,
+    /// The last read found nothing, and no wake has come since.
+    quiet: AtomicBool,
     holder: AtomicWaker,
     sequence: AtomicU64,
     // Weak, because the watch owns the connection while it is idle.
@@ -65,6 +70,7 @@ impl ConnectionWaker {
     pub(crate) fn new(watch: Weak<dyn Watch>, due: Arc<Due>) -> Arc<Self> {
         Arc::new(Self {
             state: AtomicU8::new(POLLING),
+            quiet: AtomicBool::new(false),
             holder: AtomicWaker::new(),
             sequence: AtomicU64::new(0),
             watch,
@@ -82,6 +88,31 @@ impl ConnectionWaker {
     /// Whether a wake has come since [`begin`](Self::begin).
     pub(crate) fn is_noted(&self) -> bool {
         self.state.load(Ordering::Acquire) == NOTED
+    }
+
+    /// Reads from the stream, which is polled with this waker; not if it would find nothing again.
+    pub(crate) fn read<T>(&self, read: impl FnOnce() -> Poll<T>) -> Poll<T> {
+        if self.is_quiet() {
+            return Poll::Pending;
+        }
+        // Before the stream has the waker: afterwards a wake may come at any moment, and has the last word.
+        self.quiet.store(true, Ordering::Relaxed);
+        let result = read();
+        if result.is_ready() {
+            self.read_anew();
+        }
+        result
+    }
+
+    /// Whether the stream holds this waker, to wake it when there is something to read.
+    pub(crate) fn is_quiet(&self) -> bool {
+        // What a wake has written is seen here, because `begin` comes before each poll and after the wake.
+        self.quiet.load(Ordering::Relaxed)
+    }
+
+    /// The next read reaches the stream, whatever the last one found.
+    pub(crate) fn read_anew(&self) {
+        self.quiet.store(false, Ordering::Relaxed);
     }
 
     /// The holder returns `Pending` to the task of `waker`.
@@ -164,6 +195,7 @@ impl Wake for ConnectionWaker {
             WAITING_FOR_HEAD | DUE => Some(DUE),
             _ => Some(STIRRED),
         };
+        self.read_anew();
         // Written even when unchanged: see the head of the file.
         match self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, next) {
             Ok(WAITING) => self.holder.wake(),
