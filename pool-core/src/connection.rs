@@ -61,9 +61,10 @@ pub(crate) fn open<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let kept = Kept::new(birth, permit, watch);
-    let bare: Box<dyn Bare> = Box::new(Counted::watched(stream, &kept));
-    let (sender, driver) = bare.shake_hands()?;
+    let (stream, traffic) = Counted::new(stream);
+    let bare: Box<dyn Bare> = Box::new(stream);
+    let kept = Kept::new(birth, traffic, permit, watch);
+    let (sender, driver) = bare.shake_hands(&kept)?;
     Ok(Connection::new(sender, driver, kept))
 }
 

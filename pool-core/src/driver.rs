@@ -9,10 +9,11 @@ use std::task::{Context, Poll, Waker};
 
 use http::Request;
 use hyper::client::conn::{TrySendError, http1};
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::body_handle::BodyHandle;
+use crate::kept::Kept;
+use crate::quiet::Quiet;
 use crate::stream::Counted;
 
 /// Takes requests for a connection that somebody drives.
@@ -27,7 +28,7 @@ pub(crate) trait Bare: Send {
     fn poll_stirs(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 
     /// Opens HTTP/1 over the stream. No byte goes over it yet.
-    fn shake_hands(self: Box<Self>) -> hyper::Result<(Sender, Box<dyn Drive>)>;
+    fn shake_hands(self: Box<Self>, kept: &Kept) -> hyper::Result<(Sender, Box<dyn Drive>)>;
 }
 
 /// hyper's side of a connection, whatever stream it is over.
@@ -61,7 +62,7 @@ pub(crate) enum Ending {
 
 #[expect(clippy::large_enum_variant, reason = "it lives in the box of its connection")]
 enum Driver<S: AsyncRead + AsyncWrite + Unpin> {
-    Http(http1::Connection<TokioIo<Counted<S>>, BodyHandle>),
+    Http(http1::Connection<Quiet<Counted<S>>, BodyHandle>),
     Upgradeable(Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>),
     Finished(Ending, Option<hyper::Error>),
 }
@@ -118,8 +119,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Bare for Counted<S> {
         Pin::new(self).poll_read(cx, &mut ReadBuf::new(&mut bytes)).map(|_| ())
     }
 
-    fn shake_hands(self: Box<Self>) -> hyper::Result<(Sender, Box<dyn Drive>)> {
-        let handshake = pin!(http1::Builder::new().handshake(TokioIo::new(*self)));
+    fn shake_hands(self: Box<Self>, kept: &Kept) -> hyper::Result<(Sender, Box<dyn Drive>)> {
+        let handshake = pin!(http1::Builder::new().handshake(Quiet::new(*self, kept)));
         match handshake.poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(done) => {
                 done.map(|(sender, http)| (sender, Box::new(Driver::Http(http)) as Box<dyn Drive>))

@@ -46,7 +46,15 @@ impl Slot {
     /// As [`Lease::send`](crate::lease::Lease::send), over a stream of its own.
     ///
     /// Cancel safety: the stream is reset, or read to its end, when the future drops.
-    pub(crate) async fn send(mut self, message: &mut Message) -> Result<Response<Body>, Error> {
+    pub(crate) async fn send(
+        self,
+        mut message: Message,
+    ) -> (Message, Result<Response<Body>, Error>) {
+        let sent = self.exchange(&mut message).await;
+        (message, sent)
+    }
+
+    async fn exchange(mut self, message: &mut Message) -> Result<Response<Body>, Error> {
         let host = Arc::clone(&self.lane.host);
         let Some(mut request) = message.request.take() else {
             unreachable!("a request is sent once")
@@ -132,6 +140,7 @@ impl OpenStream {
         let untouched = multiplex.written() == written_before && matches!(fault, Fault::Other);
         let unsent = back.is_some() || untouched;
         message.request = replay.take(back.map(|back| back.into_body().come_back()));
+        message.failed_at = Some(Arc::clone(&lane.host));
         match fault {
             _ if unsent => Error::unsent(name, error).at(attempt.unsent()),
             Fault::Refused => {

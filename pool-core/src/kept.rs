@@ -41,13 +41,18 @@ pub(crate) struct Birth {
 
 impl Kept {
     /// The stream is open: from here on the permit counts it.
-    pub(crate) fn new(mut birth: Birth, mut permit: Permit, watch: Weak<dyn Watch>) -> Self {
+    pub(crate) fn new(
+        mut birth: Birth,
+        traffic: Arc<Traffic>,
+        mut permit: Permit,
+        watch: Weak<dyn Watch>,
+    ) -> Self {
         let waker = ConnectionWaker::new(watch, permit.due());
         birth.origin.id = permit.opened(birth.origin.connect_time);
         Self {
             own_waker: Waker::from(Arc::clone(&waker)),
             waker,
-            traffic: Arc::default(),
+            traffic,
             origin: Arc::new(birth.origin),
             use_number: 0,
             speaks_http10: false,

@@ -81,8 +81,11 @@ impl Lent {
     pub(crate) async fn send(self, message: &mut Message) -> Result<Response<Body>, Error> {
         match self {
             Self::Connection(lease) => lease.send(message).await,
-            // In a box, so that requests over HTTP/1 do not pay for the size of this.
-            Self::Stream(slot) => Box::pin(slot.send(message)).await,
+            Self::Stream(slot) => {
+                let (back, sent) = Box::pin(slot.send(std::mem::take(message))).await;
+                *message = back;
+                sent
+            }
         }
     }
 }

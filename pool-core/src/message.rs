@@ -14,6 +14,7 @@ use crate::retry::{Failure, STALE_TRIES, Verdict, is_idempotent, may_repeat};
 use crate::reuse::Reuse;
 use crate::told::Told;
 
+#[derive(Default)]
 pub(crate) struct Message {
     /// None while an attempt has it, and when it could not be had again.
     pub(crate) request: Option<Request<RequestBody>>,
@@ -21,6 +22,8 @@ pub(crate) struct Message {
     /// Its length is not known before it has been read.
     pub(crate) chunked: bool,
     reuse: Reuse,
+    /// Whose connection the last attempt failed on.
+    pub(crate) failed_at: Option<Arc<Host>>,
     /// How many attempts have had a connection.
     pub(crate) attempts: u32,
     /// Some connection has accepted some of it.
@@ -42,6 +45,7 @@ impl Message {
             told: Told::default(),
             chunked: false,
             reuse,
+            failed_at: None,
             attempts: 0,
             reached_wire: false,
             maybe_processed: false,
@@ -73,13 +77,15 @@ impl Message {
         self.told.idempotency_key || is_idempotent(method)
     }
 
-    /// An attempt has failed on a connection of `host`; the request is back if it could be had again. Gives the
-    /// error back if it is not to be sent once more.
-    pub(crate) fn retry(&mut self, error: Error, host: &Arc<Host>) -> Result<(), Error> {
+    /// An attempt has failed; the request is back if it could be had again. Gives the error back if it is not to
+    /// be sent once more.
+    pub(crate) fn retry(&mut self, error: Error) -> Result<(), Error> {
         self.repetition = None;
         self.note(&error);
         let evidence = error.evidence();
-        let Some(last) = &evidence.last else { return Err(error) };
+        let (Some(last), Some(host)) = (&evidence.last, self.failed_at.take()) else {
+            return Err(error);
+        };
         let kinds = [ErrorKind::Unsent, ErrorKind::Refused, ErrorKind::Response];
         if !kinds.contains(&error.kind()) || self.attempts > STALE_TRIES {
             return Err(error);
@@ -98,7 +104,7 @@ impl Message {
         match verdict {
             Verdict::No => return Err(error),
             Verdict::Yes => {}
-            Verdict::WithinBudget => match Repetition::begin(host) {
+            Verdict::WithinBudget => match Repetition::begin(&host) {
                 Some(repetition) => self.repetition = Some(repetition),
                 None => return Err(error),
             },
@@ -116,9 +122,9 @@ impl Message {
     }
 
     /// Adds to an error what is known of the request as a whole.
-    pub(crate) fn explain(self, error: Error) -> Error {
+    pub(crate) fn explain(&mut self, error: Error) -> Error {
         let unsent = !self.reached_wire;
-        let request = self.request.filter(|_| unsent);
+        let request = self.request.take_if(|_| unsent);
         error.explain(self.attempts, self.reached_wire, self.maybe_processed, request)
     }
 }

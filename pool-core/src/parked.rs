@@ -24,7 +24,7 @@ impl Parked {
     /// Gives the connection its HTTP state back; none if that cannot be, and then it is closed.
     pub(crate) fn wake(self) -> Option<Box<Connection>> {
         let Self { stream, mut kept } = self;
-        match stream.shake_hands() {
+        match stream.shake_hands(&kept) {
             Ok((sender, driver)) => Some(Connection::new(sender, driver, kept)),
             Err(_) => {
                 kept.closing(Reason::Failed);

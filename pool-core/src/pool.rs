@@ -20,6 +20,7 @@ use crate::lane::Lane;
 use crate::lent::Lent;
 use crate::message::Message;
 use crate::queue::{Ticket, Wants};
+use crate::request;
 use crate::request_body::{BoxError, RequestBody};
 use crate::settings::Settings;
 use crate::shared::Shared;
@@ -37,7 +38,7 @@ pub struct Pool<C: Connector> {
     inner: Arc<Inner<C>>,
 }
 
-struct Inner<C: Connector> {
+pub(crate) struct Inner<C: Connector> {
     connector: Arc<C>,
     hosts: Arc<Hosts<C::Address>>,
 }
@@ -97,9 +98,9 @@ impl<C: Connector> Pool<C> {
     /// # Cancel safety
     ///
     /// The future can be dropped at any await. A connection that had begun to carry the request closes.
-    pub fn http<B>(
-        &self,
-        address: &C::Address,
+    pub fn http<'a, B>(
+        &'a self,
+        address: &'a C::Address,
         request: Request<B>,
     ) -> impl Future<Output = Result<Response<Body>, Error>> + Send
     where
@@ -107,7 +108,7 @@ impl<C: Connector> Pool<C> {
         B::Error: Into<BoxError>,
     {
         // Here and not in the future, which so need not hold the caller's type as well.
-        self.inner.exchange(address, Message::new(request.map(RequestBody::new)))
+        request::request(&self.inner, address, Message::new(request.map(RequestBody::new)))
     }
 
     pub(crate) async fn checkout(&self, address: &C::Address) -> Result<Lent, Error> {
@@ -139,57 +140,8 @@ impl<C: Connector> Pool<C> {
 }
 
 impl<C: Connector> Inner<C> {
-    /// Ends, because a fresh connection is never followed by another turn, and a request that has failed twice
-    /// on others insists on one; only an HTTP/2 server can refuse it there, as often as turns are allowed.
-    #[expect(clippy::manual_async_fn, reason = "an async fn would keep the message twice")]
-    fn exchange(
-        &self,
-        address: &C::Address,
-        mut message: Message,
-    ) -> impl Future<Output = Result<Response<Body>, Error>> + Send {
-        async move {
-            if let Err(why) = message.check() {
-                return Err(message.explain(Error::invalid_request(&name(address), why)));
-            }
-            loop {
-                // By value: the message itself is not to be shared while this waits.
-                let chunked = message.chunked;
-                let suits = move |lent: &Lent| lent.can_carry(chunked);
-                let lane = match self.lane(address) {
-                    Ok(lane) => lane,
-                    Err(error) => return Err(message.explain(error)),
-                };
-                let trusts_idle = message.trusts_idle();
-                let idle = if trusts_idle { take_idle(&lane, suits) } else { None };
-                let lent = match idle {
-                    Some(lent) => lent,
-                    // In a box, so that those who need not wait do not move what waiting takes about.
-                    None => {
-                        let wants = if trusts_idle { Wants::Any } else { Wants::Fresh };
-                        match Box::pin(self.wait(address, wants, suits)).await {
-                            Ok(lent) => lent,
-                            Err(error) => return Err(message.explain(error)),
-                        }
-                    }
-                };
-                let sent = match lent {
-                    Lent::Connection(lease) => lease.send(&mut message).await,
-                    // In a box, so that requests over HTTP/1 do not pay for the size of this.
-                    Lent::Stream(slot) => Box::pin(slot.send(&mut message)).await,
-                };
-                match sent {
-                    Err(error) => match message.retry(error, &lane.host) {
-                        Ok(()) => {}
-                        Err(error) => return Err(message.explain(error)),
-                    },
-                    done => return done,
-                }
-            }
-        }
-    }
-
     /// Whatever comes first of what is wanted, a returned connection or a new one.
-    async fn wait(
+    pub(crate) async fn wait(
         &self,
         address: &C::Address,
         wants: Wants,
@@ -225,7 +177,7 @@ impl<C: Connector> Inner<C> {
     }
 
     /// The lane of `address` for a request that comes to it.
-    fn lane(&self, address: &C::Address) -> Result<Arc<Lane>, Error> {
+    pub(crate) fn lane(&self, address: &C::Address) -> Result<Arc<Lane>, Error> {
         let runtime = Handle::try_current().map_err(|_| Error::no_runtime(&name(address)))?;
         let lane = self.hosts.lane(address, &runtime, || {
             Dialer::boxed(&self.connector, address, self.hosts.settings().http2)
@@ -235,7 +187,7 @@ impl<C: Connector> Inner<C> {
 }
 
 /// The newest idle connection that suits.
-fn take_idle(lane: &Arc<Lane>, suits: impl Fn(&Lent) -> bool) -> Option<Lent> {
+pub(crate) fn take_idle(lane: &Arc<Lane>, suits: impl Fn(&Lent) -> bool) -> Option<Lent> {
     let now = Instant::now();
     while let Some(lent) = lane.checkout(now) {
         if suits(&lent) {
@@ -273,7 +225,8 @@ pub(crate) async fn answer(lane: &Lane, since: Instant, ticket: Ticket) -> Resul
     Ok(lent)
 }
 
-fn name(address: &impl fmt::Debug) -> Arc<str> {
+/// An address as errors tell it.
+pub(crate) fn name(address: &impl fmt::Debug) -> Arc<str> {
     format!("{address:?}").into()
 }
 

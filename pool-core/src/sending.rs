@@ -1,17 +1,175 @@
-//! What a connection does for one request: begins it, hands it to hyper, and tells how far it came.
+//! One request over an HTTP/1 connection: begun, handed to hyper, and waited for up to the head of its response.
 
 use std::future::Future;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use http::header::CONNECTION;
 use http::{Request, Response, Version};
 use hyper::body::Incoming;
+use tokio::task::coop::{has_budget_remaining, unconstrained};
 
+use crate::body::Body;
 use crate::connection::Connection;
 use crate::driver::Unanswered;
+use crate::error::Error;
+use crate::events::Event;
+use crate::evidence::Attempt;
+use crate::head;
+use crate::info::Visit;
+use crate::informational::{self, Gate};
 use crate::keep_alive::Hint;
+use crate::lease::Lease;
 use crate::message::Message;
 use crate::request_body::RequestBody;
-use crate::waker::unheard;
+use crate::stats::Reason;
+use crate::timers::Patience;
+use crate::waker::{Awaits, unheard};
+
+/// A request that goes over a connection.
+///
+/// Not an async function, each of which would move the response once more.
+///
+/// Cancel safety: the lease is held here, so dropping this closes the connection, and no later request can read
+/// what this one left behind. As long as hyper has not been given the request, the connection goes home.
+pub(crate) struct Sending {
+    /// None when it is over.
+    lease: Option<Lease>,
+    gate: Option<Arc<Gate>>,
+    patience: Patience,
+    progress: Progress,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    Begun,
+    GaveWay,
+    /// hyper has the request.
+    Started,
+}
+
+impl Sending {
+    /// Makes the request fit for the connection, which goes home if that cannot be.
+    ///
+    /// The request is changed where it lies, because moving it is a good part of what a pool costs.
+    pub(crate) fn begin(mut lease: Lease, message: &mut Message) -> Result<Self, Error> {
+        match begin(&mut lease, message) {
+            Ok(gate) => {
+                let limit = lease.settings().response_timeout;
+                let patience = Patience::new(limit, lease.connection.traffic());
+                Ok(Self { lease: Some(lease), gate, patience, progress: Progress::Begun })
+            }
+            Err(why) => {
+                let error = Error::invalid_request(&lease.lane.host.name, why);
+                let body = message.request.take().map(Request::into_body);
+                message.request = lease.connection.take_back(body);
+                lease.checkin();
+                Err(error)
+            }
+        }
+    }
+
+    /// Ready with the head of the response. After a failure the request is in the message again if it can be
+    /// had again.
+    ///
+    /// The `answer` is what hyper gives for a request, and lies where it need not be moved; `send` makes it.
+    pub(crate) fn poll<F>(
+        &mut self,
+        cx: &mut Context<'_>,
+        message: &mut Message,
+        mut answer: Pin<&mut Option<F>>,
+        send: impl Fn(&mut Connection, &mut Message) -> F,
+    ) -> Poll<Result<Response<Body>, Error>>
+    where
+        F: Future<Output = Result<Response<Incoming>, Unanswered>>,
+    {
+        let Some(lease) = &mut self.lease else { unreachable!("it is not polled after its end") };
+        if self.progress != Progress::Started {
+            // Those run first whose responses have come. After what allocates for the head, because many who
+            // allocate one after the other, and free one after the other, are dear.
+            if self.progress == Progress::Begun && lease.lane.watcher.due().is_any() {
+                self.progress = Progress::GaveWay;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            self.progress = Progress::Started;
+            start(lease);
+            answer.set(Some(send(&mut lease.connection, message)));
+        }
+        let Some(mut answer) = answer.as_mut().as_pin_mut() else { unreachable!("it was started") };
+        let mut came = None;
+        let mut poll_answer =
+            |cx: &mut Context<'_>| answer.as_mut().poll(cx).map(|answer| came = Some(answer));
+        let polled = lease.connection.poll(cx, Awaits::Head, |cx| match poll_answer(cx) {
+            // The answer comes through a tokio channel, which with an empty coop budget returns pending and
+            // wakes nobody we hear of.
+            Poll::Pending if !has_budget_remaining() => {
+                pin!(unconstrained(poll_fn(&mut poll_answer))).poll(cx)
+            }
+            answer => answer,
+        });
+        match (came, polled) {
+            (Some(Ok(response)), _) => {
+                if let Some(gate) = &self.gate {
+                    gate.refuse();
+                }
+                Poll::Ready(Ok(self.end().receive(response)))
+            }
+            (Some(Err(unanswered)), _) => Poll::Ready(Err(self.end().fail(unanswered, message))),
+            (None, _) => {
+                let impatient = ready!(self.patience.poll(cx, lease.connection.traffic()));
+                let attempt = Attempt::of(&lease.connection);
+                let error = impatient.into_error(&lease.lane.host.name).at(attempt);
+                self.end().discard(Reason::TimedOut);
+                Poll::Ready(Err(error))
+            }
+        }
+    }
+
+    fn end(&mut self) -> Lease {
+        let Some(lease) = self.lease.take() else { unreachable!("it ends once") };
+        lease
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        if self.progress != Progress::Started
+            && let Some(mut lease) = self.lease.take()
+        {
+            // Nobody will want its request again.
+            lease.connection.replay.forget();
+            lease.checkin();
+        }
+    }
+}
+
+/// Makes the request fit for the connection; with the gate of a body that is not to go out at once.
+fn begin(lease: &mut Lease, message: &mut Message) -> Result<Option<Arc<Gate>>, &'static str> {
+    let Some(request) = &mut message.request else { unreachable!("a request is sent once") };
+    lease.connection.begin(request, message.attempts + 1);
+    head::make_http1(request, message.told, &lease.lane.naming)?;
+    let patience = lease.settings().expect_continue_timeout;
+    let gate = informational::connect(request, message.told.expects_continue, patience);
+    if gate.is_some() {
+        // Behind its gate nothing of the body has ended.
+        request.body_mut().begin(&lease.connection.kept().traffic);
+    }
+    Ok(gate)
+}
+
+/// The request is about to be given to hyper.
+fn start(lease: &Lease) {
+    if lease.settings().probe {
+        lease.connection.kept().ask_kernel();
+    }
+    lease.lane.host.tell(|| {
+        let Visit { use_number, idle_for, .. } = lease.connection.visit();
+        Event::CheckedOut { id: lease.connection.id(), use_number: use_number + 1, idle_for }
+    });
+}
 
 /// What is of the last request that went over a connection.
 #[derive(Debug, Default)]

@@ -9,12 +9,9 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-
-use crate::kept::Kept;
-use crate::waker::ConnectionWaker;
 
 /// What has gone through a stream since it was opened.
 #[derive(Debug, Default)]
@@ -128,50 +125,17 @@ fn count(counter: &AtomicU64, bytes: usize) {
 pub(crate) struct Counted<S> {
     stream: S,
     traffic: Arc<Traffic>,
-    /// What a connection that its holder drives is polled with; an upgraded one is polled with others.
-    own_waker: Option<(Arc<ConnectionWaker>, Waker)>,
 }
 
 impl<S> Counted<S> {
     pub(crate) fn new(stream: S) -> (Self, Arc<Traffic>) {
         let traffic = Arc::<Traffic>::default();
-        (Self { stream, traffic: Arc::clone(&traffic), own_waker: None }, traffic)
-    }
-
-    /// The stream of a connection that keeps `kept`.
-    pub(crate) fn watched(stream: S, kept: &Kept) -> Self {
-        let own_waker = Some((Arc::clone(&kept.waker), kept.own_waker.clone()));
-        Self { stream, traffic: Arc::clone(&kept.traffic), own_waker }
-    }
-
-    /// The connection that is told when there is more to read.
-    fn watched_by(&self, cx: &Context<'_>) -> Option<&ConnectionWaker> {
-        let (connection, own) = self.own_waker.as_ref()?;
-        own.will_wake(cx.waker()).then_some(&**connection)
+        (Self { stream, traffic: Arc::clone(&traffic) }, traffic)
     }
 
     fn accepted(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(bytes)) = result {
             self.traffic.note_written(bytes);
-        }
-        result
-    }
-}
-
-impl<S: AsyncRead + Unpin> Counted<S> {
-    // Out of line, because most reads of hyper's find the stream quiet.
-    #[inline(never)]
-    fn read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let Self { stream, traffic, own_waker } = self;
-        let own = own_waker.as_ref().filter(|(_, own)| own.will_wake(cx.waker()));
-        let read = || Pin::new(stream).poll_read(cx, buffer);
-        let result = match own {
-            Some((connection, _)) => connection.read(read),
-            None => read(),
-        };
-        if result.is_ready() {
-            traffic.note_read(&buffer.filled()[before..]);
         }
         result
     }
@@ -183,10 +147,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match self.watched_by(cx) {
-            Some(connection) if connection.is_quiet() => Poll::Pending,
-            _ => self.read(cx, buffer),
+        let before = buffer.filled().len();
+        let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if result.is_ready() {
+            self.traffic.note_read(&buffer.filled()[before..]);
         }
+        result
     }
 }
 

@@ -14,7 +14,7 @@ use crate::stream::Traffic;
 
 /// Waits for the head of a response, with limits.
 pub(crate) struct Patience {
-    timer: Option<HeadTimer>,
+    timer: Option<Box<HeadTimer>>,
     read_before: u64,
 }
 
@@ -28,7 +28,10 @@ const MAX_INTERIM: u64 = 1024 * 1024;
 
 impl Patience {
     pub(crate) fn new(limit: Option<Duration>, traffic: &Traffic) -> Self {
-        Self { timer: limit.map(HeadTimer::new), read_before: traffic.read() }
+        Self {
+            timer: limit.map(|limit| Box::new(HeadTimer::new(limit))),
+            read_before: traffic.read(),
+        }
     }
 
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, traffic: &Traffic) -> Poll<Impatient> {

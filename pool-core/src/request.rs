@@ -1,0 +1,137 @@
+//! A request on its way through the pool: it is lent a connection, goes over it, and comes back to go over another.
+//!
+//! ```text
+//!   begins ─► an idle connection ─────────────► sends ─► the head of the response
+//!     ▲          │ none                         ▲  │
+//!     │          └─► waits ─► whatever comes ───┘  │ or over a stream: shares
+//!     └────────────── may be sent again ◄──────────┘
+//! ```
+//!
+//! What must hold: it ends, because a fresh connection is never followed by another turn, and a request that has
+//! failed twice on others insists on one; only an HTTP/2 server can refuse it there, as often as turns are allowed.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use http::Response;
+use hyper::body::Incoming;
+use pin_project_lite::pin_project;
+
+use crate::body::Body;
+use crate::connection::Connection;
+use crate::connector::Connector;
+use crate::driver::Unanswered;
+use crate::error::Error;
+use crate::lent::Lent;
+use crate::message::Message;
+use crate::pool::{Inner, name, take_idle};
+use crate::queue::Wants;
+use crate::sending::Sending;
+
+type Sent = Result<Response<Body>, Error>;
+
+/// The future of a request.
+///
+/// Not an async function: each of those around the response would move it once more, and the request as well.
+pub(crate) fn request<'a, C: Connector>(
+    inner: &'a Inner<C>,
+    address: &'a C::Address,
+    message: Message,
+) -> impl Future<Output = Sent> + Send + use<'a, C> {
+    let (send, answer, stage) = (Connection::send, None, Stage::Begins);
+    Requesting { inner, address, send, answer, stage, message }
+}
+
+pin_project! {
+    #[project = RequestingProjection]
+    struct Requesting<'a, C: Connector, S, F> {
+        inner: &'a Inner<C>,
+        address: &'a C::Address,
+        send: S,
+        // What hyper gives for a request has no name. It goes before the connection that it waits for.
+        #[pin]
+        answer: Option<F>,
+        stage: Stage<'a>,
+        message: Message,
+    }
+}
+
+enum Stage<'a> {
+    /// Nothing has been sent; so it is again after a failure.
+    Begins,
+    /// For a connection. In a box, so that those who need not wait do not move what waiting takes about.
+    Waits(Pin<Box<dyn Future<Output = Result<Lent, Error>> + Send + 'a>>),
+    /// Over HTTP/1.
+    Sends(Sending),
+    /// Over HTTP/2. In a box, so that requests over HTTP/1 do not pay for the size of this.
+    Shares(Pin<Box<dyn Future<Output = (Message, Sent)> + Send>>),
+}
+
+impl<C, S, F> Future for Requesting<'_, C, S, F>
+where
+    C: Connector,
+    S: Fn(&mut Connection, &mut Message) -> F + Copy,
+    F: Future<Output = Result<Response<Incoming>, Unanswered>>,
+{
+    type Output = Sent;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Sent> {
+        loop {
+            let RequestingProjection { inner, address, send, mut answer, stage, message } =
+                self.as_mut().project();
+            let next = match stage {
+                Stage::Begins => begin(inner, address, message),
+                Stage::Waits(lent) => {
+                    ready!(lent.as_mut().poll(cx)).and_then(|lent| go(lent, message))
+                }
+                Stage::Sends(sending) => {
+                    match ready!(sending.poll(cx, message, answer.as_mut(), *send)) {
+                        Err(error) => Err(error),
+                        done => return Poll::Ready(done),
+                    }
+                }
+                Stage::Shares(sent) => match ready!(sent.as_mut().poll(cx)) {
+                    (back, Err(error)) => {
+                        *message = back;
+                        Err(error)
+                    }
+                    (_, done) => return Poll::Ready(done),
+                },
+            };
+            match next.or_else(|error| message.retry(error).map(|()| Stage::Begins)) {
+                Ok(next) => *stage = next,
+                Err(error) => return Poll::Ready(Err(message.explain(error))),
+            }
+        }
+    }
+}
+
+/// Looks for a connection.
+fn begin<'a, C: Connector>(
+    inner: &'a Inner<C>,
+    address: &'a C::Address,
+    message: &mut Message,
+) -> Result<Stage<'a>, Error> {
+    message.check().map_err(|why| Error::invalid_request(&name(address), why))?;
+    // By value: the message itself is not to be shared while this waits.
+    let chunked = message.chunked;
+    let suits = move |lent: &Lent| lent.can_carry(chunked);
+    let trusts_idle = message.trusts_idle();
+    let lane = inner.lane(address)?;
+    match if trusts_idle { take_idle(&lane, suits) } else { None } {
+        Some(lent) => go(lent, message),
+        None => {
+            let wants = if trusts_idle { Wants::Any } else { Wants::Fresh };
+            Ok(Stage::Waits(Box::pin(inner.wait(address, wants, suits))))
+        }
+    }
+}
+
+/// Sends the request over what it was lent.
+fn go<'a>(lent: Lent, message: &mut Message) -> Result<Stage<'a>, Error> {
+    Ok(match lent {
+        Lent::Connection(lease) => Stage::Sends(Sending::begin(lease, message)?),
+        Lent::Stream(slot) => Stage::Shares(Box::pin(slot.send(std::mem::take(message)))),
+    })
+}
