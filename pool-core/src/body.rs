@@ -13,7 +13,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -159,6 +159,63 @@ impl Body {
     }
 }
 
+impl Body {
+    // Out of line, because small messages have arrived by the time that anybody asks for them.
+    #[inline(never)]
+    fn poll_streaming(&mut self, cx: &mut Context<'_>) -> Poll<NextFrame> {
+        let State::Streaming { incoming, lease } = &mut self.state else {
+            return Poll::Ready(None);
+        };
+        let next = |cx: &mut Context<'_>| Pin::new(&mut *incoming).poll_frame(cx);
+        let frame = match (lease.connection.poll(cx, Awaits::Rest, next), &mut self.timer) {
+            (Poll::Ready(frame), _) => frame,
+            (Poll::Pending, None) => return Poll::Pending,
+            (Poll::Pending, Some(timer)) => {
+                let limit = ready!(timer.poll(cx));
+                let attempt = Attempt::of(&lease.connection);
+                let error = Error::body_timeout(&lease.lane.host.name, limit).at(attempt);
+                self.fail(Reason::TimedOut);
+                return Poll::Ready(Some(Err(error)));
+            }
+        };
+        if let Some(timer) = &mut self.timer {
+            timer.stop();
+        }
+        match frame {
+            Some(Ok(frame)) => {
+                self.settle();
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(end)) => {
+                let attempt = Attempt::of(&lease.connection);
+                let error = lease.connection.take_error().unwrap_or(end);
+                let error = Error::response_body(&lease.lane.host.name, error).at(attempt);
+                self.fail(Reason::Failed);
+                Poll::Ready(Some(Err(error)))
+            }
+            None => {
+                self.settle();
+                self.leave_unfinished();
+                Poll::Ready(None)
+            }
+        }
+    }
+}
+
+impl Parted {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<NextFrame> {
+        let Self { incoming, address, attempt, error } = self;
+        let frame = ready!(Pin::new(incoming).poll_frame(cx));
+        Poll::Ready(frame.map(|frame| {
+            frame.map_err(|end| {
+                // What ended the connection says more than that it ended.
+                let error = error.take().unwrap_or(end);
+                Error::response_body(address, error).at(attempt.clone())
+            })
+        }))
+    }
+}
+
 /// Takes the rest of a message that hyper has parsed whole out of hyper's channel.
 fn arrived(mut incoming: Incoming) -> State {
     let (mut data, mut trailers) = (None, None);
@@ -187,65 +244,21 @@ impl HttpBody for Body {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<NextFrame> {
         let this = self.get_mut();
-        let frame = match &mut this.state {
-            State::Arrived { data, trailers } => {
-                let data = data.take().map(Frame::data);
-                let frame =
-                    data.or_else(|| trailers.take().map(|trailers| Frame::trailers(*trailers)));
-                return Poll::Ready(frame.map(Ok));
-            }
-            State::Parted(parted) => {
-                let Parted { incoming, address, attempt, error } = &mut **parted;
-                let frame = std::task::ready!(Pin::new(incoming).poll_frame(cx));
-                return Poll::Ready(frame.map(|frame| {
-                    frame.map_err(|end| {
-                        // What ended the connection says more than that it ended.
-                        let error = error.take().unwrap_or(end);
-                        Error::response_body(address, error).at(attempt.clone())
-                    })
-                }));
-            }
+        match &mut this.state {
+            State::Arrived { data, trailers } => Poll::Ready(match data.take() {
+                Some(data) => Some(Ok(Frame::data(data))),
+                None => trailers.take().map(|trailers| Ok(Frame::trailers(*trailers))),
+            }),
+            State::Streaming { .. } => this.poll_streaming(cx),
+            State::Parted(parted) => parted.poll_frame(cx),
             State::Shared(shared) => {
-                let (frame, ended) = std::task::ready!(shared.poll_frame(cx, &mut this.timer));
+                let (frame, ended) = ready!(shared.poll_frame(cx, &mut this.timer));
                 if ended {
                     this.state = State::NOTHING;
                 }
-                return Poll::Ready(frame);
-            }
-            State::Streaming { incoming, lease } => {
-                let next = |cx: &mut Context<'_>| Pin::new(&mut *incoming).poll_frame(cx);
-                let frame = match (lease.connection.poll(cx, Awaits::Rest, next), &mut this.timer) {
-                    (Poll::Ready(frame), _) => frame,
-                    (Poll::Pending, None) => return Poll::Pending,
-                    (Poll::Pending, Some(timer)) => {
-                        let limit = std::task::ready!(timer.poll(cx));
-                        let attempt = Attempt::of(&lease.connection);
-                        let error = Error::body_timeout(&lease.lane.host.name, limit).at(attempt);
-                        this.fail(Reason::TimedOut);
-                        return Poll::Ready(Some(Err(error)));
-                    }
-                };
-                if let Some(timer) = &mut this.timer {
-                    timer.stop();
-                }
-                frame.map(|frame| {
-                    frame.map_err(|end| {
-                        let attempt = Attempt::of(&lease.connection);
-                        let error = lease.connection.take_error().unwrap_or(end);
-                        Error::response_body(&lease.lane.host.name, error).at(attempt)
-                    })
-                })
-            }
-        };
-        match &frame {
-            Some(Ok(_)) => this.settle(),
-            Some(Err(_)) => this.fail(Reason::Failed),
-            None => {
-                this.settle();
-                this.leave_unfinished();
+                Poll::Ready(frame)
             }
         }
-        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -115,7 +115,6 @@ impl Kept {
     pub(crate) fn ask_kernel(&self) {
         if let Some(check) = &self.kernel_check {
             check.ask();
-            self.waker.read_anew();
         }
     }
 

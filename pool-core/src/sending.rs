@@ -26,7 +26,7 @@ use crate::message::Message;
 use crate::request_body::RequestBody;
 use crate::stats::Reason;
 use crate::timers::Patience;
-use crate::waker::{Awaits, unheard};
+use crate::waker::{Awaits, Unheard};
 
 /// A request that goes over a connection.
 ///
@@ -162,8 +162,11 @@ fn begin(lease: &mut Lease, message: &mut Message) -> Result<Option<Arc<Gate>>, 
 
 /// The request is about to be given to hyper.
 fn start(lease: &Lease) {
+    let kept = lease.connection.kept();
+    // A stream may know of its end before it says so.
+    kept.waker.read_anew();
     if lease.settings().probe {
-        lease.connection.kept().ask_kernel();
+        kept.ask_kernel();
     }
     lease.lane.host.tell(|| {
         let Visit { use_number, idle_for, .. } = lease.connection.visit();
@@ -215,7 +218,8 @@ impl Connection {
         self.last_use |= request.version() == Version::HTTP_10 && !asks_to_stay(&request);
         let request = request.map(|body| self.body_slot.hold(body));
         // That there is a request wakes the connection, which is about to be polled for it anyway.
-        unheard(|| self.sender.try_send_request(request))
+        let _unheard = Unheard::begin();
+        self.sender.try_send_request(request)
     }
 
     /// The head of the response is there: remembers what it says of the connection.

@@ -167,18 +167,24 @@ impl ConnectionWaker {
 /// all it had to. Such a wake comes on the thread that takes; one from the stream, which does count, comes
 /// from elsewhere, or at another time.
 pub(crate) fn unheard<R>(act: impl FnOnce() -> R) -> R {
-    /// Listens again, whatever becomes of the act.
-    struct Deaf;
-
-    impl Drop for Deaf {
-        fn drop(&mut self) {
-            set_deaf(false);
-        }
-    }
-
-    set_deaf(true);
-    let _deaf = Deaf;
+    let _unheard = Unheard::begin();
     act()
+}
+
+/// Until it is dropped this thread wakes nobody; see [`unheard`].
+pub(crate) struct Unheard;
+
+impl Unheard {
+    pub(crate) fn begin() -> Self {
+        set_deaf(true);
+        Self
+    }
+}
+
+impl Drop for Unheard {
+    fn drop(&mut self) {
+        set_deaf(false);
+    }
 }
 
 impl Wake for ConnectionWaker {
