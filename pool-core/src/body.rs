@@ -157,9 +157,7 @@ impl Body {
             State::Arrived { .. } | State::Parted(_) => {}
         }
     }
-}
 
-impl Body {
     // Out of line, because small messages have arrived by the time that anybody asks for them.
     #[inline(never)]
     fn poll_streaming(&mut self, cx: &mut Context<'_>) -> Poll<NextFrame> {
@@ -205,14 +203,11 @@ impl Body {
 impl Parted {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<NextFrame> {
         let Self { incoming, address, attempt, error } = self;
-        let frame = ready!(Pin::new(incoming).poll_frame(cx));
-        Poll::Ready(frame.map(|frame| {
-            frame.map_err(|end| {
-                // What ended the connection says more than that it ended.
-                let error = error.take().unwrap_or(end);
-                Error::response_body(address, error).at(attempt.clone())
-            })
-        }))
+        Pin::new(incoming).poll_frame(cx).map_err(|end| {
+            // What ended the connection says more than that it ended.
+            let error = error.take().unwrap_or(end);
+            Error::response_body(address, error).at(attempt.clone())
+        })
     }
 }
 

@@ -242,6 +242,8 @@ mod tests {
         task: Arc<Task>,
         watch: Arc<Watcher>,
         event: AtomicBool,
+        /// What a stream wakes when it was read and had nothing.
+        reader: AtomicWaker,
     }
 
     #[derive(Default)]
@@ -281,6 +283,7 @@ mod tests {
                 task: Arc::default(),
                 watch,
                 event: AtomicBool::new(false),
+                reader: AtomicWaker::new(),
             })
         }
 
@@ -294,6 +297,26 @@ mod tests {
         fn poll(&self) -> bool {
             self.connection.begin();
             self.event.load(Ordering::Acquire)
+        }
+
+        /// As [`stir`](Self::stir), of a stream that wakes whoever has read from it.
+        fn arrive(&self) {
+            self.event.store(true, Ordering::Release);
+            self.reader.wake();
+        }
+
+        /// A poll in which hyper reads twice; true if it saw the event.
+        fn poll_reading(&self) -> bool {
+            self.connection.begin();
+            let own = Waker::from(Arc::clone(&self.connection));
+            let read = || {
+                self.connection.read(|| {
+                    self.reader.register(&own);
+                    let arrived = self.event.load(Ordering::Acquire);
+                    if arrived { Poll::Ready(()) } else { Poll::Pending }
+                })
+            };
+            read().is_ready() || read().is_ready()
         }
 
         fn wait(&self) {
@@ -474,6 +497,36 @@ mod tests {
             scene.wait();
             stream.join().unwrap();
             assert!(seen || scene.wakes() > 0, "the wake went to a watch that cannot find it");
+        });
+    }
+
+    #[test]
+    fn a_stream_that_holds_the_waker_is_not_read_again() {
+        model(|| {
+            let scene = Scene::new();
+            assert!(!scene.poll_reading());
+            assert!(scene.connection.is_quiet());
+            scene.event.store(true, Ordering::Release);
+            assert!(!scene.poll_reading());
+            scene.connection.read_anew();
+            assert!(scene.poll_reading());
+            assert!(!scene.connection.is_quiet());
+        });
+    }
+
+    #[test]
+    fn what_arrives_at_a_stream_that_holds_the_waker_is_read_at_the_next_poll() {
+        model(|| {
+            let scene = Scene::new();
+            let stream = {
+                let scene = Arc::clone(&scene);
+                thread::spawn(move || scene.arrive())
+            };
+            let seen = scene.poll_reading() || scene.poll_reading();
+            scene.wait();
+            stream.join().unwrap();
+            assert!(seen || scene.wakes() > 0, "the holder waits for what has arrived");
+            assert!(seen || scene.poll_reading(), "what has arrived is not read");
         });
     }
 
