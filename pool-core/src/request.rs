@@ -66,6 +66,7 @@ enum Stage<'a> {
     Sends(Sending),
     /// Over HTTP/2. In a box, so that requests over HTTP/1 do not pay for the size of this.
     Shares(Pin<Box<dyn Future<Output = (Message, Sent)> + Send>>),
+    Ended,
 }
 
 impl<C, S, F> Future for Requesting<'_, C, S, F>
@@ -88,7 +89,7 @@ where
                 Stage::Sends(sending) => {
                     match ready!(sending.poll(cx, message, answer.as_mut(), *send)) {
                         Err(error) => Err(error),
-                        done => return Poll::Ready(done),
+                        done => return self.end(done),
                     }
                 }
                 Stage::Shares(sent) => match ready!(sent.as_mut().poll(cx)) {
@@ -96,14 +97,28 @@ where
                         *message = back;
                         Err(error)
                     }
-                    (_, done) => return Poll::Ready(done),
+                    (_, done) => return self.end(done),
                 },
+                Stage::Ended => unreachable!("it is not polled after its end"),
             };
             match next.or_else(|error| message.retry(error).map(|()| Stage::Begins)) {
                 Ok(next) => *stage = next,
-                Err(error) => return Poll::Ready(Err(message.explain(error))),
+                Err(error) => {
+                    let error = message.explain(error);
+                    return self.end(Err(error));
+                }
             }
         }
+    }
+}
+
+impl<C: Connector, S, F> Requesting<'_, C, S, F> {
+    /// A future that has ended may be kept for long, and keeps nothing of its request.
+    fn end(self: Pin<&mut Self>, sent: Sent) -> Poll<Sent> {
+        let this = self.project();
+        *this.stage = Stage::Ended;
+        *this.message = Message::default();
+        Poll::Ready(sent)
     }
 }
 

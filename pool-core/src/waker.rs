@@ -127,6 +127,13 @@ impl ConnectionWaker {
         }
     }
 
+    /// There is no connection any more.
+    pub(crate) fn let_go(&self) {
+        self.begin();
+        // Whoever keeps a clone of this, as an upgraded stream does, shall not keep a task.
+        drop(self.holder.take());
+    }
+
     /// The connection is about to be checked in as `sequence`.
     ///
     /// False when a wake has come since the last poll began: that poll may not have seen its cause.
@@ -568,11 +575,12 @@ mod tests {
             scene.wait();
             scene.poll();
             scene.wait();
-            // Whoever gives it up does the same, and a clone of the waker may be kept elsewhere.
-            scene.connection.begin();
+            // A clone of the waker may be kept elsewhere.
+            scene.connection.let_go();
             stream.join().unwrap();
             scene.stir();
             assert!(!scene.due.is_any());
+            assert_eq!(Arc::strong_count(&scene.task), 1);
         });
     }
 }

@@ -89,6 +89,24 @@ async fn a_request_beyond_the_budget_fails_with_its_evidence() {
     .await;
 }
 
+#[tokio::test]
+async fn a_request_that_was_served_is_under_way_no_longer_though_its_future_is_kept() {
+    bounded(async {
+        let (pool, _wires) = stale(8, &[]).await;
+        let (mut kept, mut leases) = (Vec::new(), Vec::new());
+        for _ in 0..4 {
+            let mut request = Box::pin(pool.http(&"wire", get("/case")));
+            let response = request.as_mut().await.expect("none is under way");
+            assert_eq!(response.body().connection().attempt(), 3);
+            Whole::read(response).await.expect("a body");
+            kept.push(request);
+            // Or the next would go over the same connection.
+            leases.push(pool.lease(&"wire").await.expect("the fresh one"));
+        }
+    })
+    .await;
+}
+
 #[derive(Default)]
 struct Retries(Mutex<Vec<String>>);
 
