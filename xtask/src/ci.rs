@@ -57,9 +57,11 @@ pub(crate) const ROWS: &[Row] = &[
         "cargo clippy --package {crate} --all-targets --no-deps {features} -- -D warnings",
     )
     .needs(&[CLIPPY]),
+    // Not with the peers of the benches, which are slow to build and want cmake.
     Row::new(
         "docs",
-        "cargo doc --workspace --all-features --no-deps --document-private-items --keep-going",
+        "cargo doc --workspace --no-deps --document-private-items --keep-going \
+         --features pool-tls/ring,pool-tls/aws-lc-rs,pooled-fetch/tls,pooled-fetch-tests/bench",
     )
     .variable("RUSTDOCFLAGS", "-D warnings"),
     // With all features, for they only add; the suite below runs with those that a user gets.
@@ -74,7 +76,11 @@ pub(crate) const ROWS: &[Row] = &[
     ),
     Row::new("stress", "cargo test --package pooled-fetch-tests --test stress --no-fail-fast"),
     Row::new("xtask", "cargo test --package xtask"),
-    Row::new("doctests", "cargo test --workspace --all-features --doc --no-fail-fast"),
+    Row::new(
+        "doctests",
+        "cargo test --package pool-core --package pool-tcp --package pool-tls --package pooled-fetch \
+         --all-features --doc --no-fail-fast",
+    ),
     Row::new("examples", "cargo build --workspace --examples"),
     Row::new("quickstart", "cargo run --release --example quickstart"),
     Row::new("interop", "cargo test --package pooled-fetch-tests --test interop --no-fail-fast")
