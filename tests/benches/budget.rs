@@ -1,6 +1,6 @@
 //! Holds what a request and a connection at rest cost to the budget in `tests/budget.toml`.
 //!
-//! `cargo bench --package pooled-fetch-tests --features bench --bench budget`
+//! `cargo bench --package pooled-fetch-tests --no-default-features --features bench --bench budget`
 //!
 //! Only figures that come out alike on every run: a gate that is red on a busy machine teaches people to
 //! ignore it. Times are in the side-by-side run, which gates nothing.

@@ -10,6 +10,7 @@ mod bodies;
 mod bounded;
 mod caller;
 mod certs;
+#[cfg(feature = "paused-time")]
 mod cut_http2;
 mod failing;
 mod http2;
@@ -35,6 +36,7 @@ pub use bodies::{Feed, Gauge, Pattern, Pieces, Upload, feed};
 pub use bounded::{bounded, eventually};
 pub use caller::{Address, Caller, Whole, get, post, start, start_elsewhere, start_with};
 pub use certs::{Authority, Issued, Valid};
+#[cfg(feature = "paused-time")]
 pub use cut_http2::{CutHttp2, CutStream};
 pub use failing::{Failing, FailingStream};
 pub use http2::{Http2Server, Stream};

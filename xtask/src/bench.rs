@@ -4,7 +4,8 @@
 
 use crate::sh::{CommandLine, Outcome};
 
-const COMMAND: &str = "cargo bench --package pooled-fetch-tests --features peers --bench compare";
+const COMMAND: &str = "cargo bench --package pooled-fetch-tests --no-default-features --features peers \
+                       --bench compare";
 
 /// Runs it; true if it came to its end.
 pub(crate) fn run(quick: bool) -> bool {

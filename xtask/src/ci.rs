@@ -40,7 +40,10 @@ pub(crate) const CRATES: &[Crate] = &[
     Crate { name: "pool-tcp", feature_sets: &[DEFAULT, NONE] },
     Crate { name: "pool-tls", feature_sets: &[DEFAULT, NONE, AWS_LC_RS, "--features ring"] },
     Crate { name: "pooled-fetch", feature_sets: &[DEFAULT, "--features tls"] },
-    Crate { name: "pooled-fetch-tests", feature_sets: &[DEFAULT, "--features bench"] },
+    Crate {
+        name: "pooled-fetch-tests",
+        feature_sets: &["--features paused-time", "--no-default-features --features bench"],
+    },
     Crate { name: "xtask", feature_sets: &[DEFAULT] },
 ];
 
@@ -90,8 +93,12 @@ pub(crate) const ROWS: &[Row] = &[
         "cargo test --package pooled-fetch-tests --test peers --no-fail-fast -- --nocapture",
     )
     .needs(&[NGINX, HAPROXY, APACHE, NODE, NGHTTPD, OPENSSL]),
-    Row::new("budget", "cargo bench --package pooled-fetch-tests --features bench --bench budget")
-        .needs(&[VALGRIND]),
+    Row::new(
+        "budget",
+        "cargo bench --package pooled-fetch-tests --no-default-features --features bench \
+         --bench budget",
+    )
+    .needs(&[VALGRIND]),
 ];
 
 const RUSTFMT: Tool =

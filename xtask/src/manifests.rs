@@ -147,7 +147,7 @@ fn unchecked(manifest: &str) -> Vec<(usize, String)> {
     let sets = known.map_or(&[][..], |krate| krate.feature_sets);
     let has_feature = |feature: &str| match feature {
         _ if LEFT_OUT.contains(&(name, feature)) => true,
-        "default" => sets.contains(&"--no-default-features"),
+        "default" => sets.iter().any(|set| set.contains("--no-default-features")),
         _ => sets.iter().any(|set| set.split([' ', ',']).any(|word| word == feature)),
     };
     let has_test =
