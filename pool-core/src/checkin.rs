@@ -22,8 +22,8 @@ use crate::waiting::Turn;
 /// that connections are used, and few enough that the other has its turn soon.
 const HANDED_ON: usize = 16;
 
-/// How a connection is put into the idle store.
-type Put = fn(&Idle<Resting>, u64, Resting);
+/// How a connection is put into the idle store, with whom to tell when it can be found there.
+type Put = fn(&Idle<Resting>, u64, Resting, fn(&Resting));
 
 impl Lane {
     /// Takes back a connection whose message has ended, or that nobody has used yet.
@@ -98,14 +98,14 @@ impl Lane {
     pub(crate) fn serve_from_rest(self: &Arc<Self>, now: Instant) {
         fence(Ordering::SeqCst);
         while self.queue().wants_idle()
-            && let Some(newest) = self.take_newest(now)
+            && let Some(newest) = Arc::clone(self).take_newest(now)
         {
             if let Some(back) = self.hand_on(newest) {
                 self.take_back(back, now);
                 break;
             }
         }
-        if self.idle() == 0 {
+        if !self.shared().settings.limits_connections() || self.idle() == 0 {
             return;
         }
         if self.must_make_room() || self.host.is_wanted_beside(self) {
@@ -123,11 +123,7 @@ impl Lane {
     }
 
     fn lay_to_rest(self: &Arc<Self>, mut connection: Box<Connection>, now: Instant) {
-        let settings = &self.shared().settings;
-        if let Some(reason) = self.closed_for() {
-            return connection.discard(reason);
-        }
-        if settings.keeps_nothing() {
+        if self.shared().settings.keeps_nothing() {
             return connection.discard(Reason::Evicted);
         }
         if connection.kept().has_rested(Duration::ZERO) {
@@ -151,15 +147,11 @@ impl Lane {
     }
 
     pub(crate) fn insert(self: &Arc<Self>, sequence: u64, resting: Resting, put: Put) {
-        let waker = resting.waker();
         let too_many = self.shared().add_idle();
         if resting.is_parked() {
             self.parked.fetch_add(1, Ordering::Relaxed);
         }
-        put(&self.idle, sequence, resting);
-        if let Some(waker) = waker {
-            waker.found();
-        }
+        put(&self.idle, sequence, resting, Resting::found);
         if self.shared().settings.ranks_idle() {
             self.shared().ranking.enter(sequence, self);
         }

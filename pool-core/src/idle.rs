@@ -31,9 +31,12 @@ impl<T: Send + 'static> Idle<T> {
     }
 
     /// Lays down the newest value.
-    pub(crate) fn push(&self, sequence: u64, value: T) {
+    ///
+    /// What `found` tells others of leads them here only when the value can be found.
+    pub(crate) fn push(&self, sequence: u64, value: T, found: impl FnOnce(&T)) {
         self.len.fetch_add(1, Ordering::Relaxed);
         let mut newest = lock(&self.newest);
+        found(&value);
         let older = match &*newest {
             // Two check-ins may arrive in the other order than they took their sequences.
             Some((held, _)) if *held > sequence => Some((sequence, value)),
@@ -45,10 +48,11 @@ impl<T: Send + 'static> Idle<T> {
         }
     }
 
-    /// Lays a value that was taken out back to where it was.
-    pub(crate) fn put_back(&self, sequence: u64, value: T) {
+    /// Lays a value that was taken out back to where it was; `found` as in [`push`](Self::push).
+    pub(crate) fn put_back(&self, sequence: u64, value: T, found: impl FnOnce(&T)) {
         self.len.fetch_add(1, Ordering::Relaxed);
         let mut newest = lock(&self.newest);
+        found(&value);
         let older = match &*newest {
             Some((held, _)) if *held < sequence => newest.replace((sequence, value)),
             // An empty cell says nothing of the map, in which newer ones may stand.
@@ -176,7 +180,7 @@ mod tests {
     fn the_last_in_is_the_first_out() {
         let idle = Idle::new();
         for sequence in 0..5 {
-            idle.push(sequence, sequence);
+            idle.push(sequence, sequence, |_| ());
         }
         let order: Vec<u64> = std::iter::from_fn(|| idle.pop_newest()).collect();
         assert_eq!(order, [4, 3, 2, 1, 0]);
@@ -187,7 +191,7 @@ mod tests {
     fn the_order_is_that_of_the_sequences_even_when_pushes_overtake_each_other() {
         let idle = Idle::new();
         for sequence in [1, 4, 2, 3] {
-            idle.push(sequence, sequence);
+            idle.push(sequence, sequence, |_| ());
         }
         let order: Vec<u64> = std::iter::from_fn(|| idle.pop_newest()).collect();
         assert_eq!(order, [4, 3, 2, 1]);
@@ -198,10 +202,10 @@ mod tests {
         for back in 0..4 {
             let idle = Idle::new();
             for sequence in 0..4 {
-                idle.push(sequence, sequence);
+                idle.push(sequence, sequence, |_| ());
             }
             let value = idle.take(back).unwrap();
-            idle.put_back(back, value);
+            idle.put_back(back, value, |_| ());
             let order: Vec<u64> = std::iter::from_fn(|| idle.pop_newest()).collect();
             assert_eq!(order, [3, 2, 1, 0], "after {back}");
         }
@@ -213,14 +217,14 @@ mod tests {
         std::thread::scope(|scope| {
             let pushing = scope.spawn(|| {
                 for sequence in 1..200_000 {
-                    idle.push(sequence, ());
+                    idle.push(sequence, (), |_| ());
                     idle.take(sequence);
                 }
             });
-            idle.push(0, ());
+            idle.push(0, (), |_| ());
             while !pushing.is_finished() {
                 assert!(idle.take(0).is_some(), "a resting value was not to be found");
-                idle.put_back(0, ());
+                idle.put_back(0, (), |_| ());
             }
         });
     }
@@ -229,7 +233,7 @@ mod tests {
     fn those_that_were_pushed_after_a_sequence_are_taken_out_in_order() {
         let idle = Idle::new();
         for sequence in 0..4 {
-            idle.push(sequence, sequence);
+            idle.push(sequence, sequence, |_| ());
         }
         assert_eq!(idle.next_after(1, |value| *value), Some(2));
         assert_eq!(idle.pop_next_if(1, |_| false), None);
@@ -243,7 +247,7 @@ mod tests {
     fn the_least_recently_used_leaves_first_and_only_if_wanted() {
         let idle = Idle::new();
         for sequence in 0..3 {
-            idle.push(sequence, sequence);
+            idle.push(sequence, sequence, |_| ());
         }
         assert_eq!(idle.pop_oldest_if(|value| *value < 2), Some(0));
         assert_eq!(idle.pop_oldest_if(|value| *value < 2), Some(1));
@@ -256,7 +260,7 @@ mod tests {
     fn any_one_can_be_taken_out_once_by_its_sequence() {
         let idle = Idle::new();
         for sequence in 0..3 {
-            idle.push(sequence, sequence);
+            idle.push(sequence, sequence, |_| ());
         }
         for sequence in [1, 2, 0] {
             assert_eq!(idle.take(sequence), Some(sequence));
@@ -270,7 +274,7 @@ mod tests {
         let idle = Idle::new();
         let witness = Arc::new(());
         for sequence in 0..4 {
-            idle.push(sequence, Arc::clone(&witness));
+            idle.push(sequence, Arc::clone(&witness), |_| ());
         }
         drop(idle.pop_newest());
         drop(idle.pop_newest());
@@ -290,7 +294,7 @@ mod tests {
                     scope.spawn(move || {
                         let mut taken = 0;
                         for round in 0..EACH {
-                            idle.push(round * 4 + thread, ());
+                            idle.push(round * 4 + thread, (), |_| ());
                             let gone = match round % 3 {
                                 0 => idle.pop_newest(),
                                 1 => idle.pop_oldest_if(|()| true),

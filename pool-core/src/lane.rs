@@ -118,11 +118,11 @@ impl Lane {
     // The way of every request: check out, check in.
 
     /// Takes the connection that came home last, unless others have waited longer.
-    pub(crate) fn checkout(self: &Arc<Self>, now: Instant) -> Option<Lent> {
+    pub(crate) fn checkout(self: Arc<Self>, now: Instant) -> Option<Lent> {
         if self.queue.waiting() > 0 { None } else { self.take_newest(now) }
     }
 
-    pub(crate) fn take_newest(self: &Arc<Self>, now: Instant) -> Option<Lent> {
+    pub(crate) fn take_newest(self: Arc<Self>, now: Instant) -> Option<Lent> {
         if let Some(slot) = self.take_stream(|_| true) {
             return Some(Lent::Stream(Box::new(slot)));
         }
@@ -140,7 +140,7 @@ impl Lane {
                 None => {
                     return Some(match resting.wake(rested)? {
                         Woken::Connection(connection) => {
-                            Lent::Connection(Lease::new(connection, Arc::clone(self)))
+                            Lent::Connection(Lease::new(connection, self))
                         }
                         Woken::Multiplex(multiplex) if multiplex.is_leaving() => {
                             multiplex.close(Reason::ClosedByPeer);

@@ -113,7 +113,7 @@ impl<C: Connector> Pool<C> {
 
     pub(crate) async fn checkout(&self, address: &C::Address) -> Result<Lent, Error> {
         // What it will carry is not known yet; hyper sends to an HTTP/1.0 server what it can.
-        match take_idle(&self.lane(address)?, |_| true) {
+        match take_idle(self.lane(address)?, |_| true) {
             Some(lent) => Ok(lent),
             None => self.inner.wait(address, Wants::Any, |_| true).await,
         }
@@ -187,15 +187,16 @@ impl<C: Connector> Inner<C> {
 }
 
 /// The newest idle connection that suits.
-pub(crate) fn take_idle(lane: &Arc<Lane>, suits: impl Fn(&Lent) -> bool) -> Option<Lent> {
+pub(crate) fn take_idle(mut lane: Arc<Lane>, suits: impl Fn(&Lent) -> bool) -> Option<Lent> {
     let now = Instant::now();
-    while let Some(lent) = lane.checkout(now) {
+    loop {
+        let lent = lane.checkout(now)?;
         if suits(&lent) {
             return Some(lent);
         }
+        lane = Arc::clone(lent.lane());
         lent.discard(Reason::Unsuitable);
     }
-    None
 }
 
 /// Joins the queue of a lane; none if its watcher has gone.

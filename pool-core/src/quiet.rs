@@ -41,22 +41,8 @@ impl<S: AsyncRead + Unpin> Read for Quiet<S> {
         cx: &mut Context<'_>,
         buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let own = this.waker.will_wake(cx.waker());
-        if own && this.connection.is_quiet() { Poll::Pending } else { this.read(own, cx, buffer) }
-    }
-}
-
-impl<S: AsyncRead + Unpin> Quiet<S> {
-    // Out of line, because most reads end before.
-    #[inline(never)]
-    fn read(
-        &mut self,
-        own: bool,
-        cx: &mut Context<'_>,
-        buffer: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        let Self { stream, connection, .. } = self;
+        let Self { stream, connection, waker } = self.get_mut();
+        let own = waker.will_wake(cx.waker());
         let read = || Pin::new(stream).poll_read(cx, buffer);
         if own { connection.read(read) } else { read() }
     }

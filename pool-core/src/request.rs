@@ -134,7 +134,7 @@ fn begin<'a, C: Connector>(
     let suits = move |lent: &Lent| lent.can_carry(chunked);
     let trusts_idle = message.trusts_idle();
     let lane = inner.lane(address)?;
-    match if trusts_idle { take_idle(&lane, suits) } else { None } {
+    match if trusts_idle { take_idle(lane, suits) } else { None } {
         Some(lent) => go(lent, message),
         None => {
             let wants = if trusts_idle { Wants::Any } else { Wants::Fresh };

@@ -11,7 +11,6 @@ use crate::multiplex::Multiplex;
 use crate::parked::Parked;
 use crate::shared::Shared;
 use crate::stats::Reason;
-use crate::waker::ConnectionWaker;
 
 pub(crate) struct Resting {
     connection: Form,
@@ -86,9 +85,11 @@ impl Resting {
         now.saturating_duration_since(self.since)
     }
 
-    /// The waker by which it tells that it stirs; a shared connection has a task for that.
-    pub(crate) fn waker(&self) -> Option<Arc<ConnectionWaker>> {
-        self.kept().map(|kept| Arc::clone(&kept.waker))
+    /// It can be found now by who is told that it stirs; a shared connection has a task for that.
+    pub(crate) fn found(&self) {
+        if let Some(kept) = self.kept() {
+            kept.waker.found();
+        }
     }
 
     /// Takes the connection out of rest.

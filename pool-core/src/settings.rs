@@ -126,6 +126,11 @@ impl Settings {
         (shortest, longest)
     }
 
+    /// Whether some limit may have a request wait for a connection of others to close.
+    pub(crate) fn limits_connections(&self) -> bool {
+        self.max_connections.is_some() || self.max_connections_per_address.is_some()
+    }
+
     /// Whether some limit may ask which idle connection of all hosts is the oldest.
     pub(crate) fn ranks_idle(&self) -> bool {
         self.max_connections.is_some() || self.max_idle.is_some()

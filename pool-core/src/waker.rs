@@ -105,12 +105,14 @@ impl ConnectionWaker {
     }
 
     /// Whether the stream holds this waker, to wake it when there is something to read.
+    #[inline]
     pub(crate) fn is_quiet(&self) -> bool {
         // What a wake has written is seen here, because `begin` comes before each poll and after the wake.
         self.quiet.load(Ordering::Relaxed)
     }
 
     /// The next read reaches the stream, whatever the last one found.
+    #[inline]
     pub(crate) fn read_anew(&self) {
         self.quiet.store(false, Ordering::Relaxed);
     }
