@@ -220,7 +220,10 @@ fn arrived(mut incoming: Incoming) -> State {
     {
         match frame.into_data() {
             Ok(bytes) => {
-                data = Some(data.map_or(bytes.clone(), |before| join(&before, &bytes)));
+                data = Some(match data {
+                    None => bytes,
+                    Some(before) => join(&before, &bytes),
+                });
             }
             Err(frame) => trailers = frame.into_trailers().ok().map(Box::new),
         }
@@ -237,6 +240,7 @@ impl HttpBody for Body {
     type Data = Bytes;
     type Error = Error;
 
+    #[inline]
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<NextFrame> {
         let this = self.get_mut();
         match &mut this.state {

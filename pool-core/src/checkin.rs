@@ -10,7 +10,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::connection::Connection;
-use crate::idle::Idle;
 use crate::lane::Lane;
 use crate::lease::Lease;
 use crate::lent::Lent;
@@ -21,9 +20,6 @@ use crate::waiting::Turn;
 /// So many connections an address hands on to its own waiters while another waits for the total limit: enough
 /// that connections are used, and few enough that the other has its turn soon.
 const HANDED_ON: usize = 16;
-
-/// How a connection is put into the idle store, with whom to tell when it can be found there.
-type Put = fn(&Idle<Resting>, u64, Resting, fn(&Resting));
 
 impl Lane {
     /// Takes back a connection whose message has ended, or that nobody has used yet.
@@ -37,19 +33,25 @@ impl Lane {
         if let Some(reason) = unfit.or(closed.filter(|_| !last_served)) {
             return connection.discard(reason);
         }
-        if self.queue().waiting() == 0 {
-            self.lay_to_rest(connection, now);
-        } else {
-            let lease = Lease::new(connection, Arc::clone(self));
-            match self.hand_on(Lent::Connection(lease)) {
-                Some(lent) => self.take_back(lent, now),
-                None => return,
-            }
+        if self.queue().waiting() > 0 {
+            return self.serve_from(connection, now);
         }
+        self.lay_to_rest(connection, now);
         self.serve_from_rest(now);
     }
 
+    /// Somebody waits.
+    #[cold]
+    fn serve_from(self: &Arc<Self>, connection: Box<Connection>, now: Instant) {
+        let lease = Lease::new(connection, Arc::clone(self));
+        if let Some(lent) = self.hand_on(Lent::Connection(lease)) {
+            self.take_back(lent, now);
+            self.serve_from_rest(now);
+        }
+    }
+
     /// Nobody waits for it.
+    #[cold]
     fn take_back(self: &Arc<Self>, lent: Lent, now: Instant) {
         match lent {
             Lent::Connection(lease) => self.lay_to_rest(lease.connection, now),
@@ -95,8 +97,19 @@ impl Lane {
     ///
     /// Whoever lays a connection to rest does this afterwards: somebody may have joined before the
     /// connection could be seen.
+    #[inline]
     pub(crate) fn serve_from_rest(self: &Arc<Self>, now: Instant) {
         fence(Ordering::SeqCst);
+        if self.queue().waiting() > 0 {
+            self.serve_waiting(now);
+        }
+        if self.shared().settings.limits_connections() {
+            self.make_way();
+        }
+    }
+
+    #[cold]
+    fn serve_waiting(self: &Arc<Self>, now: Instant) {
         while self.queue().wants_idle()
             && let Some(newest) = Arc::clone(self).take_newest(now)
         {
@@ -105,7 +118,10 @@ impl Lane {
                 break;
             }
         }
-        if !self.shared().settings.limits_connections() || self.idle() == 0 {
+    }
+
+    fn make_way(self: &Arc<Self>) {
+        if self.idle() == 0 {
             return;
         }
         if self.must_make_room() || self.host.is_wanted_beside(self) {
@@ -122,6 +138,7 @@ impl Lane {
             && self.queue().wants_dial()
     }
 
+    #[inline(always)]
     fn lay_to_rest(self: &Arc<Self>, mut connection: Box<Connection>, now: Instant) {
         if self.shared().settings.keeps_nothing() {
             return connection.discard(Reason::Evicted);
@@ -131,27 +148,46 @@ impl Lane {
         }
         let sequence = self.shared().next_sequence();
         match connection.rest(sequence) {
-            Ok(()) => self.insert(sequence, Resting::new(connection, now), Idle::push),
+            Ok(()) => self.lay_down(sequence, Resting::new(connection, now)),
             Err(reason) => return connection.discard(reason),
         }
-        self.keep_idle_limit();
+        if let Some(limit) = self.shared().settings.max_idle_per_address {
+            self.keep_idle_limit(limit);
+        }
     }
 
-    pub(crate) fn keep_idle_limit(&self) {
-        let limit = self.shared().settings.max_idle_per_address;
-        if limit.is_some_and(|limit| self.host.idle() > limit)
-            && !self.evict_oldest(Reason::Evicted)
-        {
+    pub(crate) fn keep_idle_limit(&self, limit: usize) {
+        if self.host.idle() > limit && !self.evict_oldest(Reason::Evicted) {
             self.host.evict();
         }
     }
 
-    pub(crate) fn insert(self: &Arc<Self>, sequence: u64, resting: Resting, put: Put) {
-        let too_many = self.shared().add_idle();
+    /// Adds the newest connection to those at rest.
+    #[inline(always)]
+    pub(crate) fn lay_down(self: &Arc<Self>, sequence: u64, resting: Resting) {
+        let too_many = self.count_in(&resting);
+        self.idle.push(sequence, resting, Resting::found);
+        self.laid(sequence, too_many);
+    }
+
+    /// Lays a connection back to where it was.
+    pub(crate) fn lay_back(self: &Arc<Self>, sequence: u64, resting: Resting) {
+        let too_many = self.count_in(&resting);
+        self.idle.put_back(sequence, resting, Resting::found);
+        self.laid(sequence, too_many);
+    }
+
+    /// Counts what is about to rest here; true if that is one too many.
+    fn count_in(&self, resting: &Resting) -> bool {
         if resting.is_parked() {
             self.parked.fetch_add(1, Ordering::Relaxed);
         }
-        put(&self.idle, sequence, resting, Resting::found);
+        self.shared().add_idle()
+    }
+
+    /// What was laid down can be found now.
+    #[inline(always)]
+    fn laid(self: &Arc<Self>, sequence: u64, too_many: bool) {
         if self.shared().settings.ranks_idle() {
             self.shared().ranking.enter(sequence, self);
         }

@@ -38,6 +38,7 @@ struct Entry {
 }
 
 impl Entry {
+    #[inline]
     fn lane(&self, runtime: Id) -> Option<&Arc<Lane>> {
         self.lanes.iter().find(|lane| lane.runtime() == runtime && !lane.watcher.is_gone())
     }

@@ -33,6 +33,7 @@ impl<T: Send + 'static> Idle<T> {
     /// Lays down the newest value.
     ///
     /// What `found` tells others of leads them here only when the value can be found.
+    #[inline(always)]
     pub(crate) fn push(&self, sequence: u64, value: T, found: impl FnOnce(&T)) {
         self.len.fetch_add(1, Ordering::Relaxed);
         let mut newest = lock(&self.newest);
@@ -44,7 +45,7 @@ impl<T: Send + 'static> Idle<T> {
         };
         // Under the lock, so that a value can be found at every moment between push and take.
         if let Some((sequence, value)) = older {
-            self.older.insert(sequence, Mutex::new(Some(value)));
+            self.insert_older(sequence, value);
         }
     }
 
@@ -59,15 +60,27 @@ impl<T: Send + 'static> Idle<T> {
             _ => Some((sequence, value)),
         };
         if let Some((sequence, value)) = older {
-            self.older.insert(sequence, Mutex::new(Some(value)));
+            self.insert_older(sequence, value);
         }
     }
 
+    // Out of line, with all that a map needs.
+    #[inline(never)]
+    fn insert_older(&self, sequence: u64, value: T) {
+        self.older.insert(sequence, Mutex::new(Some(value)));
+    }
+
+    #[inline]
     pub(crate) fn pop_newest(&self) -> Option<T> {
         let newest = lock(&self.newest).take();
-        if let Some((_, value)) = newest {
-            return self.out(value);
+        match newest {
+            Some((_, value)) => self.out(value),
+            None => self.pop_newest_of_older(),
         }
+    }
+
+    #[inline(never)]
+    fn pop_newest_of_older(&self) -> Option<T> {
         while let Some(entry) = self.older.pop_back() {
             if let Some(value) = lock(entry.value()).take() {
                 return self.out(value);

@@ -97,6 +97,7 @@ impl Lease {
     }
 
     /// The message has ended and hyper is ready for the next: the connection goes home.
+    #[inline]
     pub(crate) fn checkin(self) {
         self.lane.host.tell(|| Event::CheckedIn { id: self.connection.id() });
         self.lane.checkin(self.connection);

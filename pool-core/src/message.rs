@@ -62,6 +62,7 @@ impl Message {
     }
 
     /// Whether it may go over a connection that has rested.
+    #[inline]
     pub(crate) fn trusts_idle(&self) -> bool {
         let chosen = match self.reuse {
             Reuse::Always => true,

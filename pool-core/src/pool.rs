@@ -182,7 +182,10 @@ impl<C: Connector> Inner<C> {
         let lane = self.hosts.lane(address, &runtime, || {
             Dialer::boxed(&self.connector, address, self.hosts.settings().http2)
         });
-        lane.refusal().map_or(Ok(lane), Err)
+        match lane.refusal() {
+            None => Ok(lane),
+            Some(error) => Err(error),
+        }
     }
 }
 

@@ -12,6 +12,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use http::Response;
@@ -23,6 +24,7 @@ use crate::connection::Connection;
 use crate::connector::Connector;
 use crate::driver::Unanswered;
 use crate::error::Error;
+use crate::lane::Lane;
 use crate::lent::Lent;
 use crate::message::Message;
 use crate::pool::{Inner, name, take_idle};
@@ -81,10 +83,10 @@ where
         loop {
             let RequestingProjection { inner, address, send, mut answer, stage, message } =
                 self.as_mut().project();
-            let next = match stage {
-                Stage::Begins => begin(inner, address, message),
+            let gone_on = match stage {
+                Stage::Begins => begin(inner, address, message, stage),
                 Stage::Waits(lent) => {
-                    ready!(lent.as_mut().poll(cx)).and_then(|lent| go(lent, message))
+                    ready!(lent.as_mut().poll(cx)).and_then(|lent| go(lent, message, stage))
                 }
                 Stage::Sends(sending) => {
                     match ready!(sending.poll(cx, message, answer.as_mut(), *send)) {
@@ -101,8 +103,9 @@ where
                 },
                 Stage::Ended => unreachable!("it is not polled after its end"),
             };
-            match next.or_else(|error| message.retry(error).map(|()| Stage::Begins)) {
-                Ok(next) => *stage = next,
+            let Err(error) = gone_on else { continue };
+            match message.retry(error) {
+                Ok(()) => *stage = Stage::Begins,
                 Err(error) => {
                     let error = message.explain(error);
                     return self.end(Err(error));
@@ -127,26 +130,38 @@ fn begin<'a, C: Connector>(
     inner: &'a Inner<C>,
     address: &'a C::Address,
     message: &mut Message,
-) -> Result<Stage<'a>, Error> {
+    stage: &mut Stage<'a>,
+) -> Result<(), Error> {
     message.check().map_err(|why| Error::invalid_request(&name(address), why))?;
     // By value: the message itself is not to be shared while this waits.
     let chunked = message.chunked;
-    let suits = move |lent: &Lent| lent.can_carry(chunked);
     let trusts_idle = message.trusts_idle();
     let lane = inner.lane(address)?;
-    match if trusts_idle { take_idle(lane, suits) } else { None } {
-        Some(lent) => go(lent, message),
-        None => {
-            let wants = if trusts_idle { Wants::Any } else { Wants::Fresh };
-            Ok(Stage::Waits(Box::pin(inner.wait(address, wants, suits))))
-        }
+    if !(trusts_idle && go_on_idle(lane, message, stage)?) {
+        let wants = if trusts_idle { Wants::Any } else { Wants::Fresh };
+        let suits = move |lent: &Lent| lent.can_carry(chunked);
+        *stage = Stage::Waits(Box::pin(inner.wait(address, wants, suits)));
+    }
+    Ok(())
+}
+
+/// Sends the request over the newest idle connection; false if there is none.
+fn go_on_idle(
+    lane: Arc<Lane>,
+    message: &mut Message,
+    stage: &mut Stage<'_>,
+) -> Result<bool, Error> {
+    match take_idle(lane, |lent| lent.can_carry(message.chunked)) {
+        Some(lent) => go(lent, message, stage).map(|()| true),
+        None => Ok(false),
     }
 }
 
 /// Sends the request over what it was lent.
-fn go<'a>(lent: Lent, message: &mut Message) -> Result<Stage<'a>, Error> {
-    Ok(match lent {
+fn go(lent: Lent, message: &mut Message, stage: &mut Stage<'_>) -> Result<(), Error> {
+    *stage = match lent {
         Lent::Connection(lease) => Stage::Sends(Sending::begin(lease, message)?),
         Lent::Stream(slot) => Stage::Shares(Box::pin(slot.send(std::mem::take(message)))),
-    })
+    };
+    Ok(())
 }

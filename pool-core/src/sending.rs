@@ -54,6 +54,7 @@ impl Sending {
     /// Makes the request fit for the connection, which goes home if that cannot be.
     ///
     /// The request is changed where it lies, because moving it is a good part of what a pool costs.
+    #[inline]
     pub(crate) fn begin(mut lease: Lease, message: &mut Message) -> Result<Self, Error> {
         match begin(&mut lease, message) {
             Ok(gate) => {
@@ -128,6 +129,7 @@ impl Sending {
         }
     }
 
+    #[inline]
     fn end(&mut self) -> Lease {
         let Some(lease) = self.lease.take() else { unreachable!("it ends once") };
         lease
@@ -161,6 +163,7 @@ fn begin(lease: &mut Lease, message: &mut Message) -> Result<Option<Arc<Gate>>, 
 }
 
 /// The request is about to be given to hyper.
+#[inline]
 fn start(lease: &Lease) {
     let kept = lease.connection.kept();
     // A stream may know of its end before it says so.

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::idle::Idle;
 use crate::lane::Lane;
 use crate::lent::Lent;
 use crate::multiplex::{Multiplex, Slot};
@@ -170,13 +169,14 @@ impl Lane {
         }
         let sequence = self.shared().next_sequence();
         multiplex.rest(sequence);
-        let resting = Resting::multiplexed(Arc::clone(multiplex), now);
-        self.insert(sequence, resting, Idle::push);
+        self.lay_down(sequence, Resting::multiplexed(Arc::clone(multiplex), now));
         // Its task may have found out before it could be found here.
         if multiplex.is_leaving() {
             self.stop_using(multiplex, Reason::ClosedByPeer);
         }
-        self.keep_idle_limit();
+        if let Some(limit) = self.shared().settings.max_idle_per_address {
+            self.keep_idle_limit(limit);
+        }
         self.serve_from_rest(now);
     }
 

@@ -27,6 +27,7 @@ pub(crate) enum Impatient {
 const MAX_INTERIM: u64 = 1024 * 1024;
 
 impl Patience {
+    #[inline]
     pub(crate) fn new(limit: Option<Duration>, traffic: &Traffic) -> Self {
         Self {
             timer: limit.map(|limit| Box::new(HeadTimer::new(limit))),
@@ -34,6 +35,7 @@ impl Patience {
         }
     }
 
+    #[inline]
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, traffic: &Traffic) -> Poll<Impatient> {
         if traffic.read() - self.read_before > MAX_INTERIM {
             return Poll::Ready(Impatient::WithInterim);

@@ -9,7 +9,6 @@ use std::sync::atomic::Ordering;
 use tokio::time::Instant;
 
 use crate::error::Error;
-use crate::idle::Idle;
 use crate::lane::Lane;
 use crate::resting::Resting;
 use crate::stats::Reason;
@@ -20,7 +19,7 @@ impl Lane {
         let Some(mut resting) = self.out(self.idle.take(sequence)) else { return };
         match resting.rest_after_poll(sequence) {
             Ok(()) => {
-                self.insert(sequence, resting, Idle::put_back);
+                self.lay_back(sequence, resting);
                 self.serve_from_rest(Instant::now());
             }
             Err(reason) => {
@@ -52,7 +51,7 @@ impl Lane {
         self.parked_up_to.store(sequence, Ordering::Relaxed);
         if let Some(resting) = self.out(Some(resting)).and_then(|resting| resting.park(sequence)) {
             let multiplex = resting.multiplex();
-            self.insert(sequence, resting, Idle::put_back);
+            self.lay_back(sequence, resting);
             if let Some(multiplex) = multiplex.filter(|multiplex| multiplex.is_leaving()) {
                 self.stop_using(&multiplex, Reason::ClosedByPeer);
             }
@@ -76,14 +75,16 @@ impl Lane {
     }
 
     /// Why requests that come are refused here, if they are.
+    #[inline]
     pub(crate) fn refusal(&self) -> Option<Error> {
-        if self.shared().is_closed() {
-            Some(Error::closed(&self.host.name))
-        } else if self.host.is_retired() {
-            Some(Error::retired(&self.host.name))
-        } else {
-            None
-        }
+        let (closed, retired) = (self.shared().is_closed(), self.host.is_retired());
+        if closed || retired { Some(self.refuse(closed)) } else { None }
+    }
+
+    #[cold]
+    fn refuse(&self, closed: bool) -> Error {
+        let name = &self.host.name;
+        if closed { Error::closed(name) } else { Error::retired(name) }
     }
 
     /// Refuses all who wait, unless only the address was retired: who had come before is served. Closes all that is
