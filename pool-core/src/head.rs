@@ -113,7 +113,8 @@ fn check_target(request: &Request<RequestBody>) -> Result<(), &'static str> {
     if authority_only {
         return Err("the URI is a host, not a path: a path begins with a slash");
     }
-    if uri.path() == "*" && *request.method() != Method::OPTIONS {
+    let is_asterisk = |target: &PathAndQuery| target.as_str().starts_with('*');
+    if uri.path_and_query().is_some_and(is_asterisk) && *request.method() != Method::OPTIONS {
         return Err("only OPTIONS may ask for *");
     }
     Ok(())

@@ -123,38 +123,31 @@ impl Lane {
     }
 
     pub(crate) fn take_newest(self: Arc<Self>, now: Instant) -> Option<Lent> {
-        if let Some(slot) = self.take_stream(|_| true) {
+        if self.in_use.is_any()
+            && let Some(slot) = self.take_stream(|_| true)
+        {
             return Some(Lent::Stream(Box::new(slot)));
         }
         for _ in 0..WORN_AT_ONCE {
             let resting = self.out(self.idle.pop_newest())?;
             let rested = resting.age(now);
-            if self.is_expired(rested) {
-                // So are all the others, which are older: the watcher closes them, in batches.
-                resting.discard(Reason::IdleTimeout);
-                return None;
-            }
-            match self.unfit_after_rest(&resting, rested, now) {
+            if let Some(reason) = self.unfit_after_rest(&resting, rested, now) {
+                resting.discard(reason);
+                if self.is_expired(rested) {
+                    // So are all the others, which are older: the watcher closes them, in batches.
+                    return None;
+                }
                 // What rests behind it may be younger.
-                Some(reason) => resting.discard(reason),
-                None => {
-                    return Some(match resting.wake(rested)? {
-                        Woken::Connection(connection) => {
-                            Lent::Connection(Lease::new(connection, self))
-                        }
-                        Woken::Multiplex(multiplex) if multiplex.is_leaving() => {
-                            multiplex.close(Reason::ClosedByPeer);
-                            continue;
-                        }
-                        // Its server has said meanwhile that it allows no stream.
-                        Woken::Multiplex(multiplex) if !multiplex.has_room() => {
-                            multiplex.close(Reason::Unsuitable);
-                            continue;
-                        }
-                        Woken::Multiplex(multiplex) => {
-                            Lent::Stream(Box::new(self.use_multiplex(&multiplex, rested)))
-                        }
-                    });
+                continue;
+            }
+            match resting.wake(rested)? {
+                Woken::Connection(connection) => {
+                    return Some(Lent::Connection(Lease::new(connection, self)));
+                }
+                Woken::Multiplex(multiplex) => {
+                    if let Some(slot) = self.use_rested(&multiplex, rested) {
+                        return Some(Lent::Stream(Box::new(slot)));
+                    }
                 }
             }
         }
@@ -174,7 +167,7 @@ impl Lane {
         rested: Duration,
         now: Instant,
     ) -> Option<Reason> {
-        if resting.has_rested(rested) {
+        if self.is_expired(rested) || resting.has_rested(rested) {
             Some(Reason::IdleTimeout)
         } else if self.is_suspect(resting.use_number(), now) {
             Some(Reason::Quarantined)
@@ -185,7 +178,7 @@ impl Lane {
 
     /// Whether a connection that has served is not to be trusted.
     fn is_suspect(&self, use_number: u64, now: Instant) -> bool {
-        use_number > 0 && self.host.quarantine.is_on(now)
+        self.host.quarantine.is_on(now) && use_number > 0
     }
 
     pub(crate) fn closed_for(&self) -> Option<Reason> {

@@ -29,6 +29,7 @@ struct Sentence {
 }
 
 impl Quarantine {
+    #[inline]
     pub(crate) fn is_on(&self, now: Instant) -> bool {
         self.struck.load(Ordering::Acquire)
             && self.sentence().is_some_and(|sentence| now < sentence.until)

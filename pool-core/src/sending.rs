@@ -165,10 +165,10 @@ fn begin(lease: &mut Lease, message: &mut Message) -> Result<Option<Arc<Gate>>, 
 /// The request is about to be given to hyper.
 #[inline]
 fn start(lease: &Lease) {
-    let kept = lease.connection.kept();
-    // A stream may know of its end before it says so.
-    kept.waker.read_anew();
     if lease.settings().probe {
+        let kept = lease.connection.kept();
+        // A stream may know of its end before it says so.
+        kept.waker.read_anew();
         kept.ask_kernel();
     }
     lease.lane.host.tell(|| {

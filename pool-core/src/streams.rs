@@ -30,6 +30,11 @@ impl InUse {
         List { list, length: &self.length }
     }
 
+    #[inline]
+    pub(crate) fn is_any(&self) -> bool {
+        self.length.load(Ordering::SeqCst) > 0
+    }
+
     /// How many streams are open.
     pub(crate) fn streams(&self) -> usize {
         self.list().list.iter().map(|multiplex| multiplex.open()).sum()
@@ -60,7 +65,7 @@ impl Lane {
         self: &Arc<Self>,
         suits: impl Fn(&Multiplex) -> bool,
     ) -> Option<Slot> {
-        if self.in_use.length.load(Ordering::SeqCst) == 0 {
+        if !self.in_use.is_any() {
             return None;
         }
         let now = Instant::now();
@@ -87,6 +92,23 @@ impl Lane {
             self.in_use.list().remove(&multiplex);
         }
         slot
+    }
+
+    /// Uses a connection that has rested, if its server still allows streams.
+    #[cold]
+    pub(crate) fn use_rested(
+        self: &Arc<Self>,
+        multiplex: &Arc<Multiplex>,
+        rested: Duration,
+    ) -> Option<Slot> {
+        if multiplex.is_leaving() {
+            multiplex.close(Reason::ClosedByPeer);
+        } else if !multiplex.has_room() {
+            multiplex.close(Reason::Unsuitable);
+        } else {
+            return Some(self.use_multiplex(multiplex, rested));
+        }
+        None
     }
 
     /// Uses a connection that was just opened, or has rested for `idle_for`.
