@@ -9,7 +9,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 
-use http::Response;
+use http::{Response, response};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use tokio::time::Instant;
@@ -45,7 +45,13 @@ impl Lease {
     pub(crate) async fn send(self, message: &mut Message) -> Result<Response<Body>, Error> {
         let mut sending = Sending::begin(self, message)?;
         let mut answer = pin!(None);
-        poll_fn(|cx| sending.poll(cx, message, answer.as_mut(), Connection::send)).await
+        let mut come = None;
+        poll_fn(|cx| sending.poll(cx, message, answer.as_mut(), Connection::send, &mut come))
+            .await?;
+        let Some(response) = come else { unreachable!("it has come") };
+        let (head, incoming) = response.into_parts();
+        let body = sending.receive(&head, incoming);
+        Ok(Response::from_parts(head, body))
     }
 
     /// There is no response, and the connection closes.
@@ -71,20 +77,20 @@ impl Lease {
     }
 
     /// The head of the response is there.
-    pub(crate) fn receive(mut self, response: Response<Incoming>) -> Response<Body> {
-        self.connection.answered(&response);
+    pub(crate) fn receive(mut self, head: &response::Parts, incoming: Incoming) -> Body {
+        self.connection.answered(head);
         let Visit { use_number, idle_for, .. } = self.connection.visit();
         if use_number > 1 {
             self.lane.host.counters.reused();
             self.lane.host.horizon.prove(idle_for);
         }
-        let upgrade = response.extensions().get::<OnUpgrade>().is_some();
+        let upgrade = head.extensions.get::<OnUpgrade>().is_some();
         if upgrade && self.connection.is_finished() {
             let info = self.connection.info();
             self.discard(Reason::Upgraded);
-            return response.map(|_| Body::empty(info));
+            return Body::empty(info);
         }
-        response.map(|incoming| Body::new(incoming, self))
+        Body::new(incoming, self)
     }
 
     pub(crate) fn settings(&self) -> &Settings {

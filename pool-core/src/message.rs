@@ -122,6 +122,14 @@ impl Message {
         self.maybe_processed |= evidence.reached_wire && !evidence.refused;
     }
 
+    /// Keeps nothing of the request any more.
+    #[inline]
+    pub(crate) fn let_go(&mut self) {
+        self.request = None;
+        self.failed_at = None;
+        self.repetition = None;
+    }
+
     /// Adds to an error what is known of the request as a whole.
     pub(crate) fn explain(&mut self, error: Error) -> Error {
         let unsent = !self.reached_wire;

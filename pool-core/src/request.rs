@@ -89,9 +89,17 @@ where
                     ready!(lent.as_mut().poll(cx)).and_then(|lent| go(lent, message, stage))
                 }
                 Stage::Sends(sending) => {
-                    match ready!(sending.poll(cx, message, answer.as_mut(), *send)) {
+                    let mut come = None;
+                    match ready!(sending.poll(cx, message, answer.as_mut(), *send, &mut come)) {
                         Err(error) => Err(error),
-                        done => return self.end(done),
+                        Ok(()) => {
+                            let Some(response) = come else { unreachable!("it has come") };
+                            // In parts, because a response that is passed on is moved.
+                            let (head, incoming) = response.into_parts();
+                            let body = sending.receive(&head, incoming);
+                            self.end();
+                            return Poll::Ready(Ok(Response::from_parts(head, body)));
+                        }
                     }
                 }
                 Stage::Shares(sent) => match ready!(sent.as_mut().poll(cx)) {
@@ -99,7 +107,10 @@ where
                         *message = back;
                         Err(error)
                     }
-                    (_, done) => return self.end(done),
+                    (_, done) => {
+                        self.end();
+                        return Poll::Ready(done);
+                    }
                 },
                 Stage::Ended => unreachable!("it is not polled after its end"),
             };
@@ -108,7 +119,8 @@ where
                 Ok(()) => *stage = Stage::Begins,
                 Err(error) => {
                     let error = message.explain(error);
-                    return self.end(Err(error));
+                    self.end();
+                    return Poll::Ready(Err(error));
                 }
             }
         }
@@ -117,11 +129,10 @@ where
 
 impl<C: Connector, S, F> Requesting<'_, C, S, F> {
     /// A future that has ended may be kept for long, and keeps nothing of its request.
-    fn end(self: Pin<&mut Self>, sent: Sent) -> Poll<Sent> {
+    fn end(self: Pin<&mut Self>) {
         let this = self.project();
         *this.stage = Stage::Ended;
-        *this.message = Message::default();
-        Poll::Ready(sent)
+        this.message.let_go();
     }
 }
 

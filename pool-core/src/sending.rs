@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use http::header::CONNECTION;
-use http::{Request, Response, Version};
+use http::{Request, Response, Version, response};
 use hyper::body::Incoming;
 use tokio::task::coop::{has_budget_remaining, unconstrained};
 
@@ -72,17 +72,19 @@ impl Sending {
         }
     }
 
-    /// Ready with the head of the response. After a failure the request is in the message again if it can be
-    /// had again.
+    /// Ready when the response has `come`. After a failure the request is in the message again if it can be had
+    /// again.
     ///
-    /// The `answer` is what hyper gives for a request, and lies where it need not be moved; `send` makes it.
+    /// The `answer` is what hyper gives for a request, and lies where it need not be moved; `send` makes it. Nor is
+    /// the response moved.
     pub(crate) fn poll<F>(
         &mut self,
         cx: &mut Context<'_>,
         message: &mut Message,
         mut answer: Pin<&mut Option<F>>,
         send: impl Fn(&mut Connection, &mut Message) -> F,
-    ) -> Poll<Result<Response<Body>, Error>>
+        come: &mut Option<Response<Incoming>>,
+    ) -> Poll<Result<(), Error>>
     where
         F: Future<Output = Result<Response<Incoming>, Unanswered>>,
     {
@@ -100,9 +102,13 @@ impl Sending {
             answer.set(Some(send(&mut lease.connection, message)));
         }
         let Some(mut answer) = answer.as_mut().as_pin_mut() else { unreachable!("it was started") };
-        let mut came = None;
-        let mut poll_answer =
-            |cx: &mut Context<'_>| answer.as_mut().poll(cx).map(|answer| came = Some(answer));
+        let mut unanswered = None;
+        let mut poll_answer = |cx: &mut Context<'_>| {
+            answer.as_mut().poll(cx).map(|answer| match answer {
+                Ok(response) => *come = Some(response),
+                Err(why) => unanswered = Some(why),
+            })
+        };
         let polled = lease.connection.poll(cx, Awaits::Head, |cx| match poll_answer(cx) {
             // The answer comes through a tokio channel, which with an empty coop budget returns pending and
             // wakes nobody we hear of.
@@ -111,22 +117,26 @@ impl Sending {
             }
             answer => answer,
         });
-        match (came, polled) {
-            (Some(Ok(response)), _) => {
-                if let Some(gate) = &self.gate {
-                    gate.refuse();
-                }
-                Poll::Ready(Ok(self.end().receive(response)))
-            }
-            (Some(Err(unanswered)), _) => Poll::Ready(Err(self.end().fail(unanswered, message))),
-            (None, _) => {
-                let impatient = ready!(self.patience.poll(cx, lease.connection.traffic()));
-                let attempt = Attempt::of(&lease.connection);
-                let error = impatient.into_error(&lease.lane.host.name).at(attempt);
-                self.end().discard(Reason::TimedOut);
-                Poll::Ready(Err(error))
-            }
+        if let Some(unanswered) = unanswered {
+            return Poll::Ready(Err(self.end().fail(unanswered, message)));
         }
+        if polled.is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        let impatient = ready!(self.patience.poll(cx, lease.connection.traffic()));
+        let attempt = Attempt::of(&lease.connection);
+        let error = impatient.into_error(&lease.lane.host.name).at(attempt);
+        self.end().discard(Reason::TimedOut);
+        Poll::Ready(Err(error))
+    }
+
+    /// The body of the response that has come.
+    #[inline]
+    pub(crate) fn receive(&mut self, head: &response::Parts, incoming: Incoming) -> Body {
+        if let Some(gate) = &self.gate {
+            gate.refuse();
+        }
+        self.end().receive(head, incoming)
     }
 
     #[inline]
@@ -226,12 +236,12 @@ impl Connection {
     }
 
     /// The head of the response is there: remembers what it says of the connection.
-    pub(crate) fn answered(&mut self, response: &Response<Incoming>) {
+    pub(crate) fn answered(&mut self, head: &response::Parts) {
         self.replay.forget();
-        self.kept.speaks_http10 = response.version() == Version::HTTP_10;
+        self.kept.speaks_http10 = head.version == Version::HTTP_10;
         // A server that gives hints does so from the first, and so the others cost no look-up.
         if self.kept.use_number == 1 || self.kept.hint.is_some() {
-            self.kept.hint = Hint::of(response.headers());
+            self.kept.hint = Hint::of(&head.headers);
         }
     }
 
