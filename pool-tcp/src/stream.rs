@@ -5,6 +5,7 @@
 //! is there does the read go on as usual, which also leaves the waker.
 
 use std::io::{self, Read};
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -27,16 +28,11 @@ impl TcpStream {
         Self { socket, check }
     }
 
-    /// Reads from the kernel; pending when it has nothing, which settles the question.
-    #[inline(never)] // nor its buffer, which would stand on the stack of every read
+    /// Asks the kernel; pending when it has nothing, which settles the question.
     fn ask_kernel(&self, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let mut bytes = [0; READ];
-        let room = buffer.remaining().min(READ);
-        match (&*SockRef::from(&self.socket)).read(&mut bytes[..room]) {
-            Ok(read) => {
-                buffer.put_slice(&bytes[..read]);
-                Poll::Ready(Ok(()))
-            }
+        match SockRef::from(&self.socket).peek(&mut [MaybeUninit::uninit()]) {
+            Ok(0) => Poll::Ready(Ok(())),
+            Ok(_) => Poll::Ready(self.read(buffer)),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.check.settle();
                 Poll::Pending
@@ -44,6 +40,16 @@ impl TcpStream {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => self.ask_kernel(buffer),
             Err(error) => Poll::Ready(Err(error)),
         }
+    }
+
+    /// Reads what the kernel has, of which the runtime may know nothing yet.
+    #[cold] // its buffer would stand on the stack of every read
+    fn read(&self, buffer: &mut ReadBuf<'_>) -> io::Result<()> {
+        let mut bytes = [0; READ];
+        let room = buffer.remaining().min(READ);
+        let read = (&*SockRef::from(&self.socket)).read(&mut bytes[..room])?;
+        buffer.put_slice(&bytes[..read]);
+        Ok(())
     }
 }
 
