@@ -219,12 +219,7 @@ fn arrived(mut incoming: Incoming) -> State {
         && let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut incoming).poll_frame(&mut cx)
     {
         match frame.into_data() {
-            Ok(bytes) => {
-                data = Some(match data {
-                    None => bytes,
-                    Some(before) => join(&before, &bytes),
-                });
-            }
+            Ok(bytes) => data = Some(join(data, bytes)),
             Err(frame) => trailers = frame.into_trailers().ok().map(Box::new),
         }
     }
@@ -232,8 +227,11 @@ fn arrived(mut incoming: Incoming) -> State {
 }
 
 /// hyper keeps one frame at most in its channel; should it ever keep more, none is lost.
-fn join(before: &Bytes, after: &Bytes) -> Bytes {
-    [before.as_ref(), after.as_ref()].concat().into()
+fn join(before: Option<Bytes>, after: Bytes) -> Bytes {
+    match before {
+        None => after,
+        Some(before) => [before.as_ref(), after.as_ref()].concat().into(),
+    }
 }
 
 impl HttpBody for Body {

@@ -2,6 +2,9 @@
 //!
 //! What must hold: while anybody waits who would take it nothing stays at rest. Who lays a connection to rest looks
 //! for waiters afterwards; who joins the queue looks for connections afterwards. One of the two sees the other.
+//!
+//! Every connection comes this way after every request: what all of them need is inlined into one function, because
+//! each call costs as much as a step, and what few of them need stands out of line.
 
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
@@ -34,15 +37,15 @@ impl Lane {
             return connection.discard(reason);
         }
         if self.queue().waiting() > 0 {
-            return self.serve_from(connection, now);
+            return self.hand_on_or_rest(connection, now);
         }
         self.lay_to_rest(connection, now);
         self.serve_from_rest(now);
     }
 
-    /// Somebody waits.
+    /// Somebody waits, who is to have it if they would take it.
     #[cold]
-    fn serve_from(self: &Arc<Self>, connection: Box<Connection>, now: Instant) {
+    fn hand_on_or_rest(self: &Arc<Self>, connection: Box<Connection>, now: Instant) {
         let lease = Lease::new(connection, Arc::clone(self));
         if let Some(lent) = self.hand_on(Lent::Connection(lease)) {
             self.take_back(lent, now);

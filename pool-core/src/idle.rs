@@ -64,7 +64,7 @@ impl<T: Send + 'static> Idle<T> {
         }
     }
 
-    // Out of line, with all that a map needs.
+    // Out of line, because a request after a request touches no map.
     #[inline(never)]
     fn insert_older(&self, sequence: u64, value: T) {
         self.older.insert(sequence, Mutex::new(Some(value)));
