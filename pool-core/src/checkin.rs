@@ -31,12 +31,13 @@ impl Lane {
         // One that was opened for somebody serves them, however short its life is to be.
         let unfit = if connection.is_fresh() { None } else { self.unfit(connection.kept(), now) };
         let closed = self.closed_for();
+        let waits = self.queue().waiting() > 0;
         // Who waited when the address was retired is served all the same.
-        let last_served = closed == Some(Reason::Retired) && self.queue().waiting() > 0;
+        let last_served = closed == Some(Reason::Retired) && waits;
         if let Some(reason) = unfit.or(closed.filter(|_| !last_served)) {
             return connection.discard(reason);
         }
-        if self.queue().waiting() > 0 {
+        if waits {
             return self.hand_on_or_rest(connection, now);
         }
         self.lay_to_rest(connection, now);
@@ -44,7 +45,7 @@ impl Lane {
     }
 
     /// Somebody waits, who is to have it if they would take it.
-    #[cold]
+    #[inline(never)]
     fn hand_on_or_rest(self: &Arc<Self>, connection: Box<Connection>, now: Instant) {
         let lease = Lease::new(connection, Arc::clone(self));
         if let Some(lent) = self.hand_on(Lent::Connection(lease)) {
@@ -53,12 +54,13 @@ impl Lane {
         }
     }
 
-    /// Nobody waits for it.
-    #[cold]
+    /// Nobody who waits would take it.
     fn take_back(self: &Arc<Self>, lent: Lent, now: Instant) {
-        match lent {
-            Lent::Connection(lease) => self.lay_to_rest(lease.connection, now),
-            Lent::Stream(slot) => drop(slot),
+        match (lent, self.closed_for()) {
+            (Lent::Connection(lease), None) => self.lay_to_rest(lease.connection, now),
+            // Before it is laid down, where it could be one too many for a connection of another address.
+            (Lent::Connection(lease), Some(reason)) => lease.discard(reason),
+            (Lent::Stream(slot), _) => drop(slot),
         }
     }
 
@@ -111,7 +113,8 @@ impl Lane {
         }
     }
 
-    #[cold]
+    /// Gives what rests to those who wait and would take it.
+    #[inline(never)]
     fn serve_waiting(self: &Arc<Self>, now: Instant) {
         while self.queue().wants_idle()
             && let Some(newest) = Arc::clone(self).take_newest(now)
@@ -123,6 +126,7 @@ impl Lane {
         }
     }
 
+    /// Closes a connection that rests, if a limit keeps somebody waiting for its place.
     fn make_way(self: &Arc<Self>) {
         if self.idle() == 0 {
             return;
@@ -191,16 +195,16 @@ impl Lane {
     /// What was laid down can be found now.
     #[inline(always)]
     fn laid(self: &Arc<Self>, sequence: u64, too_many: bool) {
+        // Whoever closes the pool or loses the runtime empties the lane after saying so, and this looks
+        // after filling it: one of the two finds the connection.
+        if let Some(reason) = self.closed_for() {
+            return self.clear(reason);
+        }
         if self.shared().settings.ranks_idle() {
             self.shared().ranking.enter(sequence, self);
         }
         if too_many {
             self.shared().ranking.evict();
-        }
-        // Whoever closes the pool or loses the runtime empties the lane after saying so, and this looks
-        // after filling it: one of the two finds the connection.
-        if let Some(reason) = self.closed_for() {
-            self.clear(reason);
         }
     }
 }

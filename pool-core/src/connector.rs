@@ -254,9 +254,9 @@ impl<S> Connected<S> {
 ///
 /// A runtime tells what epoll last told it, so a FIN, or bytes that nobody asked for, can lie in the
 /// kernel while a connection looks idle. The pool [asks](Self::ask) before it reuses a connection. While
-/// the question [is open](Self::is_open), the stream must answer reads with a non-blocking read of the
-/// socket, whatever the runtime believes, and [settle](Self::settle) the question when the kernel says
-/// that nothing is there.
+/// the question [is open](Self::is_open), the stream must ask the socket itself at each read, without blocking and
+/// whatever the runtime believes, read what is there, and [settle](Self::settle) the question when the kernel says
+/// that nothing is.
 ///
 /// The question travels up unchanged through connectors over other connectors, so it reaches below TLS.
 #[derive(Clone, Debug, Default)]

@@ -32,7 +32,8 @@ impl<T: Send + 'static> Idle<T> {
 
     /// Lays down the newest value.
     ///
-    /// What `found` tells others of leads them here only when the value can be found.
+    /// `found` is called under the lock: whoever it tells comes for the value, waits for the lock, and finds it. It
+    /// must take no lock under which this store is used.
     #[inline(always)]
     pub(crate) fn push(&self, sequence: u64, value: T, found: impl FnOnce(&T)) {
         self.len.fetch_add(1, Ordering::Relaxed);
@@ -177,7 +178,7 @@ impl<T: Send + 'static> Idle<T> {
     }
 }
 
-// No panic can happen while one of these locks is held, short of a caller's predicate; the slot is whole
+// No panic can happen while one of these locks is held, short of a caller's predicate or `found`; the slot is whole
 // even then.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

@@ -48,10 +48,7 @@ impl Lease {
         let mut come = None;
         poll_fn(|cx| sending.poll(cx, message, answer.as_mut(), Connection::send, &mut come))
             .await?;
-        let Some(response) = come else { unreachable!("it has come") };
-        let (head, incoming) = response.into_parts();
-        let body = sending.receive(&head, incoming);
-        Ok(Response::from_parts(head, body))
+        Ok(sending.answered().receive(come))
     }
 
     /// There is no response, and the connection closes.
@@ -76,8 +73,17 @@ impl Lease {
         error.at(attempt)
     }
 
-    /// The head of the response is there.
-    pub(crate) fn receive(mut self, head: &response::Parts, incoming: Incoming) -> Body {
+    /// The response that has come.
+    // Inlined, and the response in parts, because whatever is passed on whole is moved.
+    #[inline(always)]
+    pub(crate) fn receive(self, come: Option<Response<Incoming>>) -> Response<Body> {
+        let Some(response) = come else { unreachable!("it has come") };
+        let (head, incoming) = response.into_parts();
+        let body = self.body(&head, incoming);
+        Response::from_parts(head, body)
+    }
+
+    fn body(mut self, head: &response::Parts, incoming: Incoming) -> Body {
         self.connection.answered(head);
         let Visit { use_number, idle_for, .. } = self.connection.visit();
         if use_number > 1 {

@@ -189,7 +189,7 @@ impl<C: Connector> Inner<C> {
     }
 }
 
-/// The newest idle connection that suits.
+/// The newest idle connection that suits. It keeps the lane, which saves a clone for each request.
 pub(crate) fn take_idle(mut lane: Arc<Lane>, suits: impl Fn(&Lent) -> bool) -> Option<Lent> {
     let now = Instant::now();
     loop {

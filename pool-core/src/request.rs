@@ -93,12 +93,9 @@ where
                     match ready!(sending.poll(cx, message, answer.as_mut(), *send, &mut come)) {
                         Err(error) => Err(error),
                         Ok(()) => {
-                            let Some(response) = come else { unreachable!("it has come") };
-                            // In parts, because a response that is passed on is moved.
-                            let (head, incoming) = response.into_parts();
-                            let body = sending.receive(&head, incoming);
+                            let lease = sending.answered();
                             self.end();
-                            return Poll::Ready(Ok(Response::from_parts(head, body)));
+                            return Poll::Ready(Ok(lease.receive(come)));
                         }
                     }
                 }

@@ -85,7 +85,8 @@ impl Resting {
         now.saturating_duration_since(self.since)
     }
 
-    /// It can be found now by who is told that it stirs; a shared connection has a task for that.
+    /// It can be found, by who waits for the lock of the idle store, when it tells that it stirs; a shared connection
+    /// has a task for that.
     pub(crate) fn found(&self) {
         if let Some(kept) = self.kept() {
             kept.waker.found();

@@ -11,7 +11,6 @@ use http::{Request, Response, Version, response};
 use hyper::body::Incoming;
 use tokio::task::coop::{has_budget_remaining, unconstrained};
 
-use crate::body::Body;
 use crate::connection::Connection;
 use crate::driver::Unanswered;
 use crate::error::Error;
@@ -72,8 +71,8 @@ impl Sending {
         }
     }
 
-    /// Ready when the response has `come`. After a failure the request is in the message again if it can be had
-    /// again.
+    /// Ready when the response has `come`; then follows [`answered`](Self::answered), at once. After a failure the
+    /// request is in the message again if it can be had again.
     ///
     /// The `answer` is what hyper gives for a request, and lies where it need not be moved; `send` makes it. Nor is
     /// the response moved.
@@ -130,13 +129,13 @@ impl Sending {
         Poll::Ready(Err(error))
     }
 
-    /// The body of the response that has come.
+    /// The response has come: its connection, to [receive](Lease::receive) it.
     #[inline]
-    pub(crate) fn receive(&mut self, head: &response::Parts, incoming: Incoming) -> Body {
+    pub(crate) fn answered(&mut self) -> Lease {
         if let Some(gate) = &self.gate {
             gate.refuse();
         }
-        self.end().receive(head, incoming)
+        self.end()
     }
 
     #[inline]

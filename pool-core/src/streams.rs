@@ -95,7 +95,7 @@ impl Lane {
     }
 
     /// Uses a connection that has rested, if its server still allows streams.
-    #[cold]
+    #[inline(never)]
     pub(crate) fn use_rested(
         self: &Arc<Self>,
         multiplex: &Arc<Multiplex>,

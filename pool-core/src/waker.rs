@@ -151,7 +151,7 @@ impl ConnectionWaker {
         self.state.swap(STIRRED, Ordering::AcqRel);
     }
 
-    /// The connection can be found by its sequence now; says again what was said too early.
+    /// Whoever comes for the connection finds it by its sequence now; says again what was said too early.
     pub(crate) fn found(&self) {
         // A read-modify-write, so that a wake that comes later finds the connection where it rests.
         if self.state.fetch_add(0, Ordering::AcqRel) == STIRRED {

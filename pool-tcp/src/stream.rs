@@ -32,7 +32,7 @@ impl TcpStream {
     fn ask_kernel(&self, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match SockRef::from(&self.socket).peek(&mut [MaybeUninit::uninit()]) {
             Ok(0) => Poll::Ready(Ok(())),
-            Ok(_) => Poll::Ready(self.read(buffer)),
+            Ok(_) => self.read(buffer),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.check.settle();
                 Poll::Pending
@@ -43,13 +43,18 @@ impl TcpStream {
     }
 
     /// Reads what the kernel has, of which the runtime may know nothing yet.
-    #[cold] // its buffer would stand on the stack of every read
-    fn read(&self, buffer: &mut ReadBuf<'_>) -> io::Result<()> {
+    #[inline(never)] // nor its buffer, which would stand on the stack of every read
+    fn read(&self, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let mut bytes = [0; READ];
         let room = buffer.remaining().min(READ);
-        let read = (&*SockRef::from(&self.socket)).read(&mut bytes[..room])?;
-        buffer.put_slice(&bytes[..read]);
-        Ok(())
+        match (&*SockRef::from(&self.socket)).read(&mut bytes[..room]) {
+            Ok(read) => {
+                buffer.put_slice(&bytes[..read]);
+                Poll::Ready(Ok(()))
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.ask_kernel(buffer),
+            Err(error) => Poll::Ready(Err(error)),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Ten thousand idle connections that go at one instant: how long do requests to others wait?
 //!
-//! `cargo bench --package pooled-fetch-tests --bench closing`
+//! `cargo bench --package pooled-fetch-tests --no-default-features --bench closing`
 //!
 //! For each kind of runtime and each way to go (closed by their server, or expired) the worst latency of
 //! requests to another server, one every millisecond, beside that of a quiet run; medians of five runs.

@@ -1,6 +1,6 @@
 //! What it costs to ask the kernel before a connection is reused.
 //!
-//! `cargo bench --package pooled-fetch-tests --bench probe`
+//! `cargo bench --package pooled-fetch-tests --no-default-features --bench probe`
 //!
 //! Small requests, 64 at once, on one thread that is never idle, so that the time of a request is that of the
 //! processor; with and without the question in turns, medians of the turns.

@@ -9,10 +9,10 @@ use std::thread;
 use std::time::Duration;
 
 use http::Request;
-use pool_core::{ErrorKind, Pool, Reason};
+use pool_core::{ErrorKind, Pool, Reason, Reuse, reuse};
 use pooled_fetch_tests::{
     Backend, Endpoint, Memory, Pattern, Pieces, Tcp, Upload, Whole, answer, bounded, ends_at_rest,
-    eventually, for_each_backend, get, start, start_elsewhere, start_with,
+    eventually, for_each_backend, get, start, start_elsewhere, start_several, start_with,
 };
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::unbounded_channel;
@@ -27,6 +27,7 @@ for_each_backend! {
     an_http_1_0_server_takes_a_streaming_body_of_known_length,
     a_body_of_unknown_length_waits_for_a_server_that_knows_chunks,
     an_upload_goes_on_after_an_early_response,
+    a_connection_whose_address_is_retired_takes_no_other_along,
 }
 
 /// No test takes so long.
@@ -310,4 +311,31 @@ fn a_request_that_waits_while_its_runtime_shuts_down_fails() {
     assert_eq!(answer.expect_err("no runtime").kind(), ErrorKind::NoRuntime);
     let stats = caller.pool.stats();
     assert_eq!((stats.opening, stats.waiting), (0, 0));
+}
+
+async fn a_connection_whose_address_is_retired_takes_no_other_along<B: Backend>() {
+    let (mut callers, mut servers) = start_several::<B>(2, |settings| settings.max_idle(1)).await;
+    let (mut kept, ..) = servers[0].open(callers[0].fetch(get("/")), answer("rests")).await;
+    let (mut lent, _, response) = servers[1].open(callers[1].send(get("/")), HALF).await;
+    // Somebody waits who would not take what comes home.
+    callers[1].watch.close_gate();
+    let mut fresh = get("/");
+    reuse(&mut fresh, Reuse::Never);
+    let fresh = tokio::spawn(callers[1].fetch(fresh));
+    callers[1].watch.until_waiting(1).await;
+    callers[0].pool.retain(|address| *address == callers[0].address);
+    lent.write("half").await;
+    Whole::read(response).await.expect("the other half");
+    lent.ends().await;
+    assert_eq!(callers[0].pool.stats().closed(Reason::Retired), 1);
+    servers[0].reuse(&mut kept, callers[0].fetch(get("/")), answer("rested")).await;
+
+    callers[1].watch.open_gate();
+    let mut connection = servers[1].accept().await;
+    connection.read_request().await;
+    connection.write(answer("served")).await;
+    fresh.await.expect("no panic").expect("it had come before");
+    let caller = callers.swap_remove(0);
+    drop(callers);
+    ends_at_rest(caller).await;
 }

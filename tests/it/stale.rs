@@ -28,6 +28,7 @@ for_each_backend! {
     bytes_that_came_while_the_caller_was_busy_are_no_answer,
     a_post_that_reached_the_server_is_not_sent_again,
     a_request_over_a_fresh_connection_is_not_sent_again,
+    a_stream_is_read_before_it_is_reused_unless_told_otherwise,
 }
 
 const ROUNDS: usize = 50;
@@ -175,6 +176,20 @@ async fn a_request_over_a_fresh_connection_is_not_sent_again<B: Backend>() {
     assert_eq!(error.kind(), ErrorKind::Response);
     assert_eq!(caller.watch.opened(), 1);
     ends_at_rest(caller).await;
+}
+
+async fn a_stream_is_read_before_it_is_reused_unless_told_otherwise<B: Backend>() {
+    for (probe, reads) in [(true, 1), (false, 0)] {
+        let (caller, mut server) = start_with::<B>(|settings| settings.probe(probe)).await;
+        let (mut connection, ..) = server.open(caller.fetch(get("/")), answer("first")).await;
+        let before = caller.watch.reads();
+        let client = tokio::spawn(caller.fetch(get("/")));
+        connection.read_request().await;
+        assert_eq!(caller.watch.reads() - before, reads, "with the probe: {probe}");
+        connection.write(answer("second")).await;
+        client.await.expect("no panic").expect("a response");
+        ends_at_rest(caller).await;
+    }
 }
 
 /// Streams in memory that pretend to lie above a socket, whose kernel is asked and never answers.

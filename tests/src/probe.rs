@@ -26,6 +26,7 @@ impl<C> Probe<C> {
         let watch = Watch(Arc::new(State {
             opened: AtomicU64::new(0),
             written: AtomicU64::new(0),
+            reads: AtomicU64::new(0),
             open: watch::Sender::new(0),
             waiting: watch::Sender::new(0),
             held: watch::Sender::new(0),
@@ -45,6 +46,7 @@ pub struct Watch(Arc<State>);
 struct State {
     opened: AtomicU64,
     written: AtomicU64,
+    reads: AtomicU64,
     open: watch::Sender<usize>,
     waiting: watch::Sender<usize>,
     held: watch::Sender<usize>,
@@ -77,6 +79,11 @@ impl Watch {
     /// Bytes written to all streams so far.
     pub fn written(&self) -> u64 {
         self.0.written.load(Ordering::Acquire)
+    }
+
+    /// How often any stream was read from so far, whether there was anything or not.
+    pub fn reads(&self) -> u64 {
+        self.0.reads.load(Ordering::Acquire)
     }
 
     /// Waits until this many streams are open.
@@ -201,6 +208,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for ProbeStream<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        self.open.watch.0.reads.fetch_add(1, Ordering::AcqRel);
         Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }

@@ -81,8 +81,8 @@ pub(crate) const ROWS: &[Row] = &[
     Row::new("xtask", "cargo test --package xtask"),
     Row::new(
         "doctests",
-        "cargo test --package pool-core --package pool-tcp --package pool-tls --package pooled-fetch \
-         --all-features --doc --no-fail-fast",
+        "cargo test --workspace --doc --no-fail-fast \
+         --features pool-tls/ring,pool-tls/aws-lc-rs,pooled-fetch/tls",
     ),
     Row::new("examples", "cargo build --workspace --examples"),
     Row::new("quickstart", "cargo run --release --example quickstart"),
