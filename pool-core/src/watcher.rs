@@ -156,7 +156,6 @@ impl Watcher {
         }
     }
 
-    /// The last lock in the order: nothing is locked under it.
     fn inbox(&self) -> MutexGuard<'_, Inbox> {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
