@@ -9,6 +9,7 @@ use std::task::{Context, Poll, Waker};
 
 use http::Request;
 use hyper::client::conn::{TrySendError, http1};
+use hyper::rt::{Read, Write};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::body_handle::BodyHandle;
@@ -45,6 +46,10 @@ pub(crate) trait Drive: Send {
     /// The error that ended it, if it was one that no response could tell.
     fn take_error(&mut self) -> Option<hyper::Error>;
 
+    /// Opens HTTP/1 anew over the stream, which must be quiet; none if it is in use or has ended, and then it is
+    /// closed.
+    fn open_anew(&mut self, kept: &Kept) -> Option<Sender>;
+
     /// Takes the stream back, which must be quiet; none if it is in use or has ended.
     fn give_up_http(self: Box<Self>) -> Option<Box<dyn Bare>>;
 }
@@ -62,7 +67,7 @@ pub(crate) enum Ending {
 
 #[expect(clippy::large_enum_variant, reason = "it lives in the box of its connection")]
 enum Driver<S: AsyncRead + AsyncWrite + Unpin> {
-    Http(http1::Connection<Quiet<Counted<S>>, BodyHandle>),
+    Http(Http<Quiet<Counted<S>>>),
     Upgradeable(Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>),
     Finished(Ending, Option<hyper::Error>),
 }
@@ -105,10 +110,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Drive for Driver<S> {
         }
     }
 
+    fn open_anew(&mut self, kept: &Kept) -> Option<Sender> {
+        let stream =
+            std::mem::replace(self, Self::Finished(Ending::Surplus, None)).into_stream()?;
+        let (sender, connection) = shake_hands(stream, kept).ok()?;
+        *self = Self::Http(connection);
+        Some(sender)
+    }
+
     fn give_up_http(self: Box<Self>) -> Option<Box<dyn Bare>> {
-        let Self::Http(connection) = *self else { return None };
+        let stream = self.into_stream()?;
+        Some(Box::new(stream.into_inner()) as Box<dyn Bare>)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
+    fn into_stream(self) -> Option<Quiet<Counted<S>>> {
+        let Self::Http(connection) = self else { return None };
         let parts = connection.into_parts();
-        parts.read_buf.is_empty().then(|| Box::new(parts.io.into_inner()) as Box<dyn Bare>)
+        parts.read_buf.is_empty().then_some(parts.io)
     }
 }
 
@@ -120,13 +140,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Bare for Counted<S> {
     }
 
     fn shake_hands(self: Box<Self>, kept: &Kept) -> hyper::Result<(Sender, Box<dyn Drive>)> {
-        let handshake = pin!(http1::Builder::new().handshake(Quiet::new(*self, kept)));
-        match handshake.poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(done) => {
-                done.map(|(sender, http)| (sender, Box::new(Driver::Http(http)) as Box<dyn Drive>))
-            }
-            // An HTTP/1 handshake exchanges nothing, so there is nothing that it could wait for.
-            Poll::Pending => unreachable!("an HTTP/1 handshake waits for nothing"),
-        }
+        let (sender, http) = shake_hands(Quiet::new(*self, kept), kept)?;
+        Ok((sender, Box::new(Driver::Http(http))))
+    }
+}
+
+type Http<S> = http1::Connection<S, BodyHandle>;
+
+fn shake_hands<S>(stream: S, kept: &Kept) -> hyper::Result<(Sender, Http<S>)>
+where
+    S: Read + Write + Unpin,
+{
+    let mut builder = http1::Builder::new();
+    if !kept.gathers {
+        builder.writev(false);
+    }
+    let handshake = pin!(builder.handshake(stream));
+    match handshake.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(done) => done,
+        // An HTTP/1 handshake exchanges nothing, so there is nothing that it could wait for.
+        Poll::Pending => unreachable!("an HTTP/1 handshake waits for nothing"),
     }
 }

@@ -25,6 +25,9 @@ pub(crate) struct Kept {
     pub(crate) use_number: u64,
     /// The server speaks HTTP/1.0, which hyper then does too.
     pub(crate) speaks_http10: bool,
+    /// Whether hyper writes the buffers of a request as they lie, many at a time. Else it copies them into one, which
+    /// is cheaper for small requests.
+    pub(crate) gathers: bool,
     /// What the server has said of the life of the connection.
     pub(crate) hint: Option<Hint>,
     kernel_check: Option<KernelCheck>,
@@ -56,6 +59,7 @@ impl Kept {
             origin: Arc::new(birth.origin),
             use_number: 0,
             speaks_http10: false,
+            gathers: false,
             hint: None,
             kernel_check: birth.kernel_check,
             retires: birth.retires,

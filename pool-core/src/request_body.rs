@@ -26,6 +26,9 @@ use crate::stream::Traffic;
 
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
+/// With a head of any usual size this fits into the buffer that hyper has for heads.
+const MOST_COPIED: u64 = 4 * 1024;
+
 /// The body of a request, whatever type it had when it was handed to the pool.
 ///
 /// Comes back from [`Error::into_request`](crate::Error::into_request), and may be sent as it is.
@@ -142,6 +145,11 @@ impl RequestBody {
             Content::Streaming(body) => body.promised().or_else(|| body.size_hint().exact()),
             Content::Full(bytes) => Some(bytes.len() as u64),
         }
+    }
+
+    /// Whether it is more than hyper should copy.
+    pub(crate) fn is_large(&self) -> bool {
+        self.exact_len().is_none_or(|length| length > MOST_COPIED)
     }
 
     /// Holds a streaming body to a `content-length`, the caller's or one that hyper makes of its own hint.

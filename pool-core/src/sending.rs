@@ -198,6 +198,9 @@ pub(crate) struct Sent {
 impl Connection {
     /// A request is about to go over the connection, as its caller's attempt of that number.
     pub(crate) fn begin(&mut self, request: &mut Request<RequestBody>, attempt: u32) {
+        if !self.kept.gathers && request.body().is_large() {
+            self.gather();
+        }
         // It may have come here straight from another request.
         self.begun = false;
         self.replay.record(request);
@@ -205,6 +208,15 @@ impl Connection {
         request.body_mut().begin(traffic);
         let (written_before, read_before) = (traffic.written(), traffic.read());
         self.sent = Sent { attempt, fresh: self.fresh, written_before, read_before };
+    }
+
+    /// From here on hyper does not copy what it writes. Should the stream not be quiet any more, hyper takes no request.
+    #[cold]
+    fn gather(&mut self) {
+        self.kept.gathers = true;
+        if let Some(sender) = self.driver.open_anew(&self.kept) {
+            self.sender = sender;
+        }
     }
 
     /// The request that failed, if it can be had again or has come back.
