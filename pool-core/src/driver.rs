@@ -111,6 +111,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Drive for Driver<S> {
     }
 
     fn open_anew(&mut self, kept: &Kept) -> Option<Sender> {
+        if self.ending().is_some() {
+            return None;
+        }
         let stream =
             std::mem::replace(self, Self::Finished(Ending::Surplus, None)).into_stream()?;
         let (sender, connection) = shake_hands(stream, kept).ok()?;

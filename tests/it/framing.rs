@@ -20,6 +20,7 @@ for_each_backend! {
     interim_responses_are_not_the_response,
     large_bodies_arrive_byte_for_byte,
     a_large_upload_arrives_byte_for_byte_in_little_memory,
+    a_small_body_is_written_with_its_head_and_a_large_one_as_it_lies,
     an_empty_post_says_that_it_is_empty,
     a_request_without_a_host_gets_that_of_its_address,
     an_absolute_uri_is_sent_in_origin_form,
@@ -172,6 +173,22 @@ async fn a_large_upload_arrives_byte_for_byte_in_little_memory<B: Backend>() {
     // hyper gathers up to about 400 KiB before it writes.
     assert!(gauge.peak() <= MIB, "{} bytes were alive at one time", gauge.peak());
     server.reuse(&mut connection, caller.fetch(get("/")), answer("next")).await;
+    ends_at_rest(caller).await;
+}
+
+async fn a_small_body_is_written_with_its_head_and_a_large_one_as_it_lies<B: Backend>() {
+    let (caller, mut server) = start::<B>().await;
+    let (mut connection, ..) = server.open(caller.fetch(get("/")), answer("first")).await;
+    let (small, large) = ("small".repeat(100), "large".repeat(10_000));
+    for (body, gathers) in [(&small, false), (&large, true), (&small, true), (&large, true)] {
+        let before = caller.watch.gathered();
+        let client = caller.fetch(post("/", body.clone()));
+        let (request, whole) = server.reuse(&mut connection, client, answer("taken")).await;
+        assert!(request.body == body.as_bytes(), "{} bytes arrive as they were sent", body.len());
+        assert_eq!(whole.body, "taken");
+        // Once it has sent a large one, a connection copies none.
+        assert_eq!(caller.watch.gathered() > before, gathers, "with {} bytes", body.len());
+    }
     ends_at_rest(caller).await;
 }
 

@@ -27,6 +27,7 @@ impl<C> Probe<C> {
             opened: AtomicU64::new(0),
             written: AtomicU64::new(0),
             reads: AtomicU64::new(0),
+            gathered: AtomicU64::new(0),
             open: watch::Sender::new(0),
             waiting: watch::Sender::new(0),
             held: watch::Sender::new(0),
@@ -47,6 +48,7 @@ struct State {
     opened: AtomicU64,
     written: AtomicU64,
     reads: AtomicU64,
+    gathered: AtomicU64,
     open: watch::Sender<usize>,
     waiting: watch::Sender<usize>,
     held: watch::Sender<usize>,
@@ -84,6 +86,11 @@ impl Watch {
     /// How often any stream was read from so far, whether there was anything or not.
     pub fn reads(&self) -> u64 {
         self.0.reads.load(Ordering::Acquire)
+    }
+
+    /// How often several buffers were written to any stream at once so far.
+    pub fn gathered(&self) -> u64 {
+        self.0.gathered.load(Ordering::Acquire)
     }
 
     /// Waits until this many streams are open.
@@ -228,6 +235,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for ProbeStream<S> {
         cx: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if buffers.len() > 1 {
+            self.open.watch.0.gathered.fetch_add(1, Ordering::AcqRel);
+        }
         let result = Pin::new(&mut self.stream).poll_write_vectored(cx, buffers);
         self.count(result)
     }
