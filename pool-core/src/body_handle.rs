@@ -15,20 +15,25 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::request_body::{BoxError, RequestBody};
+use crate::stream::Traffic;
 
 #[derive(Debug)]
 pub(crate) struct BodySlot(Arc<Slot>);
 
 #[derive(Debug)]
-struct Slot(Mutex<RequestBody>);
+struct Slot {
+    body: Mutex<RequestBody>,
+    traffic: Arc<Traffic>,
+}
 
 /// None where there is no content at all.
 #[derive(Debug)]
 pub(crate) struct BodyHandle(Option<Arc<Slot>>);
 
 impl BodySlot {
-    pub(crate) fn new() -> Self {
-        Self(Arc::new(Slot(Mutex::new(RequestBody::EMPTY))))
+    /// The slot of the connection of `traffic`, which is told when the body has been handed to hyper.
+    pub(crate) fn new(traffic: Arc<Traffic>) -> Self {
+        Self(Slot::new(RequestBody::EMPTY, traffic))
     }
 
     /// Takes the body in.
@@ -36,18 +41,23 @@ impl BodySlot {
         if body.is_end_stream() {
             return BodyHandle(None);
         }
+        self.0.traffic.begin_request(false);
         match Arc::get_mut(&mut self.0) {
-            Some(slot) => *slot.0.get_mut().unwrap_or_else(PoisonError::into_inner) = body,
+            Some(slot) => *slot.body.get_mut().unwrap_or_else(PoisonError::into_inner) = body,
             // Whoever has the handle of the last body has not done with it.
-            None => self.0 = Arc::new(Slot(Mutex::new(body))),
+            None => self.0 = Slot::new(body, Arc::clone(&self.0.traffic)),
         }
         BodyHandle(Some(Arc::clone(&self.0)))
     }
 }
 
 impl Slot {
+    fn new(body: RequestBody, traffic: Arc<Traffic>) -> Arc<Self> {
+        Arc::new(Self { body: Mutex::new(body), traffic })
+    }
+
     fn body(&self) -> MutexGuard<'_, RequestBody> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.body.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn take(&self) -> RequestBody {
@@ -83,6 +93,9 @@ impl Body for BodyHandle {
         // hyper may poll on after a panic, and an empty slot would tell it that the body has ended.
         match catch_unwind(AssertUnwindSafe(|| Pin::new(&mut body).poll_frame(cx))) {
             Ok(frame) => {
+                if body.is_end_stream() {
+                    slot.traffic.end_body();
+                }
                 *slot.body() = body;
                 frame
             }
@@ -108,8 +121,10 @@ impl Body for BodyHandle {
 #[cfg(test)]
 mod tests {
     use http_body_util::{BodyExt, Full};
+    use tokio::io::AsyncWriteExt;
 
     use super::*;
+    use crate::stream::Counted;
 
     fn content(text: &'static str) -> RequestBody {
         RequestBody::new(Full::new(Bytes::from_static(text.as_bytes())))
@@ -122,14 +137,31 @@ mod tests {
 
     #[tokio::test]
     async fn the_body_is_read_through_its_handle() {
-        let handle = BodySlot::new().hold(content("word"));
+        let handle = BodySlot::new(Arc::default()).hold(content("word"));
         assert_eq!((handle.size_hint().exact(), handle.is_end_stream()), (Some(4), false));
         assert_eq!(handle.collect().await.unwrap().to_bytes(), "word");
     }
 
+    #[tokio::test]
+    async fn what_hyper_was_given_is_not_written_before_it_is_flushed() {
+        let trailers = || async { Some(Ok(http::HeaderMap::new())) };
+        let streaming = Full::new(Bytes::from_static(b"word")).with_trailers(trailers());
+        for mut body in [content("word"), RequestBody::new(streaming)] {
+            let (mut stream, traffic) = Counted::new(tokio::io::sink());
+            body.begin(&traffic);
+            let handle = BodySlot::new(Arc::clone(&traffic)).hold(body);
+            stream.flush().await.unwrap();
+            assert!(!traffic.is_all_written(), "the body is still to come");
+            handle.collect().await.unwrap();
+            assert!(!traffic.is_flushed(), "the body is still to be flushed");
+            stream.flush().await.unwrap();
+            assert!(traffic.is_all_written());
+        }
+    }
+
     #[test]
     fn a_body_that_was_not_read_comes_back_whole() {
-        let mut slot = BodySlot::new();
+        let mut slot = BodySlot::new(Arc::default());
         assert_eq!(slot.hold(content("word")).into_body().exact_len(), Some(4));
         assert_eq!(slot.hold(RequestBody::EMPTY).into_body().exact_len(), Some(0));
     }
@@ -143,7 +175,7 @@ mod tests {
                 b"word"
             }
         }
-        let mut slot = BodySlot::new();
+        let mut slot = BodySlot::new(Arc::default());
         let place = Arc::as_ptr(&slot.0);
         for _ in 0..2 {
             let bytes = Bytes::from_owner(Counted(Arc::clone(&witness)));
@@ -156,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_handle_that_is_left_keeps_its_own_body() {
-        let mut slot = BodySlot::new();
+        let mut slot = BodySlot::new(Arc::default());
         let first = slot.hold(content("first"));
         let second = slot.hold(content("second one"));
         assert_eq!(first.into_body().exact_len(), Some(5));

@@ -29,7 +29,13 @@ impl Lane {
     pub(crate) fn checkin(self: &Arc<Self>, connection: Box<Connection>) {
         let now = Instant::now();
         // One that was opened for somebody serves them, however short its life is to be.
-        let unfit = if connection.is_fresh() { None } else { self.unfit(connection.kept(), now) };
+        let unfit = if connection.is_fresh() {
+            None
+        } else if connection.last_use {
+            Some(connection.ended_for())
+        } else {
+            self.unfit(connection.kept(), now)
+        };
         let closed = self.closed_for();
         let waits = self.queue().waiting() > 0;
         // Who waited when the address was retired is served all the same.

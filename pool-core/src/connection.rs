@@ -70,6 +70,7 @@ where
 
 impl Connection {
     pub(crate) fn new(sender: Sender, driver: Box<dyn Drive>, kept: Kept) -> Box<Self> {
+        let body_slot = BodySlot::new(Arc::clone(&kept.traffic));
         Box::new(Self {
             sender,
             driver,
@@ -78,7 +79,7 @@ impl Connection {
             begun: false,
             replay: Replay::default(),
             sent: Sent::default(),
-            body_slot: BodySlot::new(),
+            body_slot,
             idle_for: Duration::ZERO,
             queue_time: Duration::ZERO,
             kept,
@@ -114,7 +115,7 @@ impl Connection {
 
     /// Whether hyper has done with the last message, both ways, and takes another request.
     pub(crate) fn is_ready(&self) -> bool {
-        // A stream that takes no vectored writes has hyper copy the body, and then forget that it is to be written.
+        // What hyper has copied it forgets about: it may be ready while a part of that is still to be written.
         self.sender.is_ready() && self.kept.traffic.is_flushed() && !self.is_finished()
     }
 

@@ -46,8 +46,8 @@ pub(crate) trait Drive: Send {
     /// The error that ended it, if it was one that no response could tell.
     fn take_error(&mut self) -> Option<hyper::Error>;
 
-    /// Opens HTTP/1 anew over the stream, which must be quiet; none if it is in use or has ended, and then it is
-    /// closed.
+    /// Opens HTTP/1 anew over the stream, which must be quiet; none if that cannot be. The stream is closed if it was
+    /// not quiet, and else goes on as before.
     fn open_anew(&mut self, kept: &Kept) -> Option<Sender>;
 
     /// Takes the stream back, which must be quiet; none if it is in use or has ended.
@@ -81,6 +81,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Drive for Driver<S> {
         });
         *self = match ended {
             Ok(()) => Self::Finished(Ending::Clean, None),
+            // Before the first message hyper takes an end for one amid a message.
+            Err(error) if error.is_incomplete_message() => {
+                Self::Finished(Ending::Clean, Some(error))
+            }
             Err(error) if error.is_user() || error.source().is_some() => {
                 Self::Finished(Ending::Failed, Some(error))
             }
@@ -111,7 +115,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Drive for Driver<S> {
     }
 
     fn open_anew(&mut self, kept: &Kept) -> Option<Sender> {
-        if self.ending().is_some() {
+        if !matches!(self, Self::Http(_)) {
             return None;
         }
         let stream =

@@ -19,7 +19,7 @@ pub(crate) struct Message {
     /// None while an attempt has it, and when it could not be had again.
     pub(crate) request: Option<Request<RequestBody>>,
     pub(crate) told: Told,
-    /// Its length is not known before it has been read.
+    /// It is sent in chunks, as its caller asks or because its length is not known before it has been read.
     pub(crate) chunked: bool,
     reuse: Reuse,
     /// Whose connection the last attempt failed on.
@@ -57,7 +57,7 @@ impl Message {
     pub(crate) fn check(&mut self) -> Result<(), &'static str> {
         let Some(request) = &mut self.request else { return Ok(()) };
         self.told = head::check(request)?;
-        self.chunked = request.body().exact_len().is_none();
+        self.chunked = self.told.chunked || request.body().exact_len().is_none();
         Ok(())
     }
 

@@ -178,7 +178,8 @@ where
             traffic.note_frame();
         }
         let promise_kept = self.promised == Some(0);
-        if (frame.is_none() || promise_kept || self.is_end_stream())
+        let trailers = matches!(&frame, Some(Ok(frame)) if frame.is_trailers());
+        if (frame.is_none() || promise_kept || trailers || self.is_end_stream())
             && let Some(traffic) = &self.traffic
         {
             traffic.end_body();

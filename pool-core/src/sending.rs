@@ -198,9 +198,6 @@ pub(crate) struct Sent {
 impl Connection {
     /// A request is about to go over the connection, as its caller's attempt of that number.
     pub(crate) fn begin(&mut self, request: &mut Request<RequestBody>, attempt: u32) {
-        if !self.kept.gathers && request.body().is_large() {
-            self.gather();
-        }
         // It may have come here straight from another request.
         self.begun = false;
         self.replay.record(request);
@@ -210,9 +207,13 @@ impl Connection {
         self.sent = Sent { attempt, fresh: self.fresh, written_before, read_before };
     }
 
-    /// From here on hyper does not copy what it writes. Should the stream not be quiet any more, hyper takes no request.
+    /// From here on hyper does not copy what it writes; unless it has learnt that the server speaks HTTP/1.0, which it
+    /// would forget. Should the stream not be quiet any more, hyper takes no request.
     #[cold]
     fn gather(&mut self) {
+        if self.kept.speaks_http10 {
+            return;
+        }
         self.kept.gathers = true;
         if let Some(sender) = self.driver.open_anew(&self.kept) {
             self.sender = sender;
@@ -235,6 +236,9 @@ impl Connection {
         self.kept.use_number += 1;
         self.fresh = false;
         self.begun = true;
+        if !self.kept.gathers && (message.chunked || request.body().is_large()) {
+            self.gather();
+        }
         if message.told.upgrade {
             self.driver.allow_upgrade();
             self.last_use = true;

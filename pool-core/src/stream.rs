@@ -66,12 +66,14 @@ impl Traffic {
 
     /// A frame of the request body has been handed to hyper.
     pub(crate) fn note_frame(&self) {
+        // What was flushed before is not all of it.
+        self.flushed.store(false, Ordering::Relaxed);
         self.frames.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The last frame of the request body has been handed to hyper.
     pub(crate) fn end_body(&self) {
-        // What was flushed before is not all of it.
+        // The end is written too, if only that of the chunks.
         self.flushed.store(false, Ordering::Relaxed);
         self.body_ended.store(true, Ordering::Relaxed);
     }

@@ -9,10 +9,11 @@ use std::thread;
 use std::time::Duration;
 
 use http::Request;
+use http::header::{CONNECTION, HeaderValue, UPGRADE};
 use pool_core::{ErrorKind, Pool, Reason, Reuse, reuse};
 use pooled_fetch_tests::{
     Backend, Endpoint, Memory, Pattern, Pieces, Tcp, Upload, Whole, answer, bounded, ends_at_rest,
-    eventually, for_each_backend, get, start, start_elsewhere, start_several, start_with,
+    eventually, for_each_backend, get, post, start, start_elsewhere, start_several, start_with,
 };
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::unbounded_channel;
@@ -28,6 +29,7 @@ for_each_backend! {
     a_body_of_unknown_length_waits_for_a_server_that_knows_chunks,
     an_upload_goes_on_after_an_early_response,
     a_connection_whose_address_is_retired_takes_no_other_along,
+    a_connection_that_was_to_become_something_else_is_not_passed_on,
 }
 
 /// No test takes so long.
@@ -337,5 +339,29 @@ async fn a_connection_whose_address_is_retired_takes_no_other_along<B: Backend>(
     fresh.await.expect("no panic").expect("it had come before");
     let caller = callers.swap_remove(0);
     drop(callers);
+    ends_at_rest(caller).await;
+}
+
+async fn a_connection_that_was_to_become_something_else_is_not_passed_on<B: Backend>() {
+    let (caller, mut server) =
+        start_with::<B>(|settings| settings.max_connections_per_address(1)).await;
+    let mut upgrade = get("/");
+    upgrade.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    upgrade.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
+    let upgrade = tokio::spawn(caller.fetch(upgrade));
+    let mut connection = server.accept().await;
+    connection.read_request().await;
+    let large = "large".repeat(10_000);
+    let waiting = tokio::spawn(caller.fetch(post("/", large.clone())));
+    eventually("one waits", || caller.pool.stats().waiting == 1).await;
+    connection.write(answer("no")).await;
+    assert_eq!(upgrade.await.expect("no panic").expect("a response").body, "no");
+    connection.ends().await;
+    let mut connection = server.accept().await;
+    assert!(connection.read_request().await.body == large.as_bytes());
+    connection.write(answer("served")).await;
+    assert_eq!(waiting.await.expect("no panic").expect("a response").body, "served");
+    let stats = caller.pool.stats();
+    assert_eq!((stats.closed(Reason::Ended), stats.stale), (1, 0));
     ends_at_rest(caller).await;
 }

@@ -22,6 +22,7 @@ use tokio::sync::mpsc::unbounded_channel;
 for_each_backend! {
     a_request_after_the_server_closed_is_served_once_by_another_connection,
     an_idle_connection_closes_as_soon_as_the_server_closes_it,
+    a_connection_that_never_served_and_is_closed_by_its_server_was_not_written_to,
     what_only_the_kernel_knows_is_asked_of_the_kernel,
     bytes_that_nobody_asked_for_are_no_answer,
     bytes_behind_an_answer_are_no_answer,
@@ -175,6 +176,18 @@ async fn a_request_over_a_fresh_connection_is_not_sent_again<B: Backend>() {
     let error = client.await.expect("no panic").expect_err("a server that fails would fail again");
     assert_eq!(error.kind(), ErrorKind::Response);
     assert_eq!(caller.watch.opened(), 1);
+    ends_at_rest(caller).await;
+}
+
+async fn a_connection_that_never_served_and_is_closed_by_its_server_was_not_written_to<
+    B: Backend,
+>() {
+    let (caller, mut server) = start::<B>().await;
+    caller.pool.warm(&caller.address, 1).await.expect("one connection");
+    drop(server.accept().await);
+    caller.watch.until_open(0).await;
+    let stats = caller.pool.stats();
+    assert_eq!((stats.closed(Reason::ClosedByPeer), stats.closed(Reason::Unsolicited)), (1, 0));
     ends_at_rest(caller).await;
 }
 
