@@ -73,6 +73,7 @@ impl BodyHandle {
 }
 
 impl Drop for BodyHandle {
+    #[inline]
     fn drop(&mut self) {
         if let Some(slot) = &self.0 {
             drop(slot.take());
@@ -106,6 +107,7 @@ impl Body for BodyHandle {
         }
     }
 
+    #[inline]
     fn is_end_stream(&self) -> bool {
         self.0.as_ref().is_none_or(|slot| slot.body().is_end_stream())
     }

@@ -154,6 +154,7 @@ fn begin<'a, C: Connector>(
 }
 
 /// Sends the request over the newest idle connection; false if there is none.
+#[inline]
 fn go_on_idle(
     lane: Arc<Lane>,
     message: &mut Message,
