@@ -112,6 +112,11 @@ impl Attempt {
         Self { written: Written::Nothing, ..self }
     }
 
+    /// The same attempt, of which nothing that was read was meant for it.
+    pub(crate) fn unanswered(self) -> Self {
+        Self { bytes_read: 0, ..self }
+    }
+
     pub(crate) fn connection(&self) -> &ConnectionInfo {
         &self.connection
     }

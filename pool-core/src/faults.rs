@@ -62,6 +62,11 @@ impl Error {
         Self::new(ErrorKind::Response, address, Cause::Http(error))
     }
 
+    pub(crate) fn out_of_step(address: &Arc<str>) -> Self {
+        let why = "a response had come before the request was sent";
+        Self::new(ErrorKind::Response, address, Cause::Text(why))
+    }
+
     pub(crate) fn request_body(address: &Arc<str>, error: hyper::Error) -> Self {
         Self::new(ErrorKind::RequestBody, address, Cause::Http(error))
     }

@@ -73,6 +73,18 @@ impl Lease {
         error.at(attempt)
     }
 
+    /// What has come as the response had come before the request was written, and the connection closes.
+    #[cold]
+    pub(crate) fn fail_out_of_step(mut self, message: &mut Message) -> Error {
+        let attempt = Attempt::of(&self.connection).unanswered();
+        message.request = self.connection.take_back(None);
+        message.failed_at = Some(Arc::clone(&self.lane.host));
+        let error = Error::out_of_step(&self.lane.host.name).at(attempt);
+        let reason = self.connection.closed_for();
+        self.discard(reason);
+        error
+    }
+
     /// The response that has come.
     // Inlined, and the response in parts, because whatever is passed on whole is moved.
     #[inline(always)]
@@ -97,6 +109,17 @@ impl Lease {
             return Body::empty(info);
         }
         Body::new(incoming, self)
+    }
+
+    /// Has the stream asked whether it is still quiet, when hyper reads it before it writes.
+    #[inline]
+    pub(crate) fn probe(&self) {
+        if self.settings().probe {
+            let kept = self.connection.kept();
+            // A stream may know of its end before it says so.
+            kept.waker.read_anew();
+            kept.ask_kernel();
+        }
     }
 
     pub(crate) fn settings(&self) -> &Settings {

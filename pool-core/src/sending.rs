@@ -24,6 +24,7 @@ use crate::lease::Lease;
 use crate::message::Message;
 use crate::request_body::RequestBody;
 use crate::stats::Reason;
+use crate::stream::Unasked;
 use crate::timers::Patience;
 use crate::waker::{Awaits, Unheard};
 
@@ -99,6 +100,9 @@ impl Sending {
             self.progress = Progress::Started;
             start(lease);
             answer.set(Some(send(&mut lease.connection, message)));
+        } else if lease.connection.progress().0 == 0 {
+            // With no budget left hyper could not write the request, and much may have come since the kernel was asked.
+            lease.probe();
         }
         let Some(mut answer) = answer.as_mut().as_pin_mut() else { unreachable!("it was started") };
         let mut unanswered = None;
@@ -120,7 +124,12 @@ impl Sending {
             return Poll::Ready(Err(self.end().fail(unanswered, message)));
         }
         if polled.is_ready() {
-            return Poll::Ready(Ok(()));
+            // hyper reads before it writes: with no budget left it writes a request only in the next poll, and takes
+            // whatever has come meanwhile for its response.
+            return Poll::Ready(match lease.connection.traffic().unasked() {
+                Unasked::Nothing => Ok(()),
+                _ => Err(self.end().fail_out_of_step(message)),
+            });
         }
         let impatient = ready!(self.patience.poll(cx, lease.connection.traffic()));
         let attempt = Attempt::of(&lease.connection);
@@ -174,12 +183,7 @@ fn begin(lease: &mut Lease, message: &mut Message) -> Result<Option<Arc<Gate>>, 
 /// The request is about to be given to hyper.
 #[inline]
 fn start(lease: &Lease) {
-    if lease.settings().probe {
-        let kept = lease.connection.kept();
-        // A stream may know of its end before it says so.
-        kept.waker.read_anew();
-        kept.ask_kernel();
-    }
+    lease.probe();
     lease.lane.host.tell(|| {
         let Visit { use_number, idle_for, .. } = lease.connection.visit();
         Event::CheckedOut { id: lease.connection.id(), use_number: use_number + 1, idle_for }

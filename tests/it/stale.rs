@@ -4,8 +4,11 @@
 //! these tests depends on who is faster.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
+use std::pin::pin;
 use std::sync::mpsc;
+use std::task::Poll;
 
 use bytes::Bytes;
 use http::Request;
@@ -14,10 +17,12 @@ use http_body_util::{BodyExt, Full};
 use pool_core::{Connected, Connector, ErrorKind, KernelCheck, Pool, Reason, Target, async_trait};
 use pooled_fetch_tests::{
     Backend, Endpoint, Memory, MemoryConnector, Pieces, Server, Service, Whole, answer, bounded,
-    ends_at_rest, for_each_backend, get, post, start, start_elsewhere, start_with,
+    ends_at_rest, for_each_backend, get, poll_once, post, start, start_elsewhere, start_with,
 };
 use tokio::io::DuplexStream;
 use tokio::sync::mpsc::unbounded_channel;
+use tokio::task::coop::consume_budget;
+use tokio::task::yield_now;
 
 for_each_backend! {
     a_request_after_the_server_closed_is_served_once_by_another_connection,
@@ -30,9 +35,13 @@ for_each_backend! {
     a_post_that_reached_the_server_is_not_sent_again,
     a_request_over_a_fresh_connection_is_not_sent_again,
     a_stream_is_read_before_it_is_reused_unless_told_otherwise,
+    bytes_that_came_before_the_request_was_written_are_no_answer,
 }
 
 const ROUNDS: usize = 50;
+
+/// What tokio lets a task do in one poll.
+const BUDGET: usize = 128;
 
 type AnyBody = UnsyncBoxBody<Bytes, Infallible>;
 
@@ -203,6 +212,33 @@ async fn a_stream_is_read_before_it_is_reused_unless_told_otherwise<B: Backend>(
         client.await.expect("no panic").expect("a response");
         ends_at_rest(caller).await;
     }
+}
+
+async fn bytes_that_came_before_the_request_was_written_are_no_answer<B: Backend>() {
+    let mut unwritten = 0;
+    for left in 0..12 {
+        let (caller, mut server) = start::<B>().await;
+        let (mut connection, ..) = server.open(caller.fetch(get("/")), answer("first")).await;
+        let before = caller.watch.written();
+        let mut client = Box::pin(caller.fetch(get("/")));
+        yield_now().await;
+        // With little left of the budget of its task hyper may take the request, and cannot write it.
+        poll_fn(|cx| {
+            for _ in left..BUDGET {
+                assert!(pin!(consume_budget()).poll(cx).is_ready(), "more than a budget");
+            }
+            assert!(poll_once(client.as_mut()).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        if caller.watch.written() == before {
+            unwritten += 1;
+            connection.write(answer("stray")).await;
+            let (_, _, whole) = server.open(client, answer("its own")).await;
+            assert_eq!(whole.body, "its own", "with {left} left");
+        }
+    }
+    assert!(unwritten > 0, "some budget is too small");
 }
 
 /// Streams in memory that pretend to lie above a socket, whose kernel is asked and never answers.
