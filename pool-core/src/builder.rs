@@ -186,11 +186,11 @@ impl<C: Connector> Builder<C> {
     /// Whether a connection is asked, before it is reused, if it is still quiet: its stream is read, and the kernel
     /// behind it, where the connector hands over a [`KernelCheck`](crate::KernelCheck).
     ///
-    /// Costs one system call for each reuse, which is 6 to 9 % of a small request over loopback
-    /// (`cargo bench --package pooled-fetch-tests --no-default-features --bench probe`). Without it a connection is trusted until its stream
-    /// wakes the pool, and one that the server has just closed, or written to unasked, may be taken for a good one,
-    /// because a runtime knows only what it last heard of its sockets. Defaults to true: wrong answers cost more than
-    /// a system call.
+    /// Costs one system call for each reuse, which is 6 to 9 % of a small request over loopback (`cargo bench
+    /// --package pooled-fetch-tests --no-default-features --bench probe`). Without it a connection is trusted until
+    /// its stream wakes the pool, and one that the server has just closed, or written to unasked, may be taken for a
+    /// good one, because a runtime knows only what it last heard of its sockets. Defaults to true: wrong answers cost
+    /// more than a system call.
     pub fn probe(mut self, probe: bool) -> Self {
         self.settings.probe = probe;
         self

@@ -164,13 +164,15 @@ impl Lane {
             Ok(()) => self.lay_down(sequence, Resting::new(connection, now)),
             Err(reason) => return connection.discard(reason),
         }
-        if let Some(limit) = self.shared().settings.max_idle_per_address {
-            self.keep_idle_limit(limit);
-        }
+        self.keep_idle_limit();
     }
 
-    pub(crate) fn keep_idle_limit(&self, limit: usize) {
-        if self.host.idle() > limit && !self.evict_oldest(Reason::Evicted) {
+    #[inline]
+    pub(crate) fn keep_idle_limit(&self) {
+        if let Some(limit) = self.shared().settings.max_idle_per_address
+            && self.host.idle() > limit
+            && !self.evict_oldest(Reason::Evicted)
+        {
             self.host.evict();
         }
     }

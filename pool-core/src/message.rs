@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use http::{Method, Request};
+use http_body::Body as _;
 
 use crate::budget::Repetition;
 use crate::error::{Error, ErrorKind};
@@ -57,7 +58,8 @@ impl Message {
     pub(crate) fn check(&mut self) -> Result<(), &'static str> {
         let Some(request) = &mut self.request else { return Ok(()) };
         self.told = head::check(request)?;
-        self.chunked = self.told.chunked || request.body().exact_len().is_none();
+        let body = request.body();
+        self.chunked = body.exact_len().is_none() || self.told.chunked && !body.is_end_stream();
         Ok(())
     }
 

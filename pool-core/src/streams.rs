@@ -196,9 +196,7 @@ impl Lane {
         if multiplex.is_leaving() {
             self.stop_using(multiplex, Reason::ClosedByPeer);
         }
-        if let Some(limit) = self.shared().settings.max_idle_per_address {
-            self.keep_idle_limit(limit);
-        }
+        self.keep_idle_limit();
         self.serve_from_rest(now);
     }
 
