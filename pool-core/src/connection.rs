@@ -100,10 +100,13 @@ impl Connection {
         // note that stands after that goes to the task, so that hyper's own yields are honoured.
         for _ in 0..2 {
             self.kept.waker.begin();
-            let _ = self.driver.poll(&mut Context::from_waker(&self.kept.own_waker));
-            let answer = answer(&mut Context::from_waker(Waker::noop()));
-            if answer.is_ready() {
-                return answer;
+            let ended = self.driver.poll(&mut Context::from_waker(&self.kept.own_waker)).is_ready();
+            // No head comes before a byte of it was read.
+            if awaits == Awaits::Rest || ended || self.progress().1 > 0 {
+                let answer = answer(&mut Context::from_waker(Waker::noop()));
+                if answer.is_ready() {
+                    return answer;
+                }
             }
             if !self.kept.waker.is_noted() {
                 break;

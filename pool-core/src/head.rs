@@ -32,10 +32,11 @@ impl Naming {
 /// What the head says, or in what it contradicts itself.
 pub(crate) fn check(request: &mut Request<RequestBody>) -> Result<Told, &'static str> {
     check_version(request)?;
-    check_target(request)?;
     let mut told = Told::by(request.headers())?;
+    told.connect = *request.method() == Method::CONNECT;
+    told.upgrade |= told.connect;
+    check_target(request, told)?;
     check_length(request, told)?;
-    told.upgrade |= *request.method() == Method::CONNECT;
     Ok(told)
 }
 
@@ -53,7 +54,7 @@ pub(crate) fn make_http1(
     if !told.host {
         say_host(request, naming)?;
     }
-    if *request.method() != Method::CONNECT {
+    if !told.connect {
         make_origin_form(request.uri_mut());
     }
     Ok(())
@@ -66,7 +67,7 @@ pub(crate) fn make_http2(
     naming: &Naming,
 ) -> Result<(), &'static str> {
     *request.version_mut() = Version::HTTP_2;
-    if *request.method() == Method::CONNECT {
+    if told.connect {
         request.headers_mut().remove(HOST);
         return Ok(());
     }
@@ -96,10 +97,10 @@ fn without_user_in(authority: Authority) -> Authority {
 }
 
 /// The four forms of a request target, RFC 9112 3.2.
-fn check_target(request: &Request<RequestBody>) -> Result<(), &'static str> {
+fn check_target(request: &Request<RequestBody>, told: Told) -> Result<(), &'static str> {
     let uri = request.uri();
     let authority_only = uri.authority().is_some() && uri.scheme().is_none();
-    if *request.method() == Method::CONNECT {
+    if told.connect {
         if !authority_only {
             return Err("CONNECT needs host:port, and nothing else, as its URI");
         }

@@ -130,7 +130,7 @@ impl Kept {
 impl Drop for Kept {
     /// Nobody waits for the connection any more, whoever keeps a clone of its waker.
     fn drop(&mut self) {
-        self.waker.let_go();
+        self.waker.begin();
     }
 }
 

@@ -94,7 +94,7 @@ where
                         Err(error) => Err(error),
                         Ok(()) => {
                             let lease = sending.answered();
-                            self.end();
+                            message.let_go();
                             return Poll::Ready(Ok(lease.receive(come)));
                         }
                     }

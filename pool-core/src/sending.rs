@@ -141,7 +141,7 @@ impl Sending {
     /// The response has come: its connection, to [receive](Lease::receive) it.
     #[inline]
     pub(crate) fn answered(&mut self) -> Lease {
-        if let Some(gate) = &self.gate {
+        if let Some(gate) = self.gate.take() {
             gate.refuse();
         }
         self.end()

@@ -20,6 +20,8 @@ pub(crate) struct Told {
     pub(crate) expects_continue: bool,
     /// Whether the connection may become something else.
     pub(crate) upgrade: bool,
+    /// Whether it becomes a tunnel: what the method says.
+    pub(crate) connect: bool,
     /// Whether there is a key by which the server knows a repetition.
     pub(crate) idempotency_key: bool,
     /// Whether the last coding was `chunked`.
@@ -28,7 +30,14 @@ pub(crate) struct Told {
 
 impl Told {
     /// Reads a head, or says in what it contradicts itself.
+    #[inline]
     pub(crate) fn by(headers: &HeaderMap) -> Result<Self, &'static str> {
+        if headers.is_empty() { Ok(Self::default()) } else { Self::by_fields(headers) }
+    }
+
+    // Out of line, because it is long, and what it works with is made ready before the first field.
+    #[inline(never)]
+    fn by_fields(headers: &HeaderMap) -> Result<Self, &'static str> {
         let mut told = Self::default();
         for (name, value) in headers {
             if *name == HOST {

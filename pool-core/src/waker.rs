@@ -80,8 +80,11 @@ impl ConnectionWaker {
 
     /// A holder is about to poll, has taken the connection out of rest, or gives it up.
     pub(crate) fn begin(&self) {
-        if self.state.swap(POLLING, Ordering::AcqRel) == DUE {
-            self.due.remove();
+        match self.state.swap(POLLING, Ordering::AcqRel) {
+            DUE => self.due.remove(),
+            // No wake has taken the waker of the task; whoever polls need not be that task.
+            WAITING | WAITING_FOR_HEAD => drop(self.holder.take()),
+            _ => {}
         }
     }
 
@@ -125,23 +128,14 @@ impl ConnectionWaker {
             Awaits::Rest => WAITING,
         };
         if self.leave_polling_for(waiting).is_err() {
-            waker.wake_by_ref();
+            self.holder.wake();
         }
-    }
-
-    /// There is no connection any more.
-    pub(crate) fn let_go(&self) {
-        self.begin();
-        // Whoever keeps a clone of this, as an upgraded stream does, shall not keep a task.
-        drop(self.holder.take());
     }
 
     /// The connection is about to be checked in as `sequence`.
     ///
     /// False when a wake has come since the last poll began: that poll may not have seen its cause.
     pub(crate) fn rest(&self, sequence: u64) -> bool {
-        // An idle connection must not keep a task of its last holder alive.
-        drop(self.holder.take());
         self.sequence.store(sequence, Ordering::Relaxed);
         self.leave_polling_for(RESTING).is_ok()
     }
@@ -577,8 +571,8 @@ mod tests {
             scene.wait();
             scene.poll();
             scene.wait();
-            // A clone of the waker may be kept elsewhere.
-            scene.connection.let_go();
+            // As a connection does that goes, of whose waker a clone may be kept elsewhere.
+            scene.connection.begin();
             stream.join().unwrap();
             scene.stir();
             assert!(!scene.due.is_any());
