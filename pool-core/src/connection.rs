@@ -151,6 +151,7 @@ impl Connection {
     }
 
     /// Makes the connection tell its watch, under `sequence`, when it stirs; or says why it must close.
+    #[inline]
     pub(crate) fn rest(&mut self, sequence: u64) -> Result<(), Reason> {
         self.kept.traffic.expect_nothing();
         if !self.begun {

@@ -92,6 +92,7 @@ impl Host {
         self.counters.are_open()
     }
 
+    #[inline]
     pub(crate) fn is_retired(&self) -> bool {
         self.retired.load(Ordering::SeqCst)
     }

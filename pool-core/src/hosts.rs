@@ -85,9 +85,23 @@ impl<A: Clone + Eq + Hash + Send + Sync + 'static> Hosts<A> {
         A: Debug,
     {
         let id = runtime.id();
-        if let Some(lane) = self.map.get(address).and_then(|entry| entry.lane(id).cloned()) {
-            return lane;
+        match self.map.get(address).and_then(|entry| entry.lane(id).cloned()) {
+            Some(lane) => lane,
+            None => self.open_lane(address, runtime, dialer),
         }
+    }
+
+    #[cold]
+    fn open_lane(
+        self: &Arc<Self>,
+        address: &A,
+        runtime: &Handle,
+        dialer: impl FnOnce() -> Box<dyn Dial>,
+    ) -> Arc<Lane>
+    where
+        A: Debug,
+    {
+        let id = runtime.id();
         let watcher = self.watcher(runtime);
         // What is the caller's code runs before the map is locked.
         let (dialer, name) = (dialer(), name_of(address));

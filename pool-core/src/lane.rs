@@ -155,6 +155,7 @@ impl Lane {
     }
 
     /// Why a connection must not be lent again.
+    #[inline(always)]
     pub(crate) fn unfit(&self, connection: &Kept, now: Instant) -> Option<Reason> {
         let suspect = self.is_suspect(connection.use_number, now);
         suspect.then_some(Reason::Quarantined).or_else(|| connection.worn_out(self.shared(), now))
@@ -167,12 +168,14 @@ impl Lane {
         rested: Duration,
         now: Instant,
     ) -> Option<Reason> {
-        if self.is_expired(rested) || resting.has_rested(rested) {
-            Some(Reason::IdleTimeout)
-        } else if self.is_suspect(resting.use_number(), now) {
-            Some(Reason::Quarantined)
-        } else {
-            resting.worn_out(self.shared(), now)
+        if self.is_expired(rested) {
+            return Some(Reason::IdleTimeout);
+        }
+        match resting.kept() {
+            Some(kept) if kept.has_rested(rested) => Some(Reason::IdleTimeout),
+            Some(kept) => self.unfit(kept, now),
+            None if self.is_suspect(resting.use_number(), now) => Some(Reason::Quarantined),
+            None => resting.worn_out(self.shared(), now),
         }
     }
 
@@ -181,16 +184,12 @@ impl Lane {
         self.host.quarantine.is_on(now) && use_number > 0
     }
 
+    /// Why nothing rests here any more, if that is so.
+    #[inline]
     pub(crate) fn closed_for(&self) -> Option<Reason> {
-        if self.shared().is_closed() {
-            Some(Reason::PoolClosed)
-        } else if self.host.is_retired() {
-            Some(Reason::Retired)
-        } else if self.watcher.is_gone() {
-            Some(Reason::RuntimeGone)
-        } else {
-            None
-        }
+        let [closed, retired, gone] =
+            [self.shared().is_closed(), self.host.is_retired(), self.watcher.is_gone()];
+        (closed | retired | gone).then(|| why_closed(closed, retired))
     }
 
     /// Counts what has left the idle store.
@@ -217,6 +216,17 @@ impl Lane {
             }
             _ => timeout,
         }
+    }
+}
+
+#[cold]
+fn why_closed(closed: bool, retired: bool) -> Reason {
+    if closed {
+        Reason::PoolClosed
+    } else if retired {
+        Reason::Retired
+    } else {
+        Reason::RuntimeGone
     }
 }
 

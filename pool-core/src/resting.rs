@@ -43,7 +43,8 @@ impl Resting {
         matches!(self.connection, Form::Parked(_))
     }
 
-    fn kept(&self) -> Option<&Kept> {
+    /// What it keeps for life, unless it is shared.
+    pub(crate) fn kept(&self) -> Option<&Kept> {
         match &self.connection {
             Form::Idle(connection) => Some(connection.kept()),
             Form::Parked(parked) => Some(parked.kept()),

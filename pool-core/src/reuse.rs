@@ -37,6 +37,7 @@ pub fn reuse<B>(request: &mut Request<B>, policy: Reuse) {
 }
 
 impl Reuse {
+    #[inline]
     pub(crate) fn of(extensions: &Extensions) -> Self {
         extensions.get().copied().unwrap_or_default()
     }

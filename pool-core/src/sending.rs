@@ -265,6 +265,7 @@ impl Connection {
     }
 
     /// The bytes written and read since the last request began.
+    #[inline]
     pub(crate) fn progress(&self) -> (u64, u64) {
         let traffic = &self.kept.traffic;
         (traffic.written() - self.sent.written_before, traffic.read() - self.sent.read_before)

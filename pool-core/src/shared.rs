@@ -52,6 +52,7 @@ impl Shared {
         self.closing.notify_waiters();
     }
 
+    #[inline]
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::SeqCst)
     }

@@ -95,6 +95,7 @@ impl Traffic {
     }
 
     /// What has arrived since [`expect_nothing`](Self::expect_nothing) without being asked for.
+    #[inline]
     pub(crate) fn unasked(&self) -> Unasked {
         match self.unasked.load(Ordering::Relaxed) {
             NOTHING => Unasked::Nothing,

@@ -29,10 +29,7 @@ const MAX_INTERIM: u64 = 1024 * 1024;
 impl Patience {
     #[inline]
     pub(crate) fn new(limit: Option<Duration>, traffic: &Traffic) -> Self {
-        Self {
-            timer: limit.map(|limit| Box::new(HeadTimer::new(limit))),
-            read_before: traffic.read(),
-        }
+        Self { timer: limit.map(HeadTimer::start), read_before: traffic.read() }
     }
 
     #[inline]
@@ -65,8 +62,10 @@ struct HeadTimer {
 }
 
 impl HeadTimer {
-    fn new(limit: Duration) -> Self {
-        Self { limit, written: 0, timer: Box::pin(sleep(limit)) }
+    // Out of line, because most requests have none.
+    #[inline(never)]
+    fn start(limit: Duration) -> Box<Self> {
+        Box::new(Self { limit, written: 0, timer: Box::pin(sleep(limit)) })
     }
 
     /// Ready when the time is over; starts anew if more has been `written` meanwhile.

@@ -79,6 +79,7 @@ impl ConnectionWaker {
     }
 
     /// A holder is about to poll, has taken the connection out of rest, or gives it up.
+    #[inline]
     pub(crate) fn begin(&self) {
         match self.state.swap(POLLING, Ordering::AcqRel) {
             DUE => self.due.remove(),
@@ -121,6 +122,7 @@ impl ConnectionWaker {
     }
 
     /// The holder returns `Pending` to the task of `waker`.
+    #[inline]
     pub(crate) fn wait(&self, waker: &Waker, awaits: Awaits) {
         self.holder.register(waker);
         let waiting = match awaits {

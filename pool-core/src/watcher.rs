@@ -104,6 +104,7 @@ impl Watcher {
         &self.due
     }
 
+    #[inline]
     pub(crate) fn is_gone(&self) -> bool {
         self.needed.load(Ordering::SeqCst) == GONE
     }
@@ -116,8 +117,7 @@ impl Watcher {
 
     pub(crate) fn leave(&self) {
         let remove = |needed| (needed != GONE).then(|| needed - 1);
-        let before = self.needed.fetch_update(Ordering::SeqCst, Ordering::SeqCst, remove);
-        if before == Ok(1) {
+        if self.needed.fetch_update(Ordering::SeqCst, Ordering::SeqCst, remove) == Ok(1) {
             self.stirred.notify_one();
         }
     }
