@@ -235,7 +235,7 @@ impl Connection {
         &mut self,
         message: &mut Message,
     ) -> impl Future<Output = Result<Response<Incoming>, Unanswered>> + use<> {
-        let Some(request) = message.request.take() else { unreachable!("a request is sent once") };
+        let Some(request) = &message.request else { unreachable!("a request is sent once") };
         message.attempts += 1;
         self.kept.use_number += 1;
         self.fresh = false;
@@ -247,7 +247,8 @@ impl Connection {
             self.driver.allow_upgrade();
             self.last_use = true;
         }
-        self.last_use |= request.version() == Version::HTTP_10 && !asks_to_stay(&request);
+        self.last_use |= request.version() == Version::HTTP_10 && !asks_to_stay(request);
+        let Some(request) = message.request.take() else { unreachable!("it was there") };
         let request = request.map(|body| self.body_slot.hold(body));
         // That there is a request wakes the connection, which is about to be polled for it anyway.
         let _unheard = Unheard::begin();
