@@ -280,7 +280,7 @@ mod tests {
         fn new() -> Arc<Self> {
             let watch = Arc::new(Watcher::default());
             let weak: Weak<dyn Watch> = Arc::downgrade(&watch) as Weak<dyn Watch>;
-            let due = Arc::new(Due::new());
+            let due = Arc::new(Due::new(true));
             let connection = ConnectionWaker::new(weak, Arc::clone(&due));
             Arc::new(Self {
                 connection,

@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::runtime;
+use tokio::runtime::{self, RuntimeFlavor};
 use tokio::sync::Notify;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
@@ -86,7 +86,7 @@ impl Watcher {
         let watcher = Arc::new(Self {
             runtime: runtime.id(),
             needed: AtomicUsize::new(0),
-            due: Arc::new(Due::new()),
+            due: Arc::new(Due::new(runtime.runtime_flavor() == RuntimeFlavor::CurrentThread)),
             inbox: Mutex::default(),
             stirred: Notify::new(),
         });

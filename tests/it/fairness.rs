@@ -2,6 +2,8 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,7 +11,7 @@ use http::Request;
 use http_body_util::Full;
 use pool_core::{Builder, Error, Pool};
 use pooled_fetch_tests::{
-    Backend, Caller, Connection, Endpoint, Interrupted, Lent, Server, Service, Whole, answer,
+    Backend, Caller, Connection, Endpoint, Interrupted, Lent, Server, Service, Tcp, Whole, answer,
     bounded, ends_at_rest, eventually, for_each_backend, get, poll_once, settle, start_several,
     start_with,
 };
@@ -154,6 +156,23 @@ async fn a_request_lets_those_read_first_whose_responses_have_come<B: Backend>()
     ends_at_rest(caller).await;
 }
 
+/// It would wake another thread each time that it gave way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn in_a_runtime_of_many_threads_a_request_is_sent_at_once() {
+    bounded(async {
+        let (caller, mut server) = start_with::<Tcp>(|settings| settings).await;
+        let (mut connection, due) = next_to_one_who_is_due(&caller, &mut server).await;
+        let written = caller.watch.written();
+        let mut next = Box::pin(caller.fetch(get("/next")));
+        assert!(poll_once(next.as_mut()).is_pending());
+        assert!(caller.watch.written() > written, "it waits for another");
+        due.await.expect("a response");
+        server.reuse(&mut connection, next, answer("next")).await;
+        ends_at_rest(caller).await;
+    })
+    .await;
+}
+
 async fn a_request_waits_for_nobody_who_has_gone<B: Backend>() {
     let (caller, mut server) = start_with::<B>(|settings| settings).await;
     let (mut connection, due) = next_to_one_who_is_due(&caller, &mut server).await;
@@ -245,8 +264,19 @@ async fn next_to_one_who_is_due<B: Backend>(
     let mut beside = under_way(server, due.as_mut()).await;
     idle.write(answer("first")).await;
     first.await.expect("a response");
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    assert!(due.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
     beside.write(answer("due")).await;
-    // The driver of the runtime wakes it.
-    settle().await;
+    eventually("its response has come", || woken.0.load(Ordering::SeqCst)).await;
     (idle, due)
+}
+
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
