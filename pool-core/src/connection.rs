@@ -101,8 +101,10 @@ impl Connection {
         for _ in 0..2 {
             self.kept.waker.begin();
             let ended = self.driver.poll(&mut Context::from_waker(&self.kept.own_waker)).is_ready();
-            // No head comes before a byte of it was read.
-            if awaits == Awaits::Rest || ended || self.progress().1 > 0 {
+            // hyper answers a request in a poll that has read something of it, or ends. But where the stream may become
+            // something else, it tells of a failure before it shuts the stream down, which may take long.
+            let may_be_answered = ended || self.progress().1 > 0 || self.last_use;
+            if may_be_answered || awaits == Awaits::Rest {
                 let answer = answer(&mut Context::from_waker(Waker::noop()));
                 if answer.is_ready() {
                     return answer;

@@ -144,6 +144,7 @@ impl Sending {
         if let Some(gate) = self.gate.take() {
             gate.refuse();
         }
+        self.patience.end();
         self.end()
     }
 

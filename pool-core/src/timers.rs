@@ -32,6 +32,12 @@ impl Patience {
         Self { timer: limit.map(HeadTimer::start), read_before: traffic.read() }
     }
 
+    /// The head has come: no timer is left that would wake the task.
+    #[inline]
+    pub(crate) fn end(&mut self) {
+        self.timer = None;
+    }
+
     #[inline]
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, traffic: &Traffic) -> Poll<Impatient> {
         if traffic.read() - self.read_before > MAX_INTERIM {

@@ -3,13 +3,15 @@
 //! The clock is paused, so it moves only when nothing else can happen: a time that was not to run out has
 //! not run out because it was slow, and every time that passes is known to the millisecond.
 
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use http::Request;
 use http_body_util::BodyExt;
 use pool_core::{ErrorKind, Reason};
 use pooled_fetch_tests::{
-    Memory, Upload, Whole, answer, bounded, ends_at_rest, feed, get, start, start_with,
+    Memory, Upload, Whole, answer, bounded, ends_at_rest, eventually, feed, get, start, start_with,
 };
 use tokio::time::{Instant, advance, interval_at};
 
@@ -46,6 +48,45 @@ async fn a_head_that_does_not_come_ends_in_an_error_of_its_own() {
                     (request 1 of a fresh connection, written, nothing read)";
         assert_eq!(error.to_string(), told);
         assert_eq!(caller.pool.stats().closed(Reason::TimedOut), 1);
+        ends_at_rest(caller).await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_that_has_come_leaves_no_timer_to_wake_its_task() {
+    struct Task;
+
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    bounded(async {
+        let (caller, mut server) =
+            start_with::<Memory>(|settings| settings.response_timeout(LIMIT)).await;
+        let task = Arc::new(Task);
+        let mut request = Box::pin(caller.pool.http(&caller.address, get("/")));
+        let mut poll = || {
+            let waker = Waker::from(Arc::clone(&task));
+            request.as_mut().poll(&mut Context::from_waker(&waker))
+        };
+        assert!(poll().is_pending());
+        let mut connection = server.accept().await;
+        assert!(poll().is_pending());
+        connection.read_request().await;
+        connection.write(answer("whole")).await;
+        let mut response = None;
+        eventually("the head comes", || {
+            if let Poll::Ready(come) = poll() {
+                response = Some(come);
+            }
+            response.is_some()
+        })
+        .await;
+        assert_eq!(Arc::strong_count(&task), 1, "its future is kept, but nothing of its task");
+        drop(request);
+        let response = response.expect("it has come").expect("a response");
+        assert_eq!(Whole::read(response).await.expect("a body").body, "whole");
         ends_at_rest(caller).await;
     })
     .await;

@@ -5,10 +5,10 @@ use std::pin::Pin;
 
 use bytes::Bytes;
 use http::Request;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Empty, Full};
 use hyper::rt::{Read as _, ReadBuf, Write as _};
 use hyper::upgrade::Upgraded;
-use pool_core::Reason;
+use pool_core::{ErrorKind, Reason};
 use pooled_fetch_tests::{
     Backend, Caller, Connection, Whole, answer, ends_at_rest, for_each_backend, get, start,
     start_with,
@@ -20,12 +20,16 @@ for_each_backend! {
     an_upgraded_connection_counts_towards_no_limit,
     an_upgrade_works_on_a_connection_that_has_served,
     an_upgrade_that_the_server_ignores_is_a_request_like_any_other,
+    an_upgrade_whose_server_leaves_while_it_is_sent_fails_at_once,
     a_tunnel_that_is_refused_is_a_response_like_any_other,
     an_upgraded_connection_outlives_its_pool,
 }
 
 const SWITCH: &str =
     "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n";
+
+/// By all that is between two ends on one machine.
+const MORE_THAN_IS_BUFFERED: usize = 32 * 1024 * 1024;
 
 fn upgrade() -> Request<Empty<Bytes>> {
     let request = Request::get("/").header("connection", "upgrade").header("upgrade", "echo");
@@ -125,6 +129,21 @@ async fn an_upgrade_that_the_server_ignores_is_a_request_like_any_other<B: Backe
     let stats = caller.pool.stats();
     assert_eq!((stats.closed(Reason::Ended), stats.closed(Reason::Upgraded)), (1, 0));
     server.open(caller.fetch(get("/")), answer("next")).await;
+    ends_at_rest(caller).await;
+}
+
+/// hyper has more to write before it shuts the stream down, and nobody takes that in.
+async fn an_upgrade_whose_server_leaves_while_it_is_sent_fails_at_once<B: Backend>() {
+    let (caller, mut server) = start::<B>().await;
+    let request = Request::post("/").header("connection", "upgrade").header("upgrade", "echo");
+    let body = Full::new(Bytes::from(vec![0; MORE_THAN_IS_BUFFERED]));
+    let client = tokio::spawn(caller.send(request.body(body).expect("a request")));
+    let mut connection = server.accept().await;
+    connection.read_head().await;
+    connection.finish().await;
+    let error = client.await.expect("no panic").expect_err("no answer");
+    assert_eq!(error.kind(), ErrorKind::Response);
+    drop(connection);
     ends_at_rest(caller).await;
 }
 
