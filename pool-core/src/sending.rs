@@ -249,6 +249,7 @@ impl Connection {
             self.last_use = true;
         }
         self.last_use |= request.version() == Version::HTTP_10 && !asks_to_stay(request);
+        // Not before it was looked at where it lies, which saves a move.
         let Some(request) = message.request.take() else { unreachable!("it was there") };
         let request = request.map(|body| self.body_slot.hold(body));
         // That there is a request wakes the connection, which is about to be polled for it anyway.

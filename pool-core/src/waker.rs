@@ -489,6 +489,24 @@ mod tests {
     }
 
     #[test]
+    fn no_event_is_missed_and_no_task_kept_by_a_connection_that_was_polled_unwoken_and_rests() {
+        model(|| {
+            let scene = Scene::new();
+            scene.poll();
+            scene.wait();
+            let stream = {
+                let scene = Arc::clone(&scene);
+                thread::spawn(move || scene.stir())
+            };
+            let seen = scene.poll();
+            let rests = scene.rest();
+            stream.join().unwrap();
+            assert!(seen || !rests || scene.found() > 0, "an idle connection stirred unseen");
+            assert_eq!(Arc::strong_count(&scene.task), 1, "it keeps its last task");
+        });
+    }
+
+    #[test]
     fn no_event_is_missed_by_a_connection_that_is_taken_out_of_rest() {
         model(|| {
             let scene = Scene::new();
