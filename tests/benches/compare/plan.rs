@@ -35,7 +35,7 @@ pub(crate) struct Load {
     pub(crate) clients: &'static [Kind],
     pub(crate) at_once: usize,
     pub(crate) workers: usize,
-    /// In a quick run; a whole one takes six times as many.
+    /// In a quick run; a whole one takes twice as many.
     pub(crate) requests: usize,
 }
 
@@ -83,7 +83,7 @@ impl Plan {
     pub(crate) fn new(quick: bool) -> Self {
         match quick {
             true => Self { rounds: 3, longer: 1, counted_requests: 300 },
-            false => Self { rounds: 11, longer: 6, counted_requests: 2_000 },
+            false => Self { rounds: 25, longer: 2, counted_requests: 2_000 },
         }
     }
 
