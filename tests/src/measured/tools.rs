@@ -61,13 +61,15 @@ impl Programs<'_> {
     ///
     /// When valgrind cannot be run, or what it says has changed.
     pub fn instructions_and_misses(&self, task: &Task) -> Result<[f64; 2], Error> {
-        slope(task, |task| {
+        let [instructions, misses] = slope(task, |task| {
             // Instructions, data reads and writes, and then what missed the first level of each.
             let [instructions, _, _, misses, ..] = *self.callgrind(task, CACHES)? else {
                 return Err("callgrind imagined no cache".into());
             };
             Ok([instructions, misses])
-        })
+        })?;
+        // Where there are next to none, a longer run may have fewer.
+        Ok([instructions, misses.max(0.0)])
     }
 
     fn callgrind(&self, task: &Task, options: &[&str]) -> Result<Vec<u64>, Error> {
