@@ -102,7 +102,8 @@ impl Connection {
             self.kept.waker.begin();
             let ended = self.driver.poll(&mut Context::from_waker(&self.kept.own_waker)).is_ready();
             // hyper answers a request in a poll that has read something of it, or ends. But where the stream may become
-            // something else, it tells of a failure before it shuts the stream down, which may take long.
+            // something else, which is its last use, it tells of a failure before it shuts the stream down, which may
+            // take long.
             let may_be_answered = ended || self.progress().1 > 0 || self.last_use;
             if may_be_answered || awaits == Awaits::Rest {
                 let answer = answer(&mut Context::from_waker(Waker::noop()));

@@ -22,6 +22,7 @@ use crate::idle::Idle;
 use crate::kept::Kept;
 use crate::lease::Lease;
 use crate::lent::Lent;
+use crate::multiplex::Multiplex;
 use crate::queue::Queue;
 use crate::resting::{Resting, Woken};
 use crate::shared::Shared;
@@ -174,9 +175,13 @@ impl Lane {
         match resting.kept() {
             Some(kept) if kept.has_rested(rested) => Some(Reason::IdleTimeout),
             Some(kept) => self.unfit(kept, now),
-            None if self.is_suspect(resting.use_number(), now) => Some(Reason::Quarantined),
-            None => resting.worn_out(self.shared(), now),
+            None => self.unfit_to_share(resting.multiplex()?, now),
         }
+    }
+
+    fn unfit_to_share(&self, multiplex: &Multiplex, now: Instant) -> Option<Reason> {
+        let suspect = self.is_suspect(multiplex.use_number(), now);
+        suspect.then_some(Reason::Quarantined).or_else(|| multiplex.worn_out(self.shared(), now))
     }
 
     /// Whether a connection that has served is not to be trusted.

@@ -9,7 +9,6 @@ use crate::connection::Connection;
 use crate::kept::Kept;
 use crate::multiplex::Multiplex;
 use crate::parked::Parked;
-use crate::shared::Shared;
 use crate::stats::Reason;
 
 pub(crate) struct Resting {
@@ -53,26 +52,10 @@ impl Resting {
     }
 
     /// The connection, if it is shared.
-    pub(crate) fn multiplex(&self) -> Option<Arc<Multiplex>> {
+    pub(crate) fn multiplex(&self) -> Option<&Arc<Multiplex>> {
         match &self.connection {
-            Form::Multiplexed(multiplex) => Some(Arc::clone(multiplex)),
+            Form::Multiplexed(multiplex) => Some(multiplex),
             _ => None,
-        }
-    }
-
-    /// How many requests it has served.
-    pub(crate) fn use_number(&self) -> u64 {
-        match &self.connection {
-            Form::Multiplexed(multiplex) => multiplex.use_number(),
-            _ => self.kept().map_or(0, |kept| kept.use_number),
-        }
-    }
-
-    /// Why it should serve no further request, if it has lived or worked long enough.
-    pub(crate) fn worn_out(&self, shared: &Shared, now: Instant) -> Option<Reason> {
-        match &self.connection {
-            Form::Multiplexed(multiplex) => multiplex.worn_out(shared, now),
-            _ => self.kept()?.worn_out(shared, now),
         }
     }
 

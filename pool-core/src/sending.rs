@@ -138,7 +138,7 @@ impl Sending {
         Poll::Ready(Err(error))
     }
 
-    /// The response has come: its connection, to [receive](Lease::receive) it.
+    /// The response has come: its connection, to [receive](Lease::receive) it. Nothing of the request is left here.
     #[inline]
     pub(crate) fn answered(&mut self) -> Lease {
         if let Some(gate) = self.gate.take() {

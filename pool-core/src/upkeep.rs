@@ -50,7 +50,7 @@ impl Lane {
         };
         self.parked_up_to.store(sequence, Ordering::Relaxed);
         if let Some(resting) = self.out(Some(resting)).and_then(|resting| resting.park(sequence)) {
-            let multiplex = resting.multiplex();
+            let multiplex = resting.multiplex().cloned();
             self.lay_back(sequence, resting);
             if let Some(multiplex) = multiplex.filter(|multiplex| multiplex.is_leaving()) {
                 self.stop_using(&multiplex, Reason::ClosedByPeer);
