@@ -2,13 +2,10 @@
 
 use std::time::Duration;
 
-use crate::backoff::Backoff;
 use crate::connector::Connector;
-use crate::error::BuildError;
-use crate::events::{Observed, Observer};
-use crate::http2::{Http2, KeepAlive};
 use crate::pool::Pool;
-use crate::settings::{DrainLimit, Settings};
+use crate::report::{Observed, Observer};
+use crate::settings::{Backoff, BuildError, DrainLimit, Http2, KeepAlive, Settings};
 
 /// Sets up a [`Pool`]. Made by [`Pool::builder`].
 ///
@@ -32,11 +29,14 @@ pub struct Builder<C> {
     settings: Settings,
 }
 
-impl<C: Connector> Builder<C> {
-    pub(crate) fn new(connector: C) -> Self {
-        Self { connector, settings: Settings::default() }
+impl<C: Connector> Pool<C> {
+    /// A pool with settings of your own.
+    pub fn builder(connector: C) -> Builder<C> {
+        Builder { connector, settings: Settings::default() }
     }
+}
 
+impl<C: Connector> Builder<C> {
     /// How many connections may exist in all: being opened, lent and idle; `None` for as many as are asked
     /// for.
     ///
@@ -134,7 +134,7 @@ impl<C: Connector> Builder<C> {
     /// age between this and a tenth less, so that connections opened together do not end together. Zero:
     /// every connection serves one request. Defaults to `None`; set it where addresses move behind a name.
     pub fn max_lifetime(mut self, lifetime: impl Into<Option<Duration>>) -> Self {
-        self.settings.max_lifetime = lifetime.into();
+        self.settings.connection.max_lifetime = lifetime.into();
         self
     }
 
@@ -142,7 +142,7 @@ impl<C: Connector> Builder<C> {
     ///
     /// Defaults to 0.1.
     pub fn lifetime_jitter(mut self, share: f64) -> Self {
-        self.settings.lifetime_jitter = share;
+        self.settings.connection.lifetime_jitter = share;
         self
     }
 
@@ -150,7 +150,7 @@ impl<C: Connector> Builder<C> {
     ///
     /// Zero is refused. Defaults to `None`: a server that has a limit says so with `Connection: close`.
     pub fn max_uses(mut self, uses: impl Into<Option<u64>>) -> Self {
-        self.settings.max_uses = uses.into();
+        self.settings.connection.max_uses = uses.into();
         self
     }
 
@@ -246,7 +246,7 @@ impl<C: Connector> Builder<C> {
     /// Zero is refused. Defaults to `None`. One connection is one TCP stream, driven by one task: where it is not
     /// fast enough, a limit spreads the load.
     pub fn http2_max_streams(mut self, limit: impl Into<Option<usize>>) -> Self {
-        self.settings.http2_max_streams = limit.into();
+        self.settings.connection.http2_max_streams = limit.into();
         self
     }
 
@@ -261,7 +261,7 @@ impl<C: Connector> Builder<C> {
         interval: impl Into<Option<Duration>>,
         timeout: Duration,
     ) -> Self {
-        self.settings.http2_keep_alive =
+        self.settings.connection.http2_keep_alive =
             interval.into().map(|interval| KeepAlive { interval, timeout });
         self
     }

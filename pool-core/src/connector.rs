@@ -252,7 +252,7 @@ impl<S> Connected<S> {
 
 /// A request to the stream at the bottom of a connection: read from the kernel itself next time.
 ///
-/// A runtime tells what epoll last told it, so a FIN, or bytes that nobody asked for, can lie in the
+/// A runtime tells what epoll last facts it, so a FIN, or bytes that nobody asked for, can lie in the
 /// kernel while a connection looks idle. The pool [asks](Self::ask) before it reuses a connection. While
 /// the question [is open](Self::is_open), the stream must ask the socket itself at each read, without blocking and
 /// whatever the runtime believes, read what is there, and [settle](Self::settle) the question when the kernel says

@@ -1,11 +1,39 @@
-//! The settings of a pool as it reads them; the builder documents them.
+//! The settings of a pool as the pool reads them, and which of them make no sense. The builder documents each.
 
+use std::error::Error as StdError;
+use std::fmt;
 use std::time::Duration;
 
-use crate::backoff::Backoff;
-use crate::error::BuildError;
-use crate::events::Observed;
-use crate::http2::{Http2, KeepAlive};
+use crate::report::Observed;
+
+/// Whether a pool speaks HTTP/2; see [`Builder::http2`](crate::Builder::http2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Http2 {
+    /// Never. A connector that negotiates it all the same fails to connect.
+    Off,
+    /// Where the connector has negotiated it, as TLS does by ALPN; everywhere else HTTP/1.
+    #[default]
+    Negotiated,
+    /// Everywhere, without asking (RFC 9113 3.3, "prior knowledge"). A server that speaks only HTTP/1 does not
+    /// understand it.
+    Assumed,
+}
+
+/// What happens to requests to an address that could not be reached several times in a row; see
+/// [`Builder::backoff`](crate::Builder::backoff).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Backoff {
+    /// There is no pause: every request that needs a connection tries to open one.
+    Off,
+    /// They fail at once with [`ErrorKind::BackingOff`](crate::ErrorKind::BackingOff), so that a gateway can go
+    /// elsewhere.
+    #[default]
+    Fail,
+    /// They wait for the next try, within the checkout timeout.
+    Wait,
+}
 
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
@@ -14,9 +42,6 @@ pub(crate) struct Settings {
     pub(crate) max_idle: Option<usize>,
     pub(crate) max_idle_per_address: Option<usize>,
     pub(crate) max_waiters_per_address: Option<usize>,
-    pub(crate) max_lifetime: Option<Duration>,
-    pub(crate) lifetime_jitter: f64,
-    pub(crate) max_uses: Option<u64>,
     pub(crate) checkout_timeout: Option<Duration>,
     pub(crate) response_timeout: Option<Duration>,
     pub(crate) body_timeout: Option<Duration>,
@@ -29,12 +54,29 @@ pub(crate) struct Settings {
     pub(crate) learn_idle_limit: bool,
     pub(crate) backoff: Backoff,
     pub(crate) http2: Http2,
-    pub(crate) http2_max_streams: Option<usize>,
-    pub(crate) http2_keep_alive: Option<KeepAlive>,
+    pub(crate) connection: ConnectionSettings,
     pub(crate) drain_limit: DrainLimit,
     pub(crate) observed: Observed,
 }
 
+/// What one connection is opened with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ConnectionSettings {
+    pub(crate) max_lifetime: Option<Duration>,
+    pub(crate) lifetime_jitter: f64,
+    pub(crate) max_uses: Option<u64>,
+    pub(crate) http2_max_streams: Option<usize>,
+    pub(crate) http2_keep_alive: Option<KeepAlive>,
+}
+
+/// When the server of an HTTP/2 connection is asked for a sign of life.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeepAlive {
+    pub(crate) interval: Duration,
+    pub(crate) timeout: Duration,
+}
+
+/// How much of a response is read on after its body was dropped.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DrainLimit {
     pub(crate) bytes: u64,
@@ -49,9 +91,6 @@ impl Default for Settings {
             max_idle: None,
             max_idle_per_address: None,
             max_waiters_per_address: Some(1024),
-            max_lifetime: None,
-            lifetime_jitter: 0.1,
-            max_uses: None,
             checkout_timeout: Some(Duration::from_secs(30)),
             response_timeout: None,
             body_timeout: None,
@@ -64,8 +103,13 @@ impl Default for Settings {
             learn_idle_limit: true,
             backoff: Backoff::default(),
             http2: Http2::default(),
-            http2_max_streams: None,
-            http2_keep_alive: None,
+            connection: ConnectionSettings {
+                max_lifetime: None,
+                lifetime_jitter: 0.1,
+                max_uses: None,
+                http2_max_streams: None,
+                http2_keep_alive: None,
+            },
             drain_limit: DrainLimit { bytes: 64 * 1024, time: Duration::from_millis(20) },
             observed: Observed::default(),
         }
@@ -73,7 +117,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Whether every connection closes when its message has ended.
+    /// Whether every connection closes when its request has ended.
     pub(crate) fn keeps_nothing(&self) -> bool {
         self.idle_timeout == Some(Duration::ZERO)
             || self.max_idle == Some(0)
@@ -87,11 +131,11 @@ impl Settings {
         let nonsense = [
             (self.max_connections == Some(0), "max_connections", none),
             (self.max_connections_per_address == Some(0), "max_connections_per_address", none),
-            (self.max_uses == Some(0), "max_uses", none),
+            (self.connection.max_uses == Some(0), "max_uses", none),
             (self.connect_timeout == Some(Duration::ZERO), "connect_timeout", none),
-            (self.http2_max_streams == Some(0), "http2_max_streams", none),
+            (self.connection.http2_max_streams == Some(0), "http2_max_streams", none),
             (
-                self.http2_keep_alive.is_some_and(|ping| ping.interval.is_zero()),
+                self.connection.http2_keep_alive.is_some_and(|ping| ping.interval.is_zero()),
                 "http2_keep_alive",
                 "with an interval of zero nothing else would be sent",
             ),
@@ -102,21 +146,21 @@ impl Settings {
                 more,
             ),
             (
-                !(0.0..=1.0).contains(&self.lifetime_jitter),
+                !(0.0..=1.0).contains(&self.connection.lifetime_jitter),
                 "lifetime_jitter",
                 "not between 0 and 1",
             ),
         ];
         match nonsense.into_iter().find(|(found, ..)| *found) {
-            Some((_, setting, why)) => Err(BuildError::new(setting, why)),
+            Some((_, setting, why)) => Err(BuildError { setting, why }),
             None => Ok(()),
         }
     }
 
     /// The shortest and the longest time between two passes over all lanes.
     ///
-    /// A pass costs the number of lanes, so there are not many; but what it looks for may come up right after
-    /// one, and should not be late by more than a quarter of its time.
+    /// A pass costs the number of lanes, so there are not many; but a connection may expire right after a pass, and
+    /// should not be late by more than a quarter of its time.
     pub(crate) fn between_passes(&self) -> (Duration, Duration) {
         let least = Duration::from_millis(10);
         let looked_for = [self.idle_timeout, self.park_after].into_iter().flatten().min();
@@ -126,13 +170,34 @@ impl Settings {
         (shortest, longest)
     }
 
-    /// Whether some limit may have a request wait for a connection of others to close.
+    /// Whether a limit may keep a request waiting until another connection closes.
     pub(crate) fn limits_connections(&self) -> bool {
         self.max_connections.is_some() || self.max_connections_per_address.is_some()
     }
 
-    /// Whether some limit may ask which idle connection of all hosts is the oldest.
+    /// Whether a limit may ask which idle connection of all hosts is the oldest.
     pub(crate) fn ranks_idle(&self) -> bool {
         self.max_connections.is_some() || self.max_idle.is_some()
     }
+}
+
+/// A setting that makes no sense; see [`Builder::build`](crate::Builder::build).
+#[derive(Debug)]
+pub struct BuildError {
+    setting: &'static str,
+    why: &'static str,
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "building the pool: {}: {}", self.setting, self.why)
+    }
+}
+
+impl StdError for BuildError {}
+
+/// A little less than `time`, so that what begins at one moment does not end at one moment.
+pub(crate) fn jittered(time: Duration, jitter: f64) -> Duration {
+    let less = time.as_secs_f64() * jitter * fastrand::f64();
+    time.saturating_sub(Duration::try_from_secs_f64(less).unwrap_or_default())
 }

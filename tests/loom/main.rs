@@ -2,9 +2,9 @@
 //!
 //! The file under test is mounted as it is, tests included, with loom behind the names of `sync.rs`.
 
-#[path = "../../pool-core/src/due.rs"]
-mod due;
-#[path = "../../pool-core/src/waker.rs"]
+#[path = "../../pool-core/src/io/pending_reads.rs"]
+mod pending_reads;
+#[path = "../../pool-core/src/io/waker.rs"]
 mod waker;
 
 mod sync {
@@ -18,15 +18,15 @@ mod sync {
     pub(crate) use loom::thread;
 
     loom::thread_local! {
-        static DEAF: Cell<bool> = Cell::new(false);
+        static SUPPRESSED: Cell<bool> = Cell::new(false);
     }
 
-    pub(crate) fn is_deaf() -> bool {
-        DEAF.with(Cell::get)
+    pub(crate) fn are_wakes_suppressed() -> bool {
+        SUPPRESSED.with(Cell::get)
     }
 
-    pub(crate) fn set_deaf(deaf: bool) {
-        DEAF.with(|cell| cell.set(deaf));
+    pub(crate) fn suppress_wakes(suppress: bool) {
+        SUPPRESSED.with(|cell| cell.set(suppress));
     }
 
     /// loom's own, under the interface of the one that is used.

@@ -1,0 +1,78 @@
+//! The stream of a connection as hyper sees it: not read again while it is armed, that is, holds the connection's waker.
+//!
+//! hyper reads two or three times in each poll, to find out whether there is more; one read is enough to be woken when
+//! more comes. The waker itself tells whether the stream is armed (`io/waker.rs`).
+//!
+//! What must hold: a stream that is polled with any other waker, as an upgraded stream is, is always read.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::io::ConnectionWaker;
+
+pub(crate) struct ArmedIo<S> {
+    stream: TokioIo<S>,
+    connection: Arc<ConnectionWaker>,
+    /// The same, as streams know it.
+    waker: Waker,
+}
+
+impl<S> ArmedIo<S> {
+    pub(super) fn new(stream: S, connection: &Arc<ConnectionWaker>, waker: &Waker) -> Self {
+        let (connection, waker) = (Arc::clone(connection), waker.clone());
+        Self { stream: TokioIo::new(stream), connection, waker }
+    }
+
+    pub(crate) fn into_inner(self) -> S {
+        self.stream.into_inner()
+    }
+}
+
+impl<S: AsyncRead + Unpin> Read for ArmedIo<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Self { stream, connection, waker } = self.get_mut();
+        let own = waker.will_wake(cx.waker());
+        let read = || Pin::new(stream).poll_read(cx, buffer);
+        if own { connection.read(read) } else { read() }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Write for ArmedIo<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffers: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, buffers)
+    }
+}

@@ -1,0 +1,289 @@
+//! One HTTP/1 connection, driven by the task that holds it.
+//!
+//! hyper's connection future is not spawned. It lives here beside its `SendRequest`, in one box that moves between
+//! lease and idle store. The request future polls it, the response body polls it, and the idle store polls it once. It
+//! is always polled with the connection's own waker (`io/waker.rs`).
+//!
+//! ```text
+//!   open ─► send ─► poll … poll ─► is_ready? ─► become_idle ─► leave_idle ─► send …
+//!                     │ is_finished              │ ▲
+//!                     ▼                      park▼ │wake
+//!                  the socket is closed         Parked
+//! ```
+//!
+//! What must hold: only our own poll of the connection completes the futures that hyper answers through (the response,
+//! the next frame). So they are polled right after it and need no waker; and tokio's coop budget must not bind them.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::body_slot::BodySlot;
+use super::core::Core;
+use super::driver::{Bare, Drive, Ending, Sender};
+use crate::conn::Opened;
+use crate::io::{ConnectionWaker, Counted, Traffic, Unsolicited, WaitsFor};
+use crate::report::{Attempt, ConnectionInfo, Reason, Usage, Written};
+use crate::request::SavedRequest;
+
+pub(crate) struct Connection {
+    pub(super) sender: Sender,
+    // Before the core: a limit must not be free while the socket is still open.
+    pub(super) driver: Box<dyn Drive>,
+    /// It carries no request after the present one.
+    pub(super) last_use: bool,
+    /// It comes straight from its dial.
+    pub(super) fresh: bool,
+    /// hyper has been given the last request that was meant for it, and so was polled.
+    pub(super) begun: bool,
+    /// The copy of the last request, by which that can be sent again.
+    pub(super) saved: SavedRequest,
+    pub(super) attempted: Attempted,
+    pub(super) body_slot: BodySlot,
+    idle_for: Duration,
+    queue_time: Duration,
+    pub(super) core: Core,
+}
+
+/// The last request that was meant for a connection, and how far the traffic had come then.
+#[derive(Debug, Default)]
+pub(super) struct Attempted {
+    pub(super) number: u32,
+    pub(super) fresh: bool,
+    pub(super) written_before: u64,
+    pub(super) read_before: u64,
+}
+
+/// Opens HTTP/1 over a stream. No byte goes over it yet.
+pub(crate) fn open<S>(
+    stream: S,
+    opened: Opened,
+    waker: Arc<ConnectionWaker>,
+) -> hyper::Result<Box<Connection>>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (stream, traffic) = Counted::new(stream);
+    let bare: Box<dyn Bare> = Box::new(stream);
+    let core = Core::new(opened, traffic, waker);
+    let (sender, driver) = bare.shake_hands(&core.waker, &core.own_waker, core.gathers)?;
+    Ok(Connection::new(sender, driver, core))
+}
+
+impl Connection {
+    pub(super) fn new(sender: Sender, driver: Box<dyn Drive>, core: Core) -> Box<Self> {
+        let body_slot = BodySlot::new(Arc::clone(&core.traffic));
+        Box::new(Self {
+            sender,
+            driver,
+            last_use: false,
+            fresh: true,
+            begun: false,
+            saved: SavedRequest::default(),
+            attempted: Attempted::default(),
+            body_slot,
+            idle_for: Duration::ZERO,
+            queue_time: Duration::ZERO,
+            core,
+        })
+    }
+
+    /// Drives the connection for the task of `cx`, until `answer` is ready.
+    ///
+    /// `answer` is a future that hyper completes: it is polled after each poll of the connection, and cannot become
+    /// ready otherwise.
+    pub(crate) fn poll<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        waits_for: WaitsFor,
+        mut answer: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        // A poll of the answer may itself ask hyper for more, which the waker notes: hence twice. A wake that is noted
+        // after that goes to the task, so that hyper's own yields are honoured.
+        for _ in 0..2 {
+            self.core.waker.begin();
+            let ended = self.driver.poll(&mut Context::from_waker(&self.core.own_waker)).is_ready();
+            // hyper answers a request in a poll that has read something of it, or ends. But where the stream may become
+            // something else, which is its last use, hyper reports a failure before it shuts the stream down, which may
+            // take long.
+            let may_be_answered = ended || self.progress().1 > 0 || self.last_use;
+            if may_be_answered || waits_for == WaitsFor::Rest {
+                let answer = answer(&mut Context::from_waker(Waker::noop()));
+                if answer.is_ready() {
+                    return answer;
+                }
+            }
+            if !self.core.waker.is_noted() {
+                break;
+            }
+        }
+        self.core.waker.wait(cx.waker(), waits_for);
+        Poll::Pending
+    }
+
+    /// The bytes written and read since the last request began.
+    #[inline]
+    pub(crate) fn progress(&self) -> (u64, u64) {
+        let (traffic, Attempted { written_before, read_before, .. }) =
+            (&self.core.traffic, &self.attempted);
+        (traffic.written() - written_before, traffic.read() - read_before)
+    }
+
+    /// Whether hyper has done with the last message, both ways, and takes another request.
+    pub(crate) fn is_ready(&self) -> bool {
+        // hyper forgets what it has copied: it may be ready while a part of that is still to be written.
+        self.sender.is_ready() && self.core.traffic.is_flushed() && !self.is_finished()
+    }
+
+    /// Whether hyper has closed the connection.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.driver.ending().is_some()
+    }
+
+    /// Whether the connection must close now that its message has ended, and why.
+    #[inline]
+    pub(crate) fn last_use(&self) -> Option<Reason> {
+        if self.last_use { Some(self.ended_for()) } else { None }
+    }
+
+    /// Why hyper has closed the connection, or why it must be closed now that its message has ended.
+    pub(crate) fn ended_for(&self) -> Reason {
+        match (self.core.traffic.unsolicited(), self.driver.ending()) {
+            (Unsolicited::Bytes, _) | (Unsolicited::Nothing, Some(Ending::Surplus)) => {
+                Reason::Unsolicited
+            }
+            (Unsolicited::RequestTimeout, _) => Reason::ClosedByPeer,
+            (Unsolicited::Nothing, Some(Ending::Failed)) => Reason::Failed,
+            (Unsolicited::Nothing, _) => Reason::Ended,
+        }
+    }
+
+    /// As [`ended_for`](Self::ended_for), while no message was under way.
+    pub(crate) fn closed_for(&self) -> Reason {
+        match self.ended_for() {
+            Reason::Ended | Reason::Failed => Reason::ClosedByPeer,
+            reason => reason,
+        }
+    }
+
+    /// What ended the connection, if it was an error that concerned no response.
+    pub(crate) fn take_error(&mut self) -> Option<hyper::Error> {
+        self.driver.take_error()
+    }
+
+    /// Makes the connection tell its watch, under `sequence`, when it is woken; or says why it must close.
+    #[inline]
+    pub(crate) fn become_idle(&mut self, sequence: u64) -> Result<(), Reason> {
+        self.core.traffic.expect_nothing();
+        if !self.begun {
+            // hyper says that it is ready only once it was polled, and a wake while the connection was idle has used
+            // its waker up.
+            return self.become_idle_after_poll(sequence);
+        }
+        if self.last_use || !self.is_ready() {
+            return Err(self.ended_for());
+        }
+        // The last poll has left the waker with the stream, unless a wake says that more has come.
+        if self.core.waker.is_armed() && self.core.waker.become_idle(sequence) {
+            return Ok(());
+        }
+        self.become_idle_after_poll(sequence)
+    }
+
+    /// As [`become_idle`](Self::become_idle), for a connection that may have been closed meanwhile.
+    pub(crate) fn become_idle_after_poll(&mut self, sequence: u64) -> Result<(), Reason> {
+        let Self { driver, core, .. } = self;
+        if core.become_idle(sequence, |cx| driver.poll(cx)) {
+            Ok(())
+        } else {
+            Err(self.closed_for())
+        }
+    }
+
+    /// The connection was taken out of the idle store.
+    pub(crate) fn leave_idle(&mut self, idle_for: Duration) {
+        self.fresh = false;
+        self.begun = false;
+        self.idle_for = idle_for;
+        self.queue_time = Duration::ZERO;
+        self.core.waker.begin();
+    }
+
+    /// The request waited so long for this connection, which then was not idle.
+    pub(crate) fn note_queue_time(&mut self, waited: Duration) {
+        self.idle_for = Duration::ZERO;
+        self.queue_time = waited;
+    }
+
+    /// Whether a body of unknown length can be sent: to an HTTP/1.0 server hyper would send it empty.
+    pub(crate) fn can_send_chunked(&self) -> bool {
+        !self.core.speaks_http10
+    }
+
+    /// Whether it comes straight from its dial: it has neither served nor been idle.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.fresh
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.core.established.id
+    }
+
+    pub(crate) fn usage(&self) -> Usage {
+        Usage {
+            use_number: self.core.uses,
+            attempt: self.attempted.number,
+            idle_for: self.idle_for,
+            queue_time: self.queue_time,
+        }
+    }
+
+    /// What a response that it brought says of it.
+    pub(crate) fn info(&self) -> ConnectionInfo {
+        ConnectionInfo::new(Arc::clone(&self.core.established), self.usage())
+    }
+
+    /// As [`info`](Self::info), of a request that is about to be sent.
+    pub(crate) fn info_of_next(&self) -> ConnectionInfo {
+        let usage = Usage { use_number: self.core.uses + 1, ..self.usage() };
+        ConnectionInfo::new(Arc::clone(&self.core.established), usage)
+    }
+
+    /// Has the next read ask the kernel whether the connection has been closed or written to.
+    #[inline]
+    pub(crate) fn probe(&self) {
+        self.core.probe();
+    }
+
+    /// How far the last request has come.
+    pub(crate) fn attempt(&self) -> Attempt {
+        let (bytes_written, bytes_read) = self.progress();
+        let written = match bytes_written {
+            0 => Written::Nothing,
+            _ if self.core.traffic.is_all_written() => Written::Whole,
+            _ => Written::Partly,
+        };
+        Attempt::new(self.info(), self.attempted.fresh, written, bytes_written, bytes_read)
+    }
+
+    pub(crate) fn core(&self) -> &Core {
+        &self.core
+    }
+
+    pub(crate) fn traffic(&self) -> &Arc<Traffic> {
+        &self.core.traffic
+    }
+
+    /// Closes the connection at once.
+    pub(crate) fn discard(mut self, reason: Reason) {
+        self.core.closing(reason);
+    }
+
+    /// Gives up the HTTP state; no stream if it cannot be had without.
+    pub(super) fn give_up_http(self) -> (Option<Box<dyn Bare>>, Core) {
+        let Self { driver, core, .. } = self;
+        (driver.give_up_http(), core)
+    }
+}

@@ -1,0 +1,84 @@
+//! What a server says of its own idle limit: `Keep-Alive: timeout=5, max=100`.
+//!
+//! The field is of RFC 2068 19.7.1.1; nginx, Apache and Node.js send it. Both .NET and undici obey it with a
+//! margin, because the server's clock started earlier than ours and its FIN takes time to arrive.
+
+use std::time::Duration;
+
+use http::HeaderMap;
+
+/// As in .NET: longer than a round trip to anywhere.
+const MARGIN: Duration = Duration::from_secs(1);
+
+/// What a response says of the life of its connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Hint {
+    /// How long the connection may be idle; zero if not at all.
+    pub(crate) idle: Option<Duration>,
+    /// How many more requests it may serve.
+    pub(crate) uses_left: Option<u64>,
+}
+
+impl Hint {
+    /// None if the server says nothing, or nothing that can be understood.
+    pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
+        let mut hint = Self::default();
+        for value in headers.get_all("keep-alive") {
+            for parameter in value.to_str().ok()?.split(',') {
+                let (name, number) = parameter.split_once('=').unwrap_or((parameter, ""));
+                let Ok(number) = number.trim().trim_matches('"').parse() else { continue };
+                if name.trim().eq_ignore_ascii_case("timeout") {
+                    hint.idle = Some(Duration::from_secs(number).saturating_sub(MARGIN));
+                } else if name.trim().eq_ignore_ascii_case("max") {
+                    hint.uses_left = Some(number);
+                }
+            }
+        }
+        (hint != Self::default()).then_some(hint)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn hint(values: &[&'static str]) -> Option<Hint> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append("keep-alive", HeaderValue::from_static(value));
+        }
+        Hint::of(&headers)
+    }
+
+    #[test]
+    fn a_timeout_is_obeyed_with_a_second_to_spare_and_a_limit_of_uses_to_the_letter() {
+        let rest = |seconds| Some(Duration::from_secs(seconds));
+        let both = Some(Hint { idle: rest(4), uses_left: Some(100) });
+        for values in [
+            ["timeout=5, max=100"].as_slice(),
+            &["max=100,timeout=5"],
+            &["Timeout = \"5\"", "MAX=100"],
+        ] {
+            assert_eq!(hint(values), both, "{values:?}");
+        }
+        assert_eq!(hint(&["timeout=75"]), Some(Hint { idle: rest(74), uses_left: None }));
+        assert_eq!(hint(&["max=0"]), Some(Hint { idle: None, uses_left: Some(0) }));
+    }
+
+    #[test]
+    fn a_timeout_of_a_second_or_less_leaves_no_time_to_rest() {
+        for value in ["timeout=1", "timeout=0"] {
+            assert_eq!(hint(&[value]).and_then(|hint| hint.idle), Some(Duration::ZERO));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_understood_is_no_hint() {
+        for value in ["", "timeout", "timeout=", "timeout=soon", "timeout=-5", "300", "x=5"] {
+            assert_eq!(hint(&[value]), None, "{value}");
+        }
+        assert_eq!(hint(&[]), None);
+    }
+}

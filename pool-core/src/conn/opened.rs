@@ -1,0 +1,38 @@
+//! What is known of a stream that was just opened.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::hold::Hold;
+use super::lifetime::Lifetime;
+use crate::connector::KernelCheck;
+use crate::report::Established;
+use crate::settings::ConnectionSettings;
+
+pub(crate) struct Opened {
+    pub(super) established: Established,
+    pub(super) kernel_check: Option<KernelCheck>,
+    pub(super) lifetime: Lifetime,
+    pub(super) hold: Box<dyn Hold>,
+}
+
+impl Opened {
+    /// The connection of that `id`, which is open since now and holds `hold`.
+    pub(crate) fn new(
+        id: u64,
+        (local_address, peer_address): (Option<SocketAddr>, Option<SocketAddr>),
+        connect_time: Duration,
+        kernel_check: Option<KernelCheck>,
+        settings: &ConnectionSettings,
+        hold: Box<dyn Hold>,
+    ) -> Self {
+        Self {
+            established: Established { id, local_address, peer_address, connect_time },
+            kernel_check,
+            lifetime: Lifetime::new(settings, Instant::now()),
+            hold,
+        }
+    }
+}

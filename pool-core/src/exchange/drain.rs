@@ -1,0 +1,142 @@
+//! Finishes a request whose caller does not wait any more, but whose connection may still be saved.
+//!
+//! A response body was dropped before its end, or ended while the request body was still going out. The drop itself
+//! does no I/O: the watcher of the connection's runtime reads on for a little while and a little volume, and the
+//! connection closes if that was not enough.
+
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http_body::Body as _;
+use hyper::body::Incoming;
+use tokio::task::coop::consume_budget;
+use tokio::time::{Instant, sleep_until};
+
+use crate::io::WaitsFor;
+use crate::lanes::ConnectionLease;
+use crate::report::Reason;
+
+/// So far away that no task still waits then.
+const FAR_FUTURE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// Leaves the rest to the watcher; closes the connection at once if more is announced than may be read.
+pub(super) fn leave_to_watcher(incoming: Incoming, lease: ConnectionLease) {
+    let limit = lease.settings().drain_limit;
+    if limit.bytes == 0 || incoming.size_hint().lower() > limit.bytes {
+        return lease.discard(Reason::BodyDropped);
+    }
+    let lane = Arc::clone(lease.lane());
+    let deadline = after(limit.time);
+    lane.leave_to_watcher(Drain { incoming, lease: Some(lease) }.run(limit.bytes, deadline));
+}
+
+fn after(time: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(time).unwrap_or(now + FAR_FUTURE)
+}
+
+struct Drain {
+    incoming: Incoming,
+    /// None when it has ended.
+    lease: Option<ConnectionLease>,
+}
+
+/// What a poll has found.
+enum Step {
+    Read(u64),
+    /// The connection is ready for another request.
+    Done,
+    Closed,
+    /// The time is over, or the request body of the user has panicked.
+    GivenUp,
+}
+
+impl Drain {
+    /// Cancel safety: the connection closes.
+    async fn run(mut self, mut bytes_left: u64, deadline: Instant) {
+        let mut timer = pin!(sleep_until(deadline));
+        let mut written = self.written();
+        loop {
+            // One connection that delivers without a pause must not hold up the others.
+            consume_budget().await;
+            let step = poll_fn(|cx| {
+                let step = self.poll(cx);
+                // A server that still takes in the request may finish.
+                if self.written() != written {
+                    written = self.written();
+                    timer.as_mut().reset(after(self.time_limit()));
+                }
+                match step {
+                    Poll::Pending => timer.as_mut().poll(cx).map(|()| Step::GivenUp),
+                    ready => ready,
+                }
+            });
+            match step.await {
+                Step::Read(bytes) => match bytes_left.checked_sub(bytes) {
+                    Some(left) => bytes_left = left,
+                    None => return,
+                },
+                Step::Done => return self.end(ConnectionLease::checkin),
+                Step::Closed => return self.end(|lease| lease.discard(Reason::Ended)),
+                Step::GivenUp => return,
+            }
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        // This may poll a request body of the user's, and a panic must not take the watcher and all idle connections
+        // along.
+        let step = catch_unwind(AssertUnwindSafe(|| self.poll_connection(cx)));
+        step.unwrap_or(Poll::Ready(Step::GivenUp))
+    }
+
+    fn poll_connection(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        let Self { incoming, lease } = self;
+        let Some(ConnectionLease { connection, .. }) = lease else {
+            return Poll::Ready(Step::GivenUp);
+        };
+        let read = connection.poll(cx, WaitsFor::Rest, |cx| {
+            match Pin::new(&mut *incoming).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    Poll::Ready(frame.data_ref().map_or(0, |data| data.len() as u64))
+                }
+                // Ended, so that only the connection itself can still change.
+                _ => Poll::Pending,
+            }
+        });
+        if let Poll::Ready(bytes) = read {
+            return Poll::Ready(Step::Read(bytes));
+        }
+        if connection.is_ready() {
+            Poll::Ready(Step::Done)
+        } else if connection.is_finished() {
+            Poll::Ready(Step::Closed)
+        } else {
+            Poll::Pending
+        }
+    }
+
+    fn written(&self) -> u64 {
+        self.lease.as_ref().map_or(0, |lease| lease.connection.traffic().written())
+    }
+
+    fn time_limit(&self) -> Duration {
+        self.lease.as_ref().map_or(FAR_FUTURE, |lease| lease.settings().drain_limit.time)
+    }
+
+    fn end(&mut self, end: impl FnOnce(ConnectionLease)) {
+        if let Some(lease) = self.lease.take() {
+            end(lease);
+        }
+    }
+}
+
+impl Drop for Drain {
+    fn drop(&mut self) {
+        self.end(|lease| lease.discard(Reason::BodyDropped));
+    }
+}

@@ -1,0 +1,32 @@
+//! One request over one lease: the future, both versions of HTTP, and the response body.
+//!
+//! This layer may import `lanes`, `conn`, `policy`, `settings`, `report`, `request`, `io` and `connector`. It must not
+//! know the map of addresses beyond `Hosts::lane_for` and `Hosts::wait`.
+//!
+//! | file | what it is |
+//! | --- | --- |
+//! | `request_future` | a request gets a lease, goes over its connection, and is perhaps sent again |
+//! | `pending` | the request between its attempts |
+//! | `http1` | one request over an HTTP/1 connection, up to the head of its response |
+//! | `response_body` | the response body, and when its connection is checked in |
+//! | `drain` | a body that was dropped early is read on for a little while |
+//! | `http2` | one request over one stream, up to the head of its response |
+//! | `open_stream` | a stream whose caller has gone: reset, or read to its end |
+//! | `stream_body` | the body of a response over a stream |
+//! | `bookkeeping` | what both versions note: begun, answered, stale |
+//! | `timers` | the limits for head and body |
+
+mod bookkeeping;
+mod drain;
+mod http1;
+mod http2;
+mod open_stream;
+mod pending;
+mod request_future;
+mod response_body;
+mod stream_body;
+mod timers;
+
+pub(crate) use pending::PendingRequest;
+pub(crate) use request_future::{send, send_over};
+pub use response_body::Body;

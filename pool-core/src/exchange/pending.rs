@@ -1,0 +1,135 @@
+//! A request on its way: whole and as its caller gave it, except while an attempt has it.
+
+use std::sync::Arc;
+
+use http::{Method, Request};
+
+use crate::policy::{Host, RetryToken};
+use crate::report::{Error, ErrorKind, Event};
+use crate::request::{
+    Failure, HeadFacts, RequestBody, Reuse, STALE_TRIES, Verdict, check_head, is_idempotent,
+    may_repeat,
+};
+
+#[derive(Default)]
+pub(crate) struct PendingRequest {
+    /// None while an attempt has it, and when it cannot be sent again.
+    pub(super) request: Option<Request<RequestBody>>,
+    pub(super) facts: HeadFacts,
+    reuse: Reuse,
+    /// The host of the connection that the last attempt failed on.
+    failed_at: Option<Arc<Host>>,
+    /// How many attempts have had a connection.
+    pub(super) attempts: u32,
+    /// A connection has accepted some of it.
+    reached_wire: bool,
+    /// A server may have acted upon it.
+    maybe_processed: bool,
+    /// While a request that had reached the wire is sent again.
+    retry_token: Option<RetryToken>,
+}
+
+impl PendingRequest {
+    // Inlined into the code of callers, where that saves moving the request.
+    #[inline]
+    pub(crate) fn new(request: Request<RequestBody>) -> Self {
+        let reuse = Reuse::of(request.extensions());
+        Self {
+            request: Some(request),
+            facts: HeadFacts::default(),
+            reuse,
+            failed_at: None,
+            attempts: 0,
+            reached_wire: false,
+            maybe_processed: false,
+            retry_token: None,
+        }
+    }
+
+    /// Reads the head, or says why it cannot be sent.
+    pub(super) fn check(&mut self) -> Result<(), &'static str> {
+        if let Some(request) = &mut self.request {
+            self.facts = check_head(request)?;
+        }
+        Ok(())
+    }
+
+    /// Whether it may go over a connection that has been idle.
+    #[inline]
+    pub(super) fn trusts_idle(&self) -> bool {
+        let chosen = match self.reuse {
+            Reuse::Always => true,
+            Reuse::Never => false,
+            Reuse::Safe => self.request.as_ref().is_some_and(|request| {
+                self.is_idempotent(request.method()) && request.body().is_replayable()
+            }),
+        };
+        chosen && self.attempts < STALE_TRIES
+    }
+
+    fn is_idempotent(&self, method: &Method) -> bool {
+        self.facts.idempotency_key || is_idempotent(method)
+    }
+
+    /// An attempt over a connection to `host` has failed; the request is back if it can be sent again.
+    pub(super) fn fail(&mut self, request: Option<Request<RequestBody>>, host: &Arc<Host>) {
+        self.request = request;
+        self.failed_at = Some(Arc::clone(host));
+    }
+
+    /// Decides whether the request is sent again after that error; gives the error back if not.
+    pub(super) fn retry(&mut self, error: Error) -> Result<(), Error> {
+        self.retry_token = None;
+        self.note(&error);
+        let evidence = error.evidence();
+        let (Some(last), Some(host)) = (&evidence.last, self.failed_at.take()) else {
+            return Err(error);
+        };
+        let kinds = [ErrorKind::Unsent, ErrorKind::Refused, ErrorKind::Response];
+        if !kinds.contains(&error.kind()) || self.attempts > STALE_TRIES {
+            return Err(error);
+        }
+        let is_idempotent = |request: &Request<RequestBody>| self.is_idempotent(request.method());
+        let verdict = may_repeat(Failure {
+            repeatable: self.request.is_some(),
+            refused: evidence.refused,
+            fresh: last.is_fresh(),
+            reached_wire: last.reached_wire(),
+            unanswered: last.is_unanswered(),
+            idempotent: self.request.as_ref().is_some_and(is_idempotent),
+        });
+        match verdict {
+            Verdict::No => return Err(error),
+            Verdict::Yes => {}
+            Verdict::WithinBudget => match host.retry_token() {
+                Some(token) => self.retry_token = Some(token),
+                None => return Err(error),
+            },
+        }
+        host.counters().retried();
+        host.tell(|| Event::Retried { error: &error });
+        Ok(())
+    }
+
+    /// Remembers whether a connection had accepted any of it.
+    pub(super) fn note(&mut self, error: &Error) {
+        let evidence = error.evidence();
+        self.reached_wire |= evidence.reached_wire;
+        self.maybe_processed |= evidence.reached_wire && !evidence.refused;
+    }
+
+    /// Keeps nothing of the request any more.
+    #[inline]
+    pub(super) fn let_go(&mut self) {
+        self.request = None;
+        self.failed_at = None;
+        self.retry_token = None;
+    }
+
+    /// Adds to an error what is known of the request as a whole.
+    pub(super) fn explain(&mut self, error: Error) -> Error {
+        let unsent = !self.reached_wire;
+        let request = self.request.take_if(|_| unsent);
+        error.explain(self.attempts, self.reached_wire, self.maybe_processed, request)
+    }
+}

@@ -1,0 +1,200 @@
+//! A request on its way through the pool: it gets a lease, goes over its connection, and comes back to go over another.
+//!
+//! ```text
+//!   Begins ─► an idle connection ───────► Http1 ─► the head of the response
+//!     ▲          │ none                   ▲  │
+//!     │          └─► Waits ─► a lease ────┘  │ or over a stream: Http2
+//!     └──────────── may be sent again ◄──────┘
+//! ```
+//!
+//! What must hold: it ends, because a fresh connection is never followed by another turn, and a request that has failed
+//! twice on other connections insists on a fresh one; only an HTTP/2 server can refuse it there, as often as turns are
+//! allowed.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use http::Response;
+use hyper::body::Incoming;
+use pin_project_lite::pin_project;
+
+use super::http1::Http1Exchange;
+use super::http2;
+use super::pending::PendingRequest;
+use super::response_body::Body;
+use crate::conn::http1::{Connection, Unanswered};
+use crate::connector::Connector;
+use crate::lanes::{Hosts, Lease, Unused, Wants, take_idle};
+use crate::report::Error;
+
+type Sent = Result<Response<Body>, Error>;
+
+/// Sends a request to `address`, over as many connections as the rule in `request/retry.rs` allows.
+///
+/// Not an async function: each of those around the response would move it once more, and the request as well.
+pub(crate) fn send<'a, C: Connector>(
+    hosts: &'a Arc<Hosts<C>>,
+    address: &'a C::Address,
+    pending: PendingRequest,
+) -> impl Future<Output = Sent> + Send + use<'a, C> {
+    let http1 = Http1Exchange::new(Connection::send);
+    RequestFuture { hosts, address, http1, stage: Stage::Begins, pending }
+}
+
+/// Sends a request over this lease, and over no other.
+pub(crate) async fn send_over(unused: Unused, mut pending: PendingRequest) -> Sent {
+    match send_once(unused, &mut pending).await {
+        Ok(response) => Ok(response),
+        Err(error) => Err(pending.explain(error)),
+    }
+}
+
+pin_project! {
+    #[project = Projected]
+    struct RequestFuture<'a, C: Connector, F> {
+        hosts: &'a Arc<Hosts<C>>,
+        address: &'a C::Address,
+        #[pin]
+        http1: Http1Exchange<F>,
+        stage: Stage<'a>,
+        pending: PendingRequest,
+    }
+}
+
+enum Stage<'a> {
+    /// Nothing has been sent; so it is again after a failure.
+    Begins,
+    /// For a lease. Boxed, so that a request that need not wait does not carry the size of this.
+    Waits(Pin<Box<dyn Future<Output = Result<Lease, Error>> + Send + 'a>>),
+    /// `http1` has the lease.
+    Http1,
+    /// Boxed, so that requests over HTTP/1 do not carry the size of this.
+    Http2(Pin<Box<dyn Future<Output = (PendingRequest, Sent)> + Send>>),
+    Ended,
+}
+
+impl<C, F> Future for RequestFuture<'_, C, F>
+where
+    C: Connector,
+    F: Future<Output = Result<Response<Incoming>, Unanswered>>,
+{
+    type Output = Sent;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Sent> {
+        loop {
+            let mut this = self.as_mut().project();
+            let went_on = match this.stage {
+                Stage::Begins => this.begin(),
+                Stage::Waits(lease) => {
+                    let lease = ready!(lease.as_mut().poll(cx));
+                    lease.and_then(|lease| this.go_over(lease))
+                }
+                Stage::Http1 => match ready!(this.http1.as_mut().poll(cx, this.pending)) {
+                    Err(error) => Err(error),
+                    Ok(()) => {
+                        *this.stage = Stage::Ended;
+                        this.pending.let_go();
+                        return Poll::Ready(Ok(this.http1.into_response()));
+                    }
+                },
+                Stage::Http2(exchange) => match ready!(exchange.as_mut().poll(cx)) {
+                    (back, Err(error)) => {
+                        *this.pending = back;
+                        Err(error)
+                    }
+                    (_, done) => {
+                        this.end();
+                        return Poll::Ready(done);
+                    }
+                },
+                Stage::Ended => unreachable!("it is not polled after its end"),
+            };
+            let Err(error) = went_on else { continue };
+            match this.pending.retry(error) {
+                Ok(()) => *this.stage = Stage::Begins,
+                Err(error) => {
+                    let error = this.pending.explain(error);
+                    this.end();
+                    return Poll::Ready(Err(error));
+                }
+            }
+        }
+    }
+}
+
+impl<'a, C, F> Projected<'_, 'a, C, F>
+where
+    C: Connector,
+    F: Future<Output = Result<Response<Incoming>, Unanswered>>,
+{
+    /// Looks for a connection.
+    #[inline]
+    fn begin(&mut self) -> Result<(), Error> {
+        self.pending
+            .check()
+            .map_err(|why| Error::invalid_request(&format!("{:?}", self.address).into(), why))?;
+        let lane = self.hosts.lane_for(self.address)?;
+        if self.pending.attempts == 0 {
+            lane.host().counters().requested();
+        }
+        // By value: the pending request itself is not to be shared while this waits.
+        let needs_chunks = self.pending.facts.needs_chunks;
+        let trusts_idle = self.pending.trusts_idle();
+        if trusts_idle && let Some(lease) = take_idle(lane, needs_chunks) {
+            return self.go_over(lease);
+        }
+        let wants = if trusts_idle { Wants::Any } else { Wants::Fresh };
+        *self.stage = Stage::Waits(Box::pin(self.hosts.wait(self.address, wants, needs_chunks)));
+        Ok(())
+    }
+
+    /// Sends the request over what it was lent.
+    #[inline]
+    fn go_over(&mut self, lease: Lease) -> Result<(), Error> {
+        *self.stage = match lease {
+            Lease::Connection(lease) => {
+                self.http1.as_mut().begin(lease, self.pending)?;
+                Stage::Http1
+            }
+            Lease::Stream(stream) => {
+                Stage::Http2(Box::pin(http2::exchange(*stream, std::mem::take(self.pending))))
+            }
+        };
+        Ok(())
+    }
+
+    /// A future that has ended may be kept for long, and keeps nothing of its request.
+    fn end(&mut self) {
+        *self.stage = Stage::Ended;
+        self.pending.let_go();
+    }
+}
+
+async fn send_once(unused: Unused, pending: &mut PendingRequest) -> Sent {
+    let lane = Arc::clone(unused.lane());
+    let refuse = |why| Error::invalid_request(lane.name(), why);
+    lane.host().counters().requested();
+    pending.check().map_err(refuse)?;
+    if !unused.can_carry(pending.facts.needs_chunks) {
+        return Err(refuse("its server speaks HTTP/1.0, which knows no body of unknown length"));
+    }
+    let sent = match unused.use_now() {
+        Lease::Connection(lease) => {
+            let mut http1 = pin!(Http1Exchange::new(Connection::send));
+            http1.as_mut().begin(lease, pending)?;
+            match poll_fn(|cx| http1.as_mut().poll(cx, pending)).await {
+                Ok(()) => Ok(http1.into_response()),
+                Err(error) => Err(error),
+            }
+        }
+        Lease::Stream(stream) => {
+            let exchange = http2::exchange(*stream, std::mem::take(pending));
+            let (back, sent) = Box::pin(exchange).await;
+            *pending = back;
+            sent
+        }
+    };
+    sent.inspect_err(|error| pending.note(error))
+}

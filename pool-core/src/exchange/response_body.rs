@@ -1,0 +1,295 @@
+//! The response body: it drives its connection while the message lasts, and checks it in at the end.
+//!
+//! ```text
+//!   Streaming ── hyper is ready again ──► Arrived         the connection is checked in; the rest is at hand
+//!       │ └───── hyper has closed ──────► Disconnected    what the connection had delivered is left
+//!       └─────── dropped early ─────────► the watcher drains a little, or the connection closes
+//! ```
+//!
+//! What must hold: the connection is checked in at the end of the message, not when the caller has done with the body;
+//! and it takes no byte of this message along. hyper is ready for another request only when it has parsed the whole
+//! message, so what is then left in its channel is taken out first.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::drain;
+use super::open_stream::OpenStream;
+use super::stream_body::StreamBody;
+use super::timers::FrameTimer;
+use crate::io::{SuppressWakes, WaitsFor};
+use crate::lanes::ConnectionLease;
+use crate::report::{Attempt, ConnectionInfo, Error, Reason};
+
+/// The body of a response.
+///
+/// Its connection is checked in as soon as the message has ended, even while the body is still held. A
+/// body that is dropped early is drained by the pool within the
+/// [drain limit](crate::Builder::drain_limit), else its connection closes. While it is held and not
+/// polled, nothing is read from the server, and what is left of the request body is not sent.
+///
+/// A server may answer before it has read the whole request. When the response has ended, or was dropped,
+/// what is left of the request body is sent on as long as the server takes it in without a pause longer
+/// than the time of the drain limit; then the connection closes.
+///
+/// # Cancel safety
+///
+/// A future that reads frames can be dropped and made again; no frame is lost.
+pub struct Body {
+    state: State,
+    connection: ConnectionInfo,
+    timer: FrameTimer,
+}
+
+enum State {
+    Streaming {
+        incoming: Incoming,
+        lease: ConnectionLease,
+    },
+    Arrived {
+        data: Option<Bytes>,
+        trailers: Option<Box<HeaderMap>>,
+    },
+    Disconnected(Box<Disconnected>),
+    /// A stream of a shared connection, which its task drives.
+    Stream(Box<StreamBody>),
+}
+
+/// What is left of a message whose connection has closed.
+struct Disconnected {
+    incoming: Incoming,
+    address: Arc<str>,
+    attempt: Attempt,
+    error: Option<hyper::Error>,
+}
+
+impl State {
+    const NOTHING: Self = Self::Arrived { data: None, trailers: None };
+
+    /// Of a message, as far as hyper has come with it.
+    fn of(incoming: Incoming, mut lease: ConnectionLease) -> Self {
+        if lease.connection.is_ready() {
+            let suppressed = SuppressWakes::begin();
+            let arrived = arrived(incoming);
+            drop(suppressed);
+            lease.checkin();
+            arrived
+        } else if lease.connection.is_finished() {
+            let address = Arc::clone(lease.lane().name());
+            let attempt = lease.connection.attempt();
+            let (reason, error) = (lease.connection.ended_for(), lease.connection.take_error());
+            lease.discard(reason);
+            Self::Disconnected(Box::new(Disconnected { incoming, address, attempt, error }))
+        } else {
+            Self::Streaming { incoming, lease }
+        }
+    }
+}
+
+type NextFrame = Option<Result<Frame<Bytes>, Error>>;
+
+impl Body {
+    pub(super) fn new(incoming: Incoming, lease: ConnectionLease) -> Self {
+        let connection = lease.connection.info();
+        let timer = FrameTimer::new(lease.settings().body_timeout);
+        Self { state: State::of(incoming, lease), connection, timer }
+    }
+
+    /// The body of a response over a stream of a shared connection, whose lease it keeps to its end.
+    pub(super) fn shared(incoming: Incoming, stream: OpenStream, attempt: Attempt) -> Self {
+        let connection = attempt.connection().clone();
+        let timer = FrameTimer::new(stream.lease().lane().settings().body_timeout);
+        let state = if incoming.is_end_stream() {
+            State::NOTHING
+        } else {
+            State::Stream(Box::new(StreamBody::new(incoming, stream, attempt)))
+        };
+        Self { state, connection, timer }
+    }
+
+    pub(super) fn empty(connection: ConnectionInfo) -> Self {
+        Self { state: State::NOTHING, connection, timer: FrameTimer::new(None) }
+    }
+
+    /// The connection that carried this response, as it was then.
+    pub fn connection(&self) -> &ConnectionInfo {
+        &self.connection
+    }
+
+    /// Lets the connection go if hyper has done with it.
+    fn settle(&mut self) {
+        let State::Streaming { lease, .. } = &self.state else { return };
+        if (lease.connection.is_ready() || lease.connection.is_finished())
+            && let State::Streaming { incoming, lease } = self.take()
+        {
+            self.state = State::of(incoming, lease);
+        }
+    }
+
+    fn take(&mut self) -> State {
+        std::mem::replace(&mut self.state, State::NOTHING)
+    }
+
+    fn fail(&mut self, reason: Reason) {
+        match self.take() {
+            State::Streaming { lease, .. } => lease.discard(reason),
+            State::Stream(stream) => stream.abandon(),
+            State::Arrived { .. } | State::Disconnected(_) => {}
+        }
+    }
+
+    /// The caller does not read on, or only the request body is still going out.
+    fn leave_unfinished(&mut self) {
+        match self.take() {
+            State::Streaming { incoming, lease } => {
+                drain::leave_to_watcher(incoming, lease);
+            }
+            State::Stream(stream) => stream.abandon(),
+            State::Arrived { .. } | State::Disconnected(_) => {}
+        }
+    }
+
+    // Out of line, because small messages have arrived by the time that the caller polls for them.
+    #[inline(never)]
+    fn poll_streaming(&mut self, cx: &mut Context<'_>) -> Poll<NextFrame> {
+        let State::Streaming { incoming, lease } = &mut self.state else {
+            return Poll::Ready(None);
+        };
+        let next = |cx: &mut Context<'_>| Pin::new(&mut *incoming).poll_frame(cx);
+        let polled =
+            self.timer.poll_within(cx, |cx| lease.connection.poll(cx, WaitsFor::Rest, next));
+        let frame = match ready!(polled) {
+            Ok(frame) => frame,
+            Err(limit) => {
+                let attempt = lease.connection.attempt();
+                let error = Error::body_timeout(lease.lane().name(), limit).at(attempt);
+                self.fail(Reason::TimedOut);
+                return Poll::Ready(Some(Err(error)));
+            }
+        };
+        match frame {
+            Some(Ok(frame)) => {
+                self.settle();
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(end)) => {
+                let attempt = lease.connection.attempt();
+                let error = lease.connection.take_error().unwrap_or(end);
+                let error = Error::response_body(lease.lane().name(), error).at(attempt);
+                self.fail(Reason::Failed);
+                Poll::Ready(Some(Err(error)))
+            }
+            None => {
+                self.settle();
+                self.leave_unfinished();
+                Poll::Ready(None)
+            }
+        }
+    }
+}
+
+impl Disconnected {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<NextFrame> {
+        let Self { incoming, address, attempt, error } = self;
+        Pin::new(incoming).poll_frame(cx).map_err(|end| {
+            // What ended the connection says more than that it ended.
+            let error = error.take().unwrap_or(end);
+            Error::response_body(address, error).at(attempt.clone())
+        })
+    }
+}
+
+/// Takes the rest of a message that hyper has parsed whole out of hyper's channel.
+fn arrived(mut incoming: Incoming) -> State {
+    let (mut data, mut trailers) = (None, None);
+    let mut cx = Context::from_waker(Waker::noop());
+    while !incoming.is_end_stream()
+        && let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut incoming).poll_frame(&mut cx)
+    {
+        match frame.into_data() {
+            Ok(bytes) => data = Some(join(data, bytes)),
+            Err(frame) => trailers = frame.into_trailers().ok().map(Box::new),
+        }
+    }
+    State::Arrived { data, trailers }
+}
+
+/// hyper keeps one frame at most in its channel; should it ever keep more, none is lost.
+fn join(before: Option<Bytes>, after: Bytes) -> Bytes {
+    match before {
+        None => after,
+        Some(before) => [before.as_ref(), after.as_ref()].concat().into(),
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = Error;
+
+    #[inline]
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<NextFrame> {
+        let this = self.get_mut();
+        match &mut this.state {
+            State::Arrived { data, trailers } => Poll::Ready(match data.take() {
+                Some(data) => Some(Ok(Frame::data(data))),
+                None => trailers.take().map(|trailers| Ok(Frame::trailers(*trailers))),
+            }),
+            State::Streaming { .. } => this.poll_streaming(cx),
+            State::Disconnected(rest) => rest.poll_frame(cx),
+            State::Stream(stream) => {
+                let (frame, ended) = ready!(stream.poll_frame(cx, &mut this.timer));
+                if ended {
+                    this.state = State::NOTHING;
+                }
+                Poll::Ready(frame)
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.state {
+            State::Arrived { data, trailers } => data.is_none() && trailers.is_none(),
+            State::Streaming { incoming, .. } => incoming.is_end_stream(),
+            State::Disconnected(rest) => rest.incoming.is_end_stream(),
+            State::Stream(stream) => stream.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.state {
+            State::Arrived { data, .. } => {
+                SizeHint::with_exact(data.as_ref().map_or(0, |data| data.len() as u64))
+            }
+            State::Streaming { incoming, .. } => incoming.size_hint(),
+            State::Disconnected(rest) => rest.incoming.size_hint(),
+            State::Stream(stream) => stream.size_hint(),
+        }
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        if !matches!(self.state, State::Arrived { .. }) {
+            self.leave_unfinished();
+        }
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match &self.state {
+            State::Streaming { .. } => "streaming",
+            State::Arrived { .. } => "arrived",
+            State::Disconnected(_) => "disconnected",
+            State::Stream(_) => "stream",
+        };
+        f.debug_struct("Body").field("state", &state).finish_non_exhaustive()
+    }
+}

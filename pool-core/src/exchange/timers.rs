@@ -1,0 +1,128 @@
+//! What an exchange does not wait for: a head or a frame that takes too long, and 1xx answers without end.
+//!
+//! No timer exists while its setting is off.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep, sleep};
+
+use crate::io::Traffic;
+use crate::report::Error;
+
+/// More than hyper's limit for one head; only a run of 1xx answers can come to so much.
+const MAX_INTERIM: u64 = 1024 * 1024;
+
+/// The limits while a request waits for the head of its response.
+#[derive(Default)]
+pub(super) struct HeadLimits {
+    timer: Option<Box<HeadTimer>>,
+    read_before: u64,
+}
+
+/// Which limit was reached before the head had come.
+pub(super) enum HeadOverrun {
+    Time(Duration),
+    Interim,
+}
+
+impl HeadLimits {
+    #[inline]
+    pub(super) fn new(limit: Option<Duration>, traffic: &Traffic) -> Self {
+        Self { timer: limit.map(HeadTimer::start), read_before: traffic.read() }
+    }
+
+    /// The head has come: no timer is left that would wake the task.
+    #[inline]
+    pub(super) fn end(&mut self) {
+        self.timer = None;
+    }
+
+    #[inline]
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, traffic: &Traffic) -> Poll<HeadOverrun> {
+        if traffic.read() - self.read_before > MAX_INTERIM {
+            return Poll::Ready(HeadOverrun::Interim);
+        }
+        match &mut self.timer {
+            Some(timer) => timer.poll(cx, traffic.progress()).map(HeadOverrun::Time),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl HeadOverrun {
+    pub(super) fn into_error(self, address: &Arc<str>) -> Error {
+        match self {
+            Self::Time(limit) => Error::response_timeout(address, limit),
+            Self::Interim => Error::endless_informational(address),
+        }
+    }
+}
+
+/// Runs from the last byte of the request that the stream accepted.
+#[derive(Debug)]
+struct HeadTimer {
+    limit: Duration,
+    written: u64,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl HeadTimer {
+    // Out of line, because most requests have none.
+    #[inline(never)]
+    fn start(limit: Duration) -> Box<Self> {
+        Box::new(Self { limit, written: 0, timer: Box::pin(sleep(limit)) })
+    }
+
+    /// Ready when the time is over; starts anew if more has been `written` meanwhile.
+    fn poll(&mut self, cx: &mut Context<'_>, written: u64) -> Poll<Duration> {
+        if written != self.written {
+            self.written = written;
+            // A time too long for the clock is never over.
+            if let Some(end) = Instant::now().checked_add(self.limit) {
+                self.timer.as_mut().reset(end);
+            }
+        }
+        self.timer.as_mut().poll(cx).map(|()| self.limit)
+    }
+}
+
+/// The body timeout, which runs while a task waits for the next frame.
+#[derive(Debug)]
+pub(super) struct FrameTimer(Option<Box<Running>>);
+
+#[derive(Debug)]
+struct Running {
+    limit: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl FrameTimer {
+    pub(super) fn new(limit: Option<Duration>) -> Self {
+        Self(limit.map(|limit| Box::new(Running { limit, timer: None })))
+    }
+
+    /// What `frame` gives, unless it takes longer than the limit.
+    pub(super) fn poll_within<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        frame: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<Result<T, Duration>> {
+        match (frame(cx), &mut self.0) {
+            (Poll::Ready(frame), None) => Poll::Ready(Ok(frame)),
+            (Poll::Pending, None) => Poll::Pending,
+            (Poll::Ready(frame), Some(running)) => {
+                running.timer = None;
+                Poll::Ready(Ok(frame))
+            }
+            (Poll::Pending, Some(running)) => {
+                let Running { limit, timer } = &mut **running;
+                let timer = timer.get_or_insert_with(|| Box::pin(sleep(*limit)));
+                ready!(timer.as_mut().poll(cx));
+                Poll::Ready(Err(*limit))
+            }
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The stream of a connection: counts its bytes, and owns the one waker that it is polled with.
+//!
+//! This layer may import `sync`. It must not know HTTP, requests or pools.
+//!
+//! | file | what it is |
+//! | --- | --- |
+//! | `counted` | a stream that counts what goes through it, and notes bytes that came unasked |
+//! | `waker` | the waker of a connection, its states, and the watch that it tells |
+//! | `pending_reads` | requests that were woken and have not run since |
+
+mod counted;
+mod pending_reads;
+mod waker;
+
+pub(crate) use counted::{Counted, Traffic, Unsolicited};
+pub(crate) use pending_reads::PendingReads;
+pub(crate) use waker::{ConnectionWaker, SuppressWakes, WaitsFor, Watch};

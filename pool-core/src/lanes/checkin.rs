@@ -1,0 +1,226 @@
+//! Check in: a connection that comes back goes to a waiter, or becomes idle.
+//!
+//! What must hold: no connection stays idle while a waiter would take it; announce-then-check with `WaitQueue::join`.
+//!
+//! Every connection comes this way after every request. What all of them need is inlined into one function, because
+//! each call costs as much as a step; what few of them need stands out of line.
+
+use std::sync::Arc;
+use std::sync::atomic::{Ordering, fence};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::idle_connection::IdleConnection;
+use super::lane::Lane;
+use super::lease::{ConnectionLease, Lease};
+use super::wait_queue::Wants;
+use crate::conn::http1;
+use crate::policy::{Member, Turn};
+use crate::report::{Error, Reason};
+
+/// So many connections an address hands on to its own waiters while a limit keeps another address waiting: enough that
+/// connections are used, and few enough that the other has its turn soon.
+const HANDED_ON: usize = 16;
+
+impl Lane {
+    /// Takes back a connection whose message has ended, or that was not used.
+    pub(super) fn checkin(self: &Arc<Self>, connection: Box<http1::Connection>) {
+        let now = Instant::now();
+        // A connection that was opened for a request serves it, however short its life is to be.
+        let unfit = if connection.is_fresh() {
+            None
+        } else if let Some(reason) = connection.last_use() {
+            Some(reason)
+        } else {
+            let core = connection.core();
+            self.unfit((core.uses(), core.used_up(now)), now)
+        };
+        let closed = self.closed_for();
+        let waits = self.queue.waiting() > 0;
+        // A request that waited when the address was retired is served all the same.
+        let last_served = closed == Some(Reason::Retired) && waits;
+        if let Some(reason) = unfit.or(closed.filter(|_| !last_served)) {
+            return connection.discard(reason);
+        }
+        if waits {
+            return self.hand_on_or_store(connection, now);
+        }
+        self.store_http1(connection, now);
+        self.serve_from_idle(now);
+    }
+
+    /// Requests wait, and one of them gets it if it accepts it.
+    #[inline(never)]
+    fn hand_on_or_store(self: &Arc<Self>, connection: Box<http1::Connection>, now: Instant) {
+        let lease = ConnectionLease::new(connection, Arc::clone(self));
+        if let Some(lease) = self.hand_on(Lease::Connection(lease)) {
+            self.take_back(lease, now);
+            self.serve_from_idle(now);
+        }
+    }
+
+    /// No waiter accepts it.
+    fn take_back(self: &Arc<Self>, lease: Lease, now: Instant) {
+        match (lease, self.closed_for()) {
+            (Lease::Connection(lease), None) => self.store_http1(lease.into_connection(), now),
+            // Before it is stored, where it could be one too many for a connection of another address.
+            (Lease::Connection(lease), Some(reason)) => lease.discard(reason),
+            (Lease::Stream(stream), _) => drop(stream),
+        }
+    }
+
+    /// Gives a lease to the request that has waited longest and accepts it; back if there is none.
+    fn hand_on(self: &Arc<Self>, lease: Lease) -> Option<Lease> {
+        if self.queue.waiting() == 0 {
+            return Some(lease);
+        }
+        if self.must_make_way() {
+            // Its place goes to the first of the limit queue, and the waiters here join the end of that queue.
+            lease.discard(Reason::Evicted);
+            Arc::clone(self).request_dial(Turn::Own);
+            return None;
+        }
+        self.offer(lease)
+    }
+
+    /// Offers a lease to the waiters; back if none accepts it.
+    pub(super) fn offer(&self, lease: Lease) -> Option<Lease> {
+        let good_for = if lease.is_fresh() { Wants::Fresh } else { Wants::Any };
+        self.queue.offer(Ok(lease), good_for)?.ok()
+    }
+
+    /// Fails the request that has waited longest.
+    pub(super) fn fail_one(&self, error: Error) {
+        self.queue.offer(Err(error), Wants::Fresh);
+    }
+
+    /// Whether a limit keeps a request waiting, at another address, in another runtime, or here for a fresh connection,
+    /// and has done so while enough connections were handed on.
+    pub(super) fn must_make_way(self: &Arc<Self>) -> bool {
+        let wanted = self.pool().limit_queue.has_untold(Some(&**self))
+            || self.host().is_wanted_beside(&**self)
+            || self.must_make_room();
+        if !wanted {
+            self.handed_on.store(0, Ordering::Relaxed);
+            return false;
+        }
+        let enough = self.handed_on.fetch_add(1, Ordering::Relaxed) >= HANDED_ON;
+        if enough {
+            self.handed_on.store(0, Ordering::Relaxed);
+        }
+        enough
+    }
+
+    /// Serves waiters from idle connections, and makes way for requests that a limit keeps waiting elsewhere.
+    ///
+    /// Called after a connection was stored: a request may have joined before the connection could be seen.
+    #[inline]
+    pub(super) fn serve_from_idle(self: &Arc<Self>, now: Instant) {
+        fence(Ordering::SeqCst);
+        if self.queue.waiting() > 0 {
+            self.serve_waiting(now);
+        }
+        if self.settings().limits_connections() {
+            self.make_way();
+        }
+    }
+
+    /// Gives idle connections to the waiters that accept one.
+    #[inline(never)]
+    fn serve_waiting(self: &Arc<Self>, now: Instant) {
+        while self.queue.wants_idle()
+            && let Some(newest) = Arc::clone(self).take_newest(now)
+        {
+            if let Some(back) = self.hand_on(newest) {
+                self.take_back(back, now);
+                break;
+            }
+        }
+    }
+
+    /// Closes an idle connection, if a limit keeps a request waiting for its place.
+    fn make_way(self: &Arc<Self>) {
+        if self.idle() == 0 {
+            return;
+        }
+        if self.must_make_room() || self.host().is_wanted_beside(&**self) {
+            self.close_oldest(Reason::Evicted);
+        } else {
+            self.pool().make_way();
+        }
+    }
+
+    /// Whether a request here waits for a fresh connection, for which a limit leaves no room.
+    fn must_make_room(&self) -> bool {
+        self.queue.wants_fresh()
+            && !(self.host().has_room() && self.pool().has_room())
+            && self.queue.wants_dial()
+    }
+
+    #[inline(always)]
+    fn store_http1(self: &Arc<Self>, mut connection: Box<http1::Connection>, now: Instant) {
+        if self.settings().keeps_nothing() {
+            return connection.discard(Reason::Evicted);
+        }
+        if connection.core().is_past_hint(Duration::ZERO) {
+            return connection.discard(Reason::IdleTimeout);
+        }
+        let sequence = self.pool().next_sequence();
+        match connection.become_idle(sequence) {
+            Ok(()) => self.store(sequence, IdleConnection::http1(connection, now)),
+            Err(reason) => return connection.discard(reason),
+        }
+        self.keep_idle_limit();
+    }
+
+    #[inline]
+    pub(super) fn keep_idle_limit(&self) {
+        if let Some(limit) = self.settings().max_idle_per_address
+            && self.host().idle() > limit
+            && !self.close_oldest(Reason::Evicted)
+        {
+            self.host().evict();
+        }
+    }
+
+    /// Stores the newest idle connection.
+    #[inline(always)]
+    pub(super) fn store(self: &Arc<Self>, sequence: u64, idle: IdleConnection) {
+        let too_many = self.count_in(&idle);
+        self.idle.push(sequence, idle, IdleConnection::can_be_found);
+        self.stored(sequence, too_many);
+    }
+
+    /// Puts an idle connection back to where it was.
+    pub(super) fn put_back(self: &Arc<Self>, sequence: u64, idle: IdleConnection) {
+        let too_many = self.count_in(&idle);
+        self.idle.put_back(sequence, idle, IdleConnection::can_be_found);
+        self.stored(sequence, too_many);
+    }
+
+    /// Counts a connection that is about to be stored; true if that is one too many.
+    #[inline(always)]
+    fn count_in(&self, idle: &IdleConnection) -> bool {
+        if idle.is_parked() {
+            self.parked.fetch_add(1, Ordering::Relaxed);
+        }
+        self.pool().add_idle()
+    }
+
+    /// A connection that was stored can be found now.
+    #[inline(always)]
+    fn stored(self: &Arc<Self>, sequence: u64, too_many: bool) {
+        // Announce-then-check: a thread that closes the pool, or a runtime that goes, empties the lane after setting
+        // its flag, and this checks the flags after storing. One of the two finds the connection.
+        if let Some(reason) = self.closed_for() {
+            return self.close_idle(reason);
+        }
+        if self.settings().ranks_idle() {
+            self.pool().lru.enter(sequence, self);
+        }
+        if too_many {
+            self.pool().lru.evict();
+        }
+    }
+}

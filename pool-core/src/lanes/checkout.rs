@@ -1,0 +1,92 @@
+//! Check out: the newest idle connection that may be lent, or a stream of a shared one.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::idle_connection::{CheckedOut, IdleConnection};
+use super::lane::Lane;
+use super::lease::{ConnectionLease, Lease};
+use crate::report::Reason;
+
+/// So many connections that may not be lent are closed on behalf of one request before it asks for a new one.
+const CLOSED_AT_ONCE: usize = 8;
+
+impl Lane {
+    /// Takes the connection that was checked in last, unless other requests wait.
+    #[inline]
+    pub(super) fn checkout(self: Arc<Self>, now: Instant) -> Option<Lease> {
+        if self.queue.waiting() > 0 { None } else { self.take_newest(now) }
+    }
+
+    pub(super) fn take_newest(self: Arc<Self>, now: Instant) -> Option<Lease> {
+        if self.in_use.is_any()
+            && let Some(stream) = self.take_stream(|_| true)
+        {
+            return Some(Lease::Stream(Box::new(stream)));
+        }
+        for _ in 0..CLOSED_AT_ONCE {
+            let idle = self.taken_out(self.idle.pop_newest())?;
+            let idle_for = idle.idle_for(now);
+            if let Some(reason) = self.unfit_after_idle(&idle, idle_for, now) {
+                idle.discard(reason);
+                if self.is_expired(idle_for) {
+                    // So are all the others, which are older: the watcher closes them, in batches.
+                    return None;
+                }
+                // What is stored behind it may be younger.
+                continue;
+            }
+            match idle.check_out(idle_for)? {
+                CheckedOut::Http1(connection) => {
+                    return Some(Lease::Connection(ConnectionLease::new(connection, self)));
+                }
+                CheckedOut::Http2(connection) => {
+                    if let Some(stream) = self.use_idle(&connection, idle_for) {
+                        return Some(Lease::Stream(Box::new(stream)));
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// Why a connection that has carried `uses` requests must not be lent again.
+    #[inline(always)]
+    pub(super) fn unfit(
+        &self,
+        (uses, used_up): (u64, Option<Reason>),
+        now: Instant,
+    ) -> Option<Reason> {
+        let suspect = self.host().is_quarantined(now) && uses > 0;
+        suspect.then_some(Reason::Quarantined).or(used_up)
+    }
+
+    /// As [`unfit`](Self::unfit), for a connection that has been idle for so long.
+    #[inline]
+    fn unfit_after_idle(
+        &self,
+        idle: &IdleConnection,
+        idle_for: Duration,
+        now: Instant,
+    ) -> Option<Reason> {
+        if self.is_expired(idle_for) || idle.is_past_hint(idle_for) {
+            return Some(Reason::IdleTimeout);
+        }
+        self.unfit(idle.used_up(now), now)
+    }
+
+    /// Counts what has left the idle store.
+    #[inline]
+    pub(super) fn taken_out(&self, idle: Option<IdleConnection>) -> Option<IdleConnection> {
+        if let Some(idle) = &idle {
+            self.pool().remove_idle();
+            if idle.is_parked() {
+                self.parked.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+        idle
+    }
+}

@@ -1,0 +1,246 @@
+//! The map from addresses to hosts, the only place that knows the type of an address.
+//!
+//! What must hold: no guard of the map leaves a function of this file, and none is held while a connection closes. A
+//! host is forgotten in one step, under its shard's lock, when nothing of it exists and no other thread holds one of its
+//! lanes; so no connection can be checked in to a host that has left the map.
+
+use std::fmt::Debug;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use ahash::RandomState;
+use dashmap::DashMap;
+use tokio::runtime::{Handle, Id};
+use tokio::time::Instant;
+
+use super::dial::Dialer;
+use super::lane::Lane;
+use super::watcher::{Rounds, Watched, Watcher};
+use crate::connector::Connector;
+use crate::policy::{Host, PoolState, Runtime};
+use crate::report::{Holdings, Stats};
+use crate::request::DefaultTarget;
+use crate::settings::Settings;
+use crate::sync::Mutex;
+
+/// A host without connections takes about a kilobyte.
+const MOST_REMEMBERED: usize = 4_096;
+
+pub(crate) struct Hosts<C: Connector> {
+    connector: Arc<C>,
+    map: DashMap<C::Address, Entry, RandomState>,
+    watchers: Mutex<Vec<Arc<Watcher>>>,
+    /// Held while hosts are forgotten or summed up, so that none is in both sums, or in neither.
+    counting: Mutex<()>,
+    pool: Arc<PoolState>,
+}
+
+struct Entry {
+    host: Arc<Host>,
+    lanes: Vec<Arc<Lane>>,
+}
+
+impl Entry {
+    #[inline]
+    fn lane(&self, runtime: Id) -> Option<&Arc<Lane>> {
+        self.lanes.iter().find(|lane| lane.runtime().id() == runtime && !lane.runtime().is_gone())
+    }
+
+    fn add_to(&self, stats: &mut Stats) {
+        let sum = |count: fn(&Lane) -> usize| self.lanes.iter().map(|lane| count(lane)).sum();
+        let holdings = Holdings {
+            idle: sum(Lane::idle),
+            parked: sum(Lane::parked),
+            waiting: sum(|lane| lane.queue.waiting()),
+            streams: sum(|lane| lane.in_use.open_streams()),
+            backing_off: self.host.backing_off(Instant::now()).is_some(),
+        };
+        stats.add(self.host.counters(), holdings);
+    }
+
+    fn is_vacant(&self) -> bool {
+        self.host.is_vacant() && self.lanes.iter().all(|lane| Arc::strong_count(lane) == 1)
+    }
+}
+
+impl<C: Connector> Hosts<C> {
+    pub(crate) fn new(connector: C, settings: Settings) -> Arc<Self> {
+        Arc::new(Self {
+            connector: Arc::new(connector),
+            map: DashMap::default(),
+            watchers: Mutex::default(),
+            counting: Mutex::default(),
+            pool: Arc::new(PoolState::new(settings)),
+        })
+    }
+
+    /// The lane of `address` in `runtime`, which must be the current one.
+    #[inline]
+    pub(super) fn lane(self: &Arc<Self>, address: &C::Address, runtime: &Handle) -> Arc<Lane> {
+        let id = runtime.id();
+        match self.map.get(address).and_then(|entry| entry.lane(id).cloned()) {
+            Some(lane) => lane,
+            None => self.open_lane(address, runtime),
+        }
+    }
+
+    #[cold]
+    fn open_lane(self: &Arc<Self>, address: &C::Address, runtime: &Handle) -> Arc<Lane> {
+        let watcher = self.watcher(runtime);
+        // The connector is the user's code, and runs before the map is locked.
+        let dialer = Dialer::boxed(&self.connector, address, self.pool.settings().http2);
+        let name = name_of(address);
+        let default_target = DefaultTarget::new(dialer.target());
+        let entry = self.map.entry(address.clone());
+        let mut entry = entry.or_insert_with(|| self.entry(name));
+        if let Some(lane) = entry.lane(runtime.id()) {
+            return Arc::clone(lane);
+        }
+        let is_gone = |lane: &mut Arc<Lane>| lane.runtime().is_gone();
+        let gone: Vec<_> = entry.lanes.extract_if(.., is_gone).collect();
+        let lane = Lane::new(Arc::clone(&entry.host), watcher, dialer, default_target);
+        entry.lanes.push(Arc::clone(&lane));
+        drop(entry);
+        // Their watcher does so as well, but may come too late to find them here.
+        for lane in gone {
+            lane.retire();
+        }
+        lane
+    }
+
+    fn entry(&self, name: Arc<str>) -> Entry {
+        Entry { host: Host::new(name, Arc::clone(&self.pool)), lanes: Vec::new() }
+    }
+
+    fn watcher(self: &Arc<Self>, runtime: &Handle) -> Arc<Watcher> {
+        let mut watchers = self.watchers.lock();
+        watchers.retain(|watcher| !watcher.runtime().is_gone());
+        let here = |watcher: &&Arc<Watcher>| watcher.runtime().id() == runtime.id();
+        if let Some(watcher) = watchers.iter().find(here) {
+            return Arc::clone(watcher);
+        }
+        let rounds: Weak<Self> = Arc::downgrade(self);
+        let watcher = Watcher::start(runtime, rounds);
+        watchers.push(Arc::clone(&watcher));
+        watcher
+    }
+
+    /// Retires `address` and closes what is idle there; resolves when its last connection has closed and no request
+    /// waits for one.
+    pub(crate) async fn drain(&self, address: &C::Address) {
+        let name = name_of(address);
+        let (host, lanes) = {
+            let entry = self.map.entry(address.clone()).or_insert_with(|| self.entry(name));
+            entry.host.set_retired(true);
+            (Arc::clone(&entry.host), entry.lanes.clone())
+        };
+        lanes.iter().for_each(|lane| lane.retire());
+        host.vacated().await;
+    }
+
+    /// Retires what `keep` refuses and takes back what it keeps; gives the addresses that this has retired.
+    pub(crate) fn retain(&self, mut keep: impl FnMut(&C::Address) -> bool) -> Vec<C::Address> {
+        let (mut addresses, mut lanes) = (Vec::new(), Vec::new());
+        for entry in &self.map {
+            let retired = !keep(entry.key());
+            if entry.host.set_retired(retired) && retired {
+                addresses.push(entry.key().clone());
+                lanes.extend(entry.lanes.iter().cloned());
+            }
+        }
+        lanes.iter().for_each(|lane| lane.retire());
+        addresses
+    }
+
+    /// Closes all idle connections and fails all waiters; nothing becomes idle afterwards.
+    pub(crate) fn close(&self) {
+        self.pool.close();
+        for lane in self.lanes(|_| true) {
+            lane.retire();
+        }
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        let mut stats = Stats::default();
+        let _counting = self.counting.lock();
+        stats.add(self.pool.forgotten(), Holdings::default());
+        for entry in &self.map {
+            entry.add_to(&mut stats);
+        }
+        stats
+    }
+
+    pub(crate) fn stats_of(&self, address: &C::Address) -> Option<Stats> {
+        let entry = self.map.get(address)?;
+        let mut stats = Stats::default();
+        entry.add_to(&mut stats);
+        Some(stats)
+    }
+
+    fn lanes(&self, wanted: impl Fn(&Arc<Lane>) -> bool) -> Vec<Arc<Lane>> {
+        let mut lanes = Vec::new();
+        for entry in &self.map {
+            lanes.extend(entry.lanes.iter().filter(|lane| wanted(lane)).cloned());
+        }
+        lanes
+    }
+
+    fn all_of(&self, runtime: &Runtime) -> Vec<Arc<Lane>> {
+        self.lanes(|lane| std::ptr::eq(&**lane.runtime(), runtime))
+    }
+}
+
+impl<C: Connector> Rounds for Hosts<C> {
+    fn lanes_of(&self, runtime: &Runtime) -> Vec<Arc<dyn Watched>> {
+        self.all_of(runtime).into_iter().map(|lane| lane as Arc<dyn Watched>).collect()
+    }
+
+    /// What was learnt of a server is worth keeping for a while, but not of more than so many servers.
+    fn forget_vacant(&self) {
+        let (now, mut remembered) = (Instant::now(), 0);
+        // Dropped without a lock, because that tells the connector.
+        let mut forgotten = Vec::new();
+        let counting = self.counting.lock();
+        self.map.retain(|_, entry| {
+            if !entry.is_vacant() {
+                return true;
+            }
+            let learnt = entry.host.has_learnt(now);
+            remembered += usize::from(learnt);
+            if learnt && remembered <= MOST_REMEMBERED {
+                return true;
+            }
+            // A vacant host counts no more.
+            self.pool.forgotten().absorb(entry.host.counters());
+            forgotten.append(&mut entry.lanes);
+            false
+        });
+        drop(counting);
+        if !forgotten.is_empty() {
+            drop(forgotten);
+            self.pool.lru.remove_gone();
+        }
+    }
+
+    fn between_passes(&self) -> (Duration, Duration) {
+        self.pool.settings().between_passes()
+    }
+
+    fn retire_lanes_of(&self, runtime: &Runtime) {
+        for lane in self.all_of(runtime) {
+            lane.retire();
+        }
+    }
+}
+
+impl<C: Connector> Drop for Hosts<C> {
+    /// The last handle of the pool has gone. Watchers, lanes and connections do not keep the map.
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// An address as errors name it.
+pub(super) fn name_of(address: &impl Debug) -> Arc<str> {
+    format!("{address:?}").into()
+}

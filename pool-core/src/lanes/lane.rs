@@ -1,0 +1,273 @@
+//! The connections of one host that one runtime drives: idle ones, and requests that wait for one.
+//!
+//! A connection is driven by the runtime that opened it, so it is lent only to requests of that runtime: idle
+//! connections and waiters stand in lanes. What a lane does with them stands beside it, each in a file of its own:
+//! `checkout`, `checkin`, `wait`, `streams`, `maintenance`.
+//!
+//! What must hold: no connection stays idle while a waiter would take it. This is announce-then-check: a connection is
+//! stored, and then its lane checks for waiters; a waiter joins, and then its lane checks for idle connections.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use super::idle::Idle;
+use super::idle_connection::IdleConnection;
+use super::in_use::InUse;
+use super::lease::Lease;
+use super::wait_queue::WaitQueue;
+use super::watcher::Watcher;
+use crate::conn::http2::{self, StreamWatch};
+use crate::connector::Target;
+use crate::io::{PendingReads, Watch};
+use crate::policy::{Host, Marks, Member, Permit, PoolState, Runtime, Trial, Turn};
+use crate::report::{Error, Reason};
+use crate::request::DefaultTarget;
+use crate::settings::Settings;
+
+/// What a waiter gets: a lease, or the reason why its dial failed.
+pub(super) type Answer = Result<Lease, Error>;
+
+pub(crate) struct Lane {
+    host: Arc<Host>,
+    runtime: Arc<Runtime>,
+    pub(super) watcher: Arc<Watcher>,
+    pub(super) idle: Idle<IdleConnection>,
+    pub(super) in_use: InUse,
+    pub(super) queue: WaitQueue<Answer>,
+    default_target: DefaultTarget,
+    dialer: Box<dyn Dial>,
+    pub(super) parked: AtomicUsize,
+    /// Every older idle connection is parked; only the watcher parks.
+    pub(super) parked_up_to: AtomicU64,
+    /// How many connections went to waiters here while a limit kept others waiting.
+    pub(super) handed_on: AtomicUsize,
+    marks: Marks,
+}
+
+/// Opens connections to the lane's address, whose type only the implementor knows.
+pub(super) trait Dial: Send + Sync {
+    /// Starts a task of the current runtime, the lane's, that ends in a check-in or in a failure of the waiters that it
+    /// was for.
+    fn dial(&self, lane: Arc<Lane>, permit: Permit, trial: Option<Trial>);
+
+    /// Whether a connection that it opens may serve many at once.
+    fn may_share(&self) -> bool;
+
+    /// What the address means in HTTP.
+    fn target(&self) -> Target;
+}
+
+impl Lane {
+    pub(super) fn new(
+        host: Arc<Host>,
+        watcher: Arc<Watcher>,
+        dialer: Box<dyn Dial>,
+        default_target: DefaultTarget,
+    ) -> Arc<Self> {
+        let queue = WaitQueue::new(Arc::clone(host.waiting()), dialer.may_share());
+        let lane = Arc::new(Self {
+            host,
+            runtime: Arc::clone(watcher.runtime()),
+            watcher,
+            idle: Idle::new(),
+            in_use: InUse::default(),
+            queue,
+            default_target,
+            dialer,
+            parked: AtomicUsize::new(0),
+            parked_up_to: AtomicU64::new(0),
+            handed_on: AtomicUsize::new(0),
+            marks: Marks::default(),
+        });
+        let member: Weak<Self> = Arc::downgrade(&lane);
+        lane.host.add_member(member);
+        lane
+    }
+
+    #[inline]
+    pub(crate) fn host(&self) -> &Arc<Host> {
+        &self.host
+    }
+
+    /// The address, as errors name it.
+    #[inline]
+    pub(crate) fn name(&self) -> &Arc<str> {
+        self.host.name()
+    }
+
+    #[inline]
+    pub(crate) fn pool(&self) -> &PoolState {
+        self.host.pool()
+    }
+
+    #[inline]
+    pub(crate) fn settings(&self) -> &Settings {
+        self.pool().settings()
+    }
+
+    #[inline]
+    pub(super) fn runtime(&self) -> &Arc<Runtime> {
+        &self.runtime
+    }
+
+    pub(super) fn dialer(&self) -> &dyn Dial {
+        &*self.dialer
+    }
+
+    pub(super) fn marks(&self) -> &Marks {
+        &self.marks
+    }
+
+    /// How requests name the server of the address.
+    #[inline]
+    pub(crate) fn default_target(&self) -> &DefaultTarget {
+        &self.default_target
+    }
+
+    /// Requests of the runtime that were woken and have not run since.
+    #[inline]
+    pub(crate) fn pending_reads(&self) -> &Arc<PendingReads> {
+        self.watcher.pending_reads()
+    }
+
+    /// Leaves the rest of a request whose caller does not wait to the watcher; `drain` gives up its connection when it
+    /// is dropped.
+    pub(crate) fn leave_to_watcher(&self, drain: impl Future<Output = ()> + Send + 'static) {
+        self.watcher.drain(Box::pin(drain));
+    }
+
+    /// How many connections are idle, parked ones included.
+    #[inline]
+    pub(super) fn idle(&self) -> usize {
+        self.idle.len()
+    }
+
+    pub(super) fn parked(&self) -> usize {
+        self.parked.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_expired(&self, idle_for: Duration) -> bool {
+        self.host.idle_limit().is_some_and(|limit| idle_for >= limit)
+    }
+
+    /// Why no connection stays idle here any more, if that is so.
+    #[inline]
+    pub(super) fn closed_for(&self) -> Option<Reason> {
+        let [closed, retired, gone] =
+            [self.pool().is_closed(), self.host.is_retired(), self.runtime.is_gone()];
+        (closed | retired | gone).then(|| why_closed(closed, retired))
+    }
+
+    /// Why requests that come are refused here, if they are.
+    #[inline]
+    pub(super) fn refusal(&self) -> Option<Error> {
+        let (closed, retired) = (self.pool().is_closed(), self.host.is_retired());
+        if closed || retired { Some(self.refuse(closed)) } else { None }
+    }
+
+    #[cold]
+    fn refuse(&self, closed: bool) -> Error {
+        if closed { Error::closed(self.name()) } else { Error::retired(self.name()) }
+    }
+
+    /// Closes what is idle, and fails the waiters, unless only the address was retired: requests that had come before
+    /// are served.
+    pub(super) fn retire(&self) {
+        let over = || {
+            if self.pool().is_closed() {
+                Some(Error::closed(self.name()))
+            } else {
+                self.runtime.is_gone().then(|| Error::runtime_gone(self.name()))
+            }
+        };
+        while self.queue.waiting() > 0
+            && let Some(error) = over()
+        {
+            self.fail_one(error);
+        }
+        if let Some(reason) = self.closed_for() {
+            self.leave_all(reason);
+            self.close_idle(reason);
+        }
+    }
+}
+
+#[cold]
+fn why_closed(closed: bool, retired: bool) -> Reason {
+    if closed {
+        Reason::PoolClosed
+    } else if retired {
+        Reason::Retired
+    } else {
+        Reason::RuntimeGone
+    }
+}
+
+impl Watch for Lane {
+    fn woken(self: Arc<Self>, sequence: u64) {
+        let watcher = Arc::clone(&self.watcher);
+        watcher.look_after(self, sequence);
+    }
+}
+
+impl StreamWatch for Lane {
+    fn leaving(&self, connection: &Arc<http2::Connection>) {
+        self.stop_using(connection, Reason::ClosedByPeer);
+    }
+
+    fn more_streams(self: Arc<Self>) {
+        self.serve_streams();
+    }
+}
+
+impl Member for Lane {
+    fn marks(&self) -> &Marks {
+        &self.marks
+    }
+
+    fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
+    fn wants_dial(&self) -> bool {
+        self.queue.wants_dial()
+    }
+
+    fn idle(&self) -> usize {
+        self.idle.len()
+    }
+
+    fn oldest_idle(&self) -> Option<u64> {
+        self.idle.oldest(|sequence, _| sequence)
+    }
+
+    fn evict_oldest(&self) -> bool {
+        self.close_oldest(Reason::Evicted)
+    }
+
+    fn request_dial(self: Arc<Self>, turn: Turn) {
+        // Once is enough, however often it is requested before the watcher comes to it.
+        if self.marks.request_dial() {
+            let watcher = Arc::clone(&self.watcher);
+            watcher.dial_for(self, turn);
+        }
+    }
+
+    fn fail_waiting(&self, error: &dyn Fn() -> Error) {
+        while self.queue.wants_dial() {
+            self.fail_one(error());
+        }
+    }
+}
+
+impl fmt::Debug for Lane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lane")
+            .field("host", self.name())
+            .field("idle", &self.idle())
+            .field("waiting", &self.queue.waiting())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,256 @@
+//! What a request is lent: a connection of its own, or a stream of a shared one. The guards of checked-out connections.
+//!
+//! A lease travels from the checkout through the request into the response body. It ends in one of two ways: it is
+//! [checked in](ConnectionLease::checkin), or its connection closes. There is no third way, and no flag: a lease that is
+//! merely dropped drops its connection, which closes the socket and gives the permit back.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Context;
+use std::time::Duration;
+
+use atomic_waker::AtomicWaker;
+
+use super::lane::Lane;
+use crate::conn::{http1, http2};
+use crate::report::{ConnectionInfo, Event, Reason, Usage};
+use crate::request::StreamHold;
+use crate::settings::Settings;
+
+pub(crate) enum Lease {
+    /// HTTP/1.
+    Connection(ConnectionLease),
+    /// HTTP/2.
+    Stream(Box<StreamLease>),
+}
+
+impl Lease {
+    #[inline]
+    pub(crate) fn lane(&self) -> &Arc<Lane> {
+        match self {
+            Self::Connection(lease) => &lease.lane,
+            Self::Stream(lease) => &lease.lane,
+        }
+    }
+
+    /// Whether its connection comes straight from its dial.
+    pub(super) fn is_fresh(&self) -> bool {
+        match self {
+            Self::Connection(lease) => lease.connection.is_fresh(),
+            Self::Stream(lease) => lease.connection.is_fresh(),
+        }
+    }
+
+    /// Whether it is fit for a request, whose body may need chunks.
+    #[inline]
+    pub(crate) fn can_carry(&self, needs_chunks: bool) -> bool {
+        match self {
+            Self::Connection(lease) => !needs_chunks || lease.connection.can_send_chunked(),
+            Self::Stream(_) => true,
+        }
+    }
+
+    /// The request waited so long for it.
+    pub(super) fn note_queue_time(&mut self, waited: Duration) {
+        match self {
+            Self::Connection(lease) => lease.connection.note_queue_time(waited),
+            Self::Stream(lease) => lease.queue_time = waited,
+        }
+    }
+
+    fn info(&self) -> ConnectionInfo {
+        match self {
+            Self::Connection(lease) => lease.connection.info(),
+            Self::Stream(lease) => lease.info(0),
+        }
+    }
+
+    /// It is not needed after all.
+    pub(super) fn give_back(self) {
+        match self {
+            Self::Connection(lease) => lease.checkin(),
+            Self::Stream(lease) => drop(lease),
+        }
+    }
+
+    /// Its connection must not come back; a shared one ends with its last stream.
+    pub(crate) fn discard(self, reason: Reason) {
+        match self {
+            Self::Connection(lease) => lease.discard(reason),
+            Self::Stream(lease) => lease.stop_using(reason),
+        }
+    }
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease").field("lane", self.lane()).finish_non_exhaustive()
+    }
+}
+
+/// The one guard of a checked-out HTTP/1 connection.
+pub(crate) struct ConnectionLease {
+    pub(crate) connection: Box<http1::Connection>,
+    lane: Arc<Lane>,
+}
+
+impl ConnectionLease {
+    #[inline]
+    pub(super) fn new(connection: Box<http1::Connection>, lane: Arc<Lane>) -> Self {
+        Self { connection, lane }
+    }
+
+    #[inline]
+    pub(crate) fn lane(&self) -> &Arc<Lane> {
+        &self.lane
+    }
+
+    #[inline]
+    pub(crate) fn settings(&self) -> &Settings {
+        self.lane.settings()
+    }
+
+    /// The message has ended, and hyper is ready for the next: the connection goes to a waiter or becomes idle.
+    #[inline]
+    pub(crate) fn checkin(self) {
+        self.lane.host().tell(|| Event::CheckedIn { id: self.connection.id() });
+        self.lane.checkin(self.connection);
+    }
+
+    /// As [`checkin`](Self::checkin), without the event.
+    pub(super) fn into_connection(self) -> Box<http1::Connection> {
+        self.connection
+    }
+
+    /// The connection must not come back.
+    pub(crate) fn discard(self, reason: Reason) {
+        self.connection.discard(reason);
+    }
+}
+
+/// The guard of one stream of a shared connection. Dropping it gives the stream back.
+pub(crate) struct StreamLease {
+    pub(crate) connection: Arc<http2::Connection>,
+    lane: Arc<Lane>,
+    /// The ordinal of its request on the connection, from 1; zero before it has one.
+    use_number: u64,
+    idle_for: Duration,
+    queue_time: Duration,
+    given_up: AtomicBool,
+    /// The task that polls the request body, which has to fail when the request is given up.
+    body: AtomicWaker,
+}
+
+impl StreamLease {
+    /// Opens a stream. Under the lock of the lane's list.
+    pub(super) fn new(
+        connection: &Arc<http2::Connection>,
+        lane: &Arc<Lane>,
+        idle_for: Duration,
+    ) -> Self {
+        connection.open_stream();
+        Self {
+            connection: Arc::clone(connection),
+            lane: Arc::clone(lane),
+            use_number: 0,
+            idle_for,
+            queue_time: Duration::ZERO,
+            given_up: AtomicBool::new(false),
+            body: AtomicWaker::new(),
+        }
+    }
+
+    pub(crate) fn lane(&self) -> &Arc<Lane> {
+        &self.lane
+    }
+
+    /// A request goes over the stream.
+    pub(crate) fn begin(&mut self) {
+        self.use_number = self.connection.next_use();
+    }
+
+    /// What a response that comes over the stream says of its connection.
+    pub(crate) fn info(&self, attempt: u32) -> ConnectionInfo {
+        let Self { use_number, idle_for, queue_time, .. } = *self;
+        let usage = Usage { use_number, attempt, idle_for, queue_time };
+        ConnectionInfo::new(Arc::clone(self.connection.established()), usage)
+    }
+
+    /// The caller does not wait for the response any more. While the request body goes out hyper keeps the stream, so
+    /// the body has to fail for the stream to be reset.
+    pub(crate) fn give_up(&self) {
+        self.given_up.store(true, Ordering::SeqCst);
+        self.body.wake();
+    }
+
+    /// The connection takes no further stream.
+    pub(crate) fn stop_using(&self, reason: Reason) {
+        self.lane.stop_using(&self.connection, reason);
+    }
+}
+
+impl StreamHold for StreamLease {
+    fn is_given_up(&self, cx: &Context<'_>) -> bool {
+        self.body.register(cx.waker());
+        self.given_up.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for StreamLease {
+    fn drop(&mut self) {
+        if self.use_number > 0 {
+            self.lane.host().tell(|| Event::CheckedIn { id: self.connection.id() });
+        }
+        self.lane.stream_ended(&self.connection);
+    }
+}
+
+/// A lease that has carried nothing yet, and goes back to the pool unless it is used.
+#[derive(Debug)]
+pub(crate) struct Unused {
+    lane: Arc<Lane>,
+    lease: Option<Lease>,
+    connection: ConnectionInfo,
+}
+
+impl Unused {
+    pub(crate) fn new(lease: Lease) -> Self {
+        let (lane, connection) = (Arc::clone(lease.lane()), lease.info());
+        Self { lane, lease: Some(lease), connection }
+    }
+
+    pub(crate) fn lane(&self) -> &Arc<Lane> {
+        &self.lane
+    }
+
+    /// Its connection; the use number counts the requests before this one.
+    pub(crate) fn connection(&self) -> &ConnectionInfo {
+        &self.connection
+    }
+
+    pub(crate) fn can_carry(&self, needs_chunks: bool) -> bool {
+        self.lease.as_ref().is_some_and(|lease| lease.can_carry(needs_chunks))
+    }
+
+    /// Waits until the dial of a shared connection has ended, which does not become idle before.
+    pub(crate) async fn dial_ended(&self) {
+        if let Some(Lease::Stream(lease)) = &self.lease {
+            lease.connection.dial_ended().await;
+        }
+    }
+
+    /// The lease, which is now to be used.
+    pub(crate) fn use_now(mut self) -> Lease {
+        let Some(lease) = self.lease.take() else { unreachable!("only this and the drop take it") };
+        lease
+    }
+}
+
+impl Drop for Unused {
+    fn drop(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            lease.give_back();
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! What the watcher and the limits do to the idle connections of a lane: look after, park, close.
+//!
+//! What must hold: each of these costs what it moves, not what is idle here, and moves one connection at a time, so
+//! that the caller can yield in between.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::time::Instant;
+
+use super::idle_connection::IdleConnection;
+use super::lane::Lane;
+use super::watcher::Watched;
+use crate::policy::Turn;
+use crate::report::Reason;
+
+impl Watched for Lane {
+    fn look_after(self: Arc<Self>, sequence: u64) {
+        let Some(mut idle) = self.taken_out(self.idle.take(sequence)) else { return };
+        match idle.look(sequence) {
+            Ok(()) => {
+                self.put_back(sequence, idle);
+                self.serve_from_idle(Instant::now());
+            }
+            Err(reason) => {
+                self.note_idle_end(&idle, reason);
+                idle.discard(reason);
+            }
+        }
+    }
+
+    fn start_dials(self: Arc<Self>, turn: Turn) {
+        self.marks().take_dial_request();
+        self.dial(turn);
+        // The request that it was told for may have left, and then the next in the limit queue has room.
+        self.host().offer_room();
+    }
+
+    fn drop_dial_request(&self) {
+        self.host().offer_room();
+    }
+
+    fn reap_or_park_one(self: Arc<Self>, now: Instant) -> bool {
+        self.reap_one(now) || self.park_one(now)
+    }
+
+    fn next_pass(&self) -> Option<Instant> {
+        let expiry = self
+            .host()
+            .idle_limit()
+            .and_then(|timeout| self.idle.oldest(|_, idle| idle.since())?.checked_add(timeout));
+        let parking = self.settings().park_after.and_then(|park_after| {
+            let parked_up_to = self.parked_up_to.load(Ordering::Relaxed);
+            self.idle.next_after(parked_up_to, IdleConnection::since)?.checked_add(park_after)
+        });
+        expiry.into_iter().chain(parking).min()
+    }
+
+    fn relax(&self, now: Instant) {
+        self.host().relax(now);
+    }
+}
+
+impl Lane {
+    /// An idle connection ends: its server may have shown for how long it keeps them.
+    pub(super) fn note_idle_end(&self, idle: &IdleConnection, reason: Reason) {
+        if reason == Reason::ClosedByPeer {
+            let now = Instant::now();
+            self.host().note_idle_close(idle.idle_for(now), now);
+        }
+    }
+
+    /// Parks the connection that has been idle longest with its HTTP state, if that is long enough. False when there is
+    /// none.
+    fn park_one(self: &Arc<Self>, now: Instant) -> bool {
+        let Some(park_after) = self.settings().park_after else { return false };
+        let due = |idle: &IdleConnection| !idle.is_parked() && idle.idle_for(now) >= park_after;
+        let parked_up_to = self.parked_up_to.load(Ordering::Relaxed);
+        let Some((sequence, idle)) = self.idle.pop_next_if(parked_up_to, due) else {
+            return false;
+        };
+        self.parked_up_to.store(sequence, Ordering::Relaxed);
+        if let Some(idle) = self.taken_out(Some(idle)).and_then(|idle| idle.park(sequence)) {
+            let shared = idle.shared().cloned();
+            self.put_back(sequence, idle);
+            if let Some(connection) = shared.filter(|connection| connection.is_leaving()) {
+                self.stop_using(&connection, Reason::ClosedByPeer);
+            }
+            self.serve_from_idle(now);
+        }
+        true
+    }
+
+    /// Closes the connection that has been idle longest, if that is too long. False when there is none.
+    fn reap_one(&self, now: Instant) -> bool {
+        let expired = |idle: &IdleConnection| {
+            let idle_for = idle.idle_for(now);
+            self.is_expired(idle_for) || idle.is_past_hint(idle_for)
+        };
+        self.close(self.idle.pop_oldest_if(expired), Reason::IdleTimeout)
+    }
+
+    /// Closes the connection that has been idle longest. False when there is none.
+    pub(super) fn close_oldest(&self, reason: Reason) -> bool {
+        self.close(self.idle.pop_oldest_if(|_| true), reason)
+    }
+
+    /// Closes all idle connections.
+    pub(super) fn close_idle(&self, reason: Reason) {
+        while self.close(self.idle.pop_newest(), reason) {}
+    }
+
+    fn close(&self, idle: Option<IdleConnection>, reason: Reason) -> bool {
+        match self.taken_out(idle) {
+            Some(idle) => {
+                idle.discard(reason);
+                true
+            }
+            None => false,
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! The connections of one address in one runtime: idle, waited for, looked after; and the map of addresses.
+//!
+//! This layer may import `conn`, `policy`, `report`, `settings`, `request` (only `DefaultTarget` and `StreamHold`),
+//! `io`, `connector` and `sync`. It must not know how a lease is used, nor responses.
+//!
+//! | file | what it is |
+//! | --- | --- |
+//! | `hosts` | the map of addresses; the only `DashMap` |
+//! | `acquire` | how a request gets a lease |
+//! | `lane` | the connections of one host that one runtime drives |
+//! | `lease` | the guards of what a request is lent: a connection, or a stream of a shared one |
+//! | `checkout`, `checkin` | an idle connection becomes a lease; a connection goes to a waiter, or becomes idle |
+//! | `idle` | the idle store; the only `SkipMap` |
+//! | `idle_connection` | what the store holds: a connection with HTTP state, or parked |
+//! | `wait_queue` | requests that wait, first in, first out |
+//! | `wait` | places in that queue, and dials within the limits |
+//! | `dial` | the task that opens a connection |
+//! | `streams`, `in_use` | HTTP/2: lends streams, the busiest connection first; the list of these |
+//! | `maintenance` | what the watcher and the limits do to idle connections |
+//! | `watcher` | the one background task of a pool in a runtime |
+//!
+//! `exchange` takes leases and sends over them; the face takes `Hosts`.
+
+mod acquire;
+mod checkin;
+mod checkout;
+mod dial;
+mod hosts;
+mod idle;
+mod idle_connection;
+mod in_use;
+mod lane;
+mod lease;
+mod maintenance;
+mod streams;
+mod wait;
+mod wait_queue;
+mod watcher;
+
+pub(crate) use acquire::take_idle;
+pub(crate) use hosts::Hosts;
+pub(crate) use lease::{ConnectionLease, Lease, StreamLease, Unused};
+pub(crate) use wait_queue::Wants;

@@ -1,0 +1,174 @@
+//! What a lane does with HTTP/2 connections: lends their streams, the busiest first, and stores those without streams.
+//!
+//! What must hold: a connection that is in use stands in the list, an idle one in the idle store, and one that is
+//! leaving in neither. A thread that frees a stream, or learns of more, checks for waiters afterwards; a request joins
+//! the queue before it checks for a stream.
+
+use std::sync::Arc;
+use std::sync::atomic::{Ordering, fence};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::idle_connection::IdleConnection;
+use super::lane::Lane;
+use super::lease::{Lease, StreamLease};
+use crate::conn::http2::Connection;
+use crate::report::Reason;
+
+impl Lane {
+    /// A stream of the busiest connection that has room, so that connections which are needed no more become idle.
+    pub(super) fn take_stream(
+        self: &Arc<Self>,
+        suits: impl Fn(&Connection) -> bool,
+    ) -> Option<StreamLease> {
+        if !self.in_use.is_any() {
+            return None;
+        }
+        let now = Instant::now();
+        // A connection that is always in use never becomes idle, and so would never make way.
+        let mut makes_way = self.must_make_way().then_some(Reason::Evicted);
+        let mut list = self.in_use.lock();
+        let mut leaving = Vec::new();
+        let stream = loop {
+            let Some(busiest) = list.busiest(&suits).cloned() else { break None };
+            match busiest.used_up(now).or_else(|| makes_way.take()) {
+                None => break Some(StreamLease::new(&busiest, self, Duration::ZERO)),
+                Some(reason) => {
+                    busiest.leave(reason);
+                    list.remove(&busiest);
+                    leaving.push(busiest);
+                }
+            }
+        };
+        // Before those that leave, which may close as they drop.
+        drop(list);
+        drop(leaving);
+        stream
+    }
+
+    /// Uses a connection that was idle, if its server still allows streams.
+    #[inline(never)]
+    pub(super) fn use_idle(
+        self: &Arc<Self>,
+        connection: &Arc<Connection>,
+        idle_for: Duration,
+    ) -> Option<StreamLease> {
+        if connection.is_leaving() {
+            connection.close(Reason::ClosedByPeer);
+        } else if !connection.has_room() {
+            connection.close(Reason::Unsuitable);
+        } else {
+            return Some(self.start_using(connection, idle_for));
+        }
+        None
+    }
+
+    /// Uses a connection that was just opened, or has been idle for `idle_for`.
+    pub(super) fn start_using(
+        self: &Arc<Self>,
+        connection: &Arc<Connection>,
+        idle_for: Duration,
+    ) -> StreamLease {
+        let mut list = self.in_use.lock();
+        let stream = StreamLease::new(connection, self, idle_for);
+        if !connection.is_leaving() {
+            list.push(Arc::clone(connection));
+        }
+        stream
+    }
+
+    /// Lends a stream to the request that has waited longest; gives it back if none accepts it.
+    pub(super) fn lend(self: &Arc<Self>, stream: StreamLease) {
+        if let Some(back) = self.offer(Lease::Stream(Box::new(stream))) {
+            back.give_back();
+        }
+    }
+
+    /// Lends streams to the waiters.
+    pub(super) fn serve_streams(self: &Arc<Self>) {
+        fence(Ordering::SeqCst);
+        // Checked before a stream is taken, because to give one back leads here again.
+        while self.queue.waiting() > 0
+            && let Some(stream) = self.take_stream_for_waiter()
+        {
+            self.lend(stream);
+        }
+    }
+
+    fn take_stream_for_waiter(self: &Arc<Self>) -> Option<StreamLease> {
+        if self.queue.wants_idle() {
+            return self.take_stream(|_| true);
+        }
+        // All waiters want a fresh one.
+        self.take_stream(Connection::is_fresh)
+    }
+
+    /// A stream has ended, or was not used.
+    pub(super) fn stream_ended(self: &Arc<Self>, connection: &Arc<Connection>) {
+        self.store_if(connection, Connection::close_stream);
+    }
+
+    /// The dial of a connection has ended: from here on it may become idle.
+    pub(super) fn opening_ended(self: &Arc<Self>, connection: &Arc<Connection>) {
+        // Requests that have waited for this come first.
+        self.serve_streams();
+        self.store_if(connection, Connection::end_opening);
+    }
+
+    /// Stores a connection if it is in use no more, which is checked under the lock of the list.
+    fn store_if(
+        self: &Arc<Self>,
+        connection: &Arc<Connection>,
+        is_unused: impl FnOnce(&Connection) -> bool,
+    ) {
+        let mut list = self.in_use.lock();
+        let is_unused = is_unused(connection);
+        if is_unused {
+            list.remove(connection);
+        }
+        drop(list);
+        if is_unused && !connection.is_leaving() {
+            self.store_http2(connection, Instant::now());
+        }
+        self.serve_streams();
+    }
+
+    fn store_http2(self: &Arc<Self>, connection: &Arc<Connection>, now: Instant) {
+        let unfit = connection.used_up(now).or_else(|| self.closed_for());
+        if let Some(reason) = unfit {
+            return connection.close(reason);
+        }
+        if self.settings().keeps_nothing() {
+            return connection.close(Reason::Evicted);
+        }
+        let sequence = self.pool().next_sequence();
+        connection.become_idle(sequence);
+        self.store(sequence, IdleConnection::http2(Arc::clone(connection), now));
+        // Its task may have found out before the connection could be found here.
+        if connection.is_leaving() {
+            self.stop_using(connection, Reason::ClosedByPeer);
+        }
+        self.keep_idle_limit();
+        self.serve_from_idle(now);
+    }
+
+    /// The connection takes no further stream; streams that are open go on.
+    pub(super) fn stop_using(&self, connection: &Arc<Connection>, reason: Reason) {
+        connection.leave(reason);
+        self.in_use.lock().remove(connection);
+        let idle = self.taken_out(self.idle.take(connection.sequence()));
+        if let Some(idle) = idle {
+            self.note_idle_end(&idle, reason);
+            idle.discard(reason);
+        }
+    }
+
+    /// Has every connection that is in use end with its last stream.
+    pub(super) fn leave_all(&self, reason: Reason) {
+        let all = self.in_use.lock().take_all();
+        for connection in all {
+            connection.leave(reason);
+        }
+    }
+}

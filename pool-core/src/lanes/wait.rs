@@ -1,0 +1,225 @@
+//! What a lane does for requests that wait: gives them a place in the queue, and dials within the limits.
+//!
+//! What must hold: while a request waits without a dial on its account, either a limit refuses a dial, or one is
+//! started. Announce-then-check: a lane that was refused stops counting its dial as under way, and then checks for room
+//! again; a thread that makes room counts it, and then checks which lanes want a dial.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::lane::{Answer, Lane};
+use super::lease::Lease;
+use super::wait_queue::{Ticket, Wants};
+use crate::conn::{http1, http2};
+use crate::policy::{Admission, Member, Permit, Refusal, Turn};
+use crate::report::{Error, Reason};
+
+/// A place in the queue of a lane.
+///
+/// Cancel safety: a place that is dropped leaves the queue; a lease that it had just been given goes to the next
+/// waiter, or its connection becomes idle.
+pub(super) struct Place {
+    lane: Arc<Lane>,
+    ticket: Ticket<Answer>,
+}
+
+impl Place {
+    /// Joins the end of the queue. None if the watcher of the lane has gone; it stays while a request waits.
+    fn join(lane: &Arc<Lane>, wants: Wants) -> Option<Self> {
+        if !lane.runtime().stay() {
+            return None;
+        }
+        Some(Self { ticket: lane.queue.join(wants), lane: Arc::clone(lane) })
+    }
+
+    /// Waits for a lease, as long as the checkout timeout allows.
+    pub(super) async fn lease(mut self, since: Instant) -> Result<Lease, Error> {
+        let limit = self.lane.settings().checkout_timeout;
+        let ticket = &mut self.ticket;
+        let answer = poll_fn(|cx| ticket.poll(cx));
+        let answer = match limit.and_then(|limit| Some((limit, since.checked_add(limit)?))) {
+            None => answer.await,
+            Some((limit, end)) => match timeout_at(end, answer).await {
+                Ok(answer) => answer,
+                Err(_) => return Err(Error::checkout_timeout(self.lane.name(), limit)),
+            },
+        };
+        let mut lease = answer.unwrap_or_else(|| Err(Error::closed(self.lane.name())))?;
+        lease.note_queue_time(since.elapsed());
+        Ok(lease)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.lane.queue.leave(&self.ticket) {
+            // The limit queue may have kept its turn for this request.
+            self.lane.host().offer_room();
+        } else if let Some(Ok(lease)) = self.ticket.close() {
+            lease.give_back();
+        }
+        // A drain of the address may have waited for this request too.
+        self.lane.host().notify_if_vacated();
+        self.lane.runtime().leave();
+    }
+}
+
+/// Why there is no place in the queue.
+#[derive(Debug)]
+pub(super) enum Refused {
+    /// As many requests wait as may.
+    QueueFull,
+    /// The address could not be reached, and is tried again after so long.
+    BackingOff(Duration),
+    /// The watcher of the lane has gone.
+    WatcherGone,
+}
+
+impl Lane {
+    /// Joins the queue, and starts a dial if more requests wait than dials are under way.
+    pub(super) fn enqueue(self: &Arc<Self>, now: Instant, wants: Wants) -> Result<Place, Refused> {
+        if let Some(pause) = self.host().refuses_waiters(now) {
+            return Err(Refused::BackingOff(pause));
+        }
+        let place = Place::join(self, wants).ok_or(Refused::WatcherGone)?;
+        if wants == Wants::Any {
+            self.serve_from_idle(now);
+        }
+        self.dial(Turn::Own);
+        let limit = self.settings().max_waiters_per_address;
+        let full = limit.is_some_and(|limit| self.queue.is_over(limit));
+        if full && self.queue.leave(&place.ticket) { Err(Refused::QueueFull) } else { Ok(place) }
+    }
+
+    /// Starts dials while more requests wait than dials are under way, and the limits allow. Only in the lane's runtime.
+    pub(super) fn dial(self: &Arc<Self>, mut turn: Turn) {
+        while self.queue.begin_dial() {
+            let trial = match Admission::to(self.host(), Instant::now()) {
+                Admission::Free => None,
+                Admission::Trial(trial) if !trial.pause().is_zero() => {
+                    self.queue.end_dial();
+                    // Without a permit, which another lane may need meanwhile. Its end requests our dials.
+                    tokio::spawn(trial.wait());
+                    return;
+                }
+                Admission::Trial(trial) => Some(trial),
+                // The end of the trial requests our dials.
+                Admission::Held => return self.queue.end_dial(),
+            };
+            match self.permit(turn) {
+                Ok(permit) => {
+                    self.pool().limit_queue.leave(&**self);
+                    self.dialer().dial(Arc::clone(self), permit, trial);
+                    // One place for each turn: other members wait in the limit queue too.
+                    turn = Turn::Own;
+                }
+                Err(refusal) => {
+                    if let Some(trial) = trial {
+                        trial.end();
+                    }
+                    if refusal == Refusal::AddressFull && turn == Turn::Granted {
+                        // Its own address tells it when there is room; the limit queue is not blocked meanwhile.
+                        self.pool().limit_queue.leave(&**self);
+                    }
+                    self.queue.end_dial();
+                    // Room may have been made while the dial was still counted as under way, by a thread that then saw
+                    // no lane in need.
+                    match refusal {
+                        Refusal::AddressFull
+                            if self.host().has_room() || self.host().idle() > 0 => {}
+                        Refusal::PoolFull => {
+                            // The limit queue may have removed this lane, or seen no need, while its dial was counted.
+                            if self.queue.wants_dial() {
+                                self.join_limit_queue();
+                            }
+                            return self.host().offer_room();
+                        }
+                        _ => return,
+                    }
+                }
+            }
+        }
+    }
+
+    /// A permit, if need be in place of an idle connection that no request here can use.
+    fn permit(self: &Arc<Self>, turn: Turn) -> Result<Permit, Refusal> {
+        if turn == Turn::Own && self.pool().limit_queue.is_waiting() {
+            self.join_limit_queue();
+            return Err(Refusal::PoolFull);
+        }
+        loop {
+            match Permit::new(self.host(), self.runtime()) {
+                Err(Refusal::AddressFull) if self.host().evict() => {}
+                Err(Refusal::PoolFull) if self.pool().lru.evict() => {}
+                // Once in the queue, it checks again: what was stored before was not stored for it.
+                Err(Refusal::PoolFull) if self.join_limit_queue() => {}
+                done => return done,
+            }
+        }
+    }
+
+    /// Joins the queue for the total limit; false if it waits there already.
+    fn join_limit_queue(self: &Arc<Self>) -> bool {
+        let member: Arc<Self> = Arc::clone(self);
+        let member: Arc<dyn Member> = member;
+        self.pool().limit_queue.join(&member)
+    }
+
+    /// A dial fails the request that it was for; where its connection was to be shared, all of them.
+    pub(super) fn dial_failed(&self, error: Error) {
+        for _ in 1..self.queue.per_dial().min(self.queue.waiting()) {
+            self.fail_one(error.for_another());
+        }
+        self.fail_one(error);
+    }
+
+    /// A connection was opened that serves one request at a time; the address takes a dial for each.
+    pub(super) fn opened_for_one(self: &Arc<Self>, connection: Box<http1::Connection>) {
+        self.queue.set_per_dial(1);
+        self.checkin(connection);
+    }
+
+    /// A connection was opened that is shared. Its dial counts as under way until its server has said how many streams
+    /// it allows, because that decides whether other connections are needed; the first request need not wait for that.
+    ///
+    /// # Errors
+    ///
+    /// When the server says nothing within the connect timeout, or the connection ends before it has.
+    pub(super) async fn opened_for_many(
+        self: &Arc<Self>,
+        connection: Arc<http2::Connection>,
+    ) -> Result<(), Error> {
+        let opening = Opening { lane: self, connection };
+        let connection = &opening.connection;
+        self.lend(self.start_using(connection, Duration::ZERO));
+        let received = match self.settings().connect_timeout {
+            None => connection.settings_received().await,
+            Some(limit) => match timeout(limit, connection.settings_received()).await {
+                Ok(received) => received,
+                Err(_) => {
+                    connection.close(Reason::TimedOut);
+                    return Err(Error::connect_timeout(self.name(), limit));
+                }
+            },
+        };
+        received.map_err(|error| Error::connect(self.name(), error))?;
+        self.queue.set_per_dial(connection.stream_limit());
+        Ok(())
+    }
+}
+
+/// A shared connection while its dial waits for the SETTINGS of its server. It does not become idle when its first
+/// request ends meanwhile, so it cannot close while waiters still depend on these SETTINGS.
+struct Opening<'l> {
+    lane: &'l Arc<Lane>,
+    connection: Arc<http2::Connection>,
+}
+
+impl Drop for Opening<'_> {
+    fn drop(&mut self) {
+        self.lane.opening_ended(&self.connection);
+    }
+}

@@ -1,0 +1,331 @@
+//! What the pool knows about one address, whatever the type of the address.
+//!
+//! ```text
+//!   Host (one per address)            name, counters, how many connections are open, what was learnt
+//!    └─ Member (one per runtime)      idle connections and waiters: a lane
+//!        └─ Permit                    one connection, while it exists
+//! ```
+
+use std::fmt;
+use std::ptr::addr_eq;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::backoff::Failures;
+use super::idle_limit::LearntIdleLimit;
+use super::limits::{PoolState, raise_below};
+use super::member::{Member, Turn};
+use super::quarantine::Quarantine;
+use super::retry_budget::{RetryBudget, RetryToken};
+use crate::report::{Counters, Error, Event};
+use crate::settings::{Backoff, Settings};
+use crate::sync::{self, Mutex};
+
+pub(crate) struct Host {
+    /// The address, as errors name it.
+    name: Arc<str>,
+    counters: Counters,
+    pool: Arc<PoolState>,
+    quarantine: Quarantine,
+    idle_limit: LearntIdleLimit,
+    retry_budget: Arc<RetryBudget>,
+    pub(super) failures: Failures,
+    /// How many requests wait in all members, so that the members are visited only when there are any.
+    waiting: Arc<AtomicUsize>,
+    open: AtomicUsize,
+    retired: AtomicBool,
+    vacated: Notify,
+    members: Mutex<Vec<Weak<dyn Member>>>,
+}
+
+impl Host {
+    pub(crate) fn new(name: Arc<str>, pool: Arc<PoolState>) -> Arc<Self> {
+        Arc::new(Self {
+            name,
+            counters: Counters::default(),
+            pool,
+            quarantine: Quarantine::default(),
+            idle_limit: LearntIdleLimit::default(),
+            retry_budget: Arc::default(),
+            failures: Failures::default(),
+            waiting: Arc::default(),
+            open: AtomicUsize::new(0),
+            retired: AtomicBool::new(false),
+            vacated: Notify::new(),
+            members: Mutex::default(),
+        })
+    }
+
+    #[inline]
+    pub(crate) fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    #[inline]
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    #[inline]
+    pub(crate) fn pool(&self) -> &PoolState {
+        &self.pool
+    }
+
+    #[inline]
+    pub(crate) fn settings(&self) -> &Settings {
+        self.pool.settings()
+    }
+
+    /// The count that the queues of all members share.
+    pub(crate) fn waiting(&self) -> &Arc<AtomicUsize> {
+        &self.waiting
+    }
+
+    pub(crate) fn tell<'a>(&self, event: impl FnOnce() -> Event<'a>) {
+        self.settings().observed.tell(&self.name, event);
+    }
+
+    // What was learnt.
+
+    /// A request found its connection given up by the server, after it had been idle for `idle_for`.
+    pub(crate) fn note_stale(&self, idle_for: Duration, now: Instant) {
+        self.counters.stale();
+        self.note_idle_close(idle_for, now);
+    }
+
+    /// The server has closed a connection that had been idle for `idle_for`.
+    pub(crate) fn note_idle_close(&self, idle_for: Duration, now: Instant) {
+        self.idle_limit.note_close(idle_for, now);
+    }
+
+    /// A response has come over a connection that had carried `uses` requests with it, and had been idle before.
+    #[inline]
+    pub(crate) fn note_response(&self, uses: u64, idle_for: Duration) {
+        if uses > 1 {
+            self.counters.reused();
+            self.idle_limit.prove(idle_for);
+        }
+    }
+
+    /// The connection that closes had received bytes without a request.
+    pub(super) fn note_unsolicited(&self, now: Instant) {
+        if self.settings().quarantine {
+            self.quarantine.strike(now);
+        }
+    }
+
+    /// Whether no connection may be lent twice, because the server answers out of step.
+    #[inline]
+    pub(crate) fn is_quarantined(&self, now: Instant) -> bool {
+        self.quarantine.is_on(now)
+    }
+
+    /// How long a connection may be idle: by the settings, and as far as the server keeps it.
+    pub(crate) fn idle_limit(&self) -> Option<Duration> {
+        let timeout = self.settings().idle_timeout;
+        match self.idle_limit.limit() {
+            learnt @ Some(_) if self.settings().learn_idle_limit => {
+                learnt.into_iter().chain(timeout).min()
+            }
+            _ => timeout,
+        }
+    }
+
+    /// Tries what was learnt of the server anew, now and then. An unused host is only forgotten.
+    pub(crate) fn relax(&self, now: Instant) {
+        if self.has_connections() {
+            self.idle_limit.relax(now);
+        }
+    }
+
+    /// Whether anything was learnt that is worth the memory of a host without connections.
+    pub(crate) fn has_learnt(&self, now: Instant) -> bool {
+        self.idle_limit.is_remembered(now)
+    }
+
+    /// Leave to send a request again that had reached the server; none if the budget is spent.
+    pub(crate) fn retry_token(&self) -> Option<RetryToken> {
+        RetryToken::take(&self.retry_budget, self.counters.requests())
+    }
+
+    // Whether the address can be reached.
+
+    /// A connection was opened: the address can be reached again.
+    pub(crate) fn reached(&self) {
+        if self.failures.succeeded() {
+            self.request_dials();
+        }
+    }
+
+    /// A dial that began at `begun` has failed; the address may need a pause.
+    pub(crate) fn missed(&self, was_trial: bool, begun: Instant, now: Instant) {
+        self.counters.failed_to_open();
+        let backoff = self.settings().backoff;
+        if backoff == Backoff::Off {
+            return;
+        }
+        let Some(pause) = self.failures.failed(was_trial, begun, now) else { return };
+        self.tell(|| Event::BackingOff { pause });
+        if backoff == Backoff::Fail && !self.has_connections() {
+            for member in self.members() {
+                member.fail_waiting(&|| Error::backing_off(&self.name, pause));
+            }
+        } else {
+            self.request_dials();
+        }
+    }
+
+    /// How long until the address is tried again, if it has a pause.
+    pub(crate) fn backing_off(&self, now: Instant) -> Option<Duration> {
+        self.failures.pause(now)
+    }
+
+    /// As [`backing_off`](Self::backing_off), for a request that comes: none where it may wait, or try itself.
+    pub(crate) fn refuses_waiters(&self, now: Instant) -> Option<Duration> {
+        // While connections are lent, one may be checked in before the address is tried again.
+        match self.settings().backoff {
+            Backoff::Fail => self.failures.refusal(now).filter(|_| !self.has_connections()),
+            _ => None,
+        }
+    }
+
+    /// Requests a dial in every member that wants one.
+    pub(super) fn request_dials(&self) {
+        for member in self.members().into_iter().filter(|member| member.wants_dial()) {
+            member.request_dial(Turn::Own);
+        }
+    }
+
+    // Retired, vacant, vacated.
+
+    #[inline]
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::SeqCst)
+    }
+
+    /// Retires the host or takes it back; true if that changes it.
+    pub(crate) fn set_retired(&self, retired: bool) -> bool {
+        let before = self.retired.swap(retired, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+        before != retired
+    }
+
+    /// Whether the host can be forgotten: it has no connection, open or opening, and nothing must be remembered.
+    pub(crate) fn is_vacant(&self) -> bool {
+        let now = Instant::now();
+        self.open.load(Ordering::SeqCst) == 0
+            && !self.is_retired()
+            && !self.quarantine.is_on(now)
+            && !self.failures.are_remembered(now)
+    }
+
+    /// Waits until no connection of the host is open, and no request waits for one.
+    pub(crate) async fn vacated(&self) {
+        sync::wait_until(&self.vacated, || self.is_vacated()).await;
+    }
+
+    fn is_vacated(&self) -> bool {
+        self.open.load(Ordering::SeqCst) == 0 && self.waiting.load(Ordering::SeqCst) == 0
+    }
+
+    /// A connection has closed, or a request waits no more.
+    pub(crate) fn notify_if_vacated(&self) {
+        if self.is_vacated() {
+            self.vacated.notify_waiters();
+        }
+    }
+
+    // Members and limits.
+
+    pub(crate) fn add_member(&self, member: Weak<dyn Member>) {
+        let mut members = self.members.lock();
+        members.retain(|member| member.strong_count() > 0);
+        members.push(member);
+    }
+
+    fn members(&self) -> Vec<Arc<dyn Member>> {
+        self.members.lock().iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Whether a connection is open that may be checked in.
+    pub(crate) fn has_connections(&self) -> bool {
+        self.counters.are_open()
+    }
+
+    fn limit(&self) -> Option<usize> {
+        self.settings().max_connections_per_address
+    }
+
+    /// Counts one more open connection, unless the address is full.
+    pub(super) fn add_open(&self) -> bool {
+        raise_below(&self.open, self.limit())
+    }
+
+    pub(super) fn remove_open(&self) {
+        self.open.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn has_room(&self) -> bool {
+        self.limit().is_none_or(|limit| self.open.load(Ordering::SeqCst) < limit)
+    }
+
+    /// How many connections are idle, in all runtimes.
+    pub(crate) fn idle(&self) -> usize {
+        self.members().iter().map(|member| member.idle()).sum()
+    }
+
+    /// Closes an idle connection of this host, in any runtime, because a limit wants its place.
+    pub(crate) fn evict(&self) -> bool {
+        self.members().iter().any(|member| member.evict_oldest())
+    }
+
+    /// Whether another member wants the place of a connection that is idle in `member`.
+    ///
+    /// A member that was told to dial checks for itself when its watcher runs; if its runtime stands still, it costs
+    /// the others no connection meanwhile. The caller's fence stands between storing the connection and this check.
+    pub(crate) fn is_wanted_beside(&self, member: &dyn Member) -> bool {
+        let wants = |other: &Arc<dyn Member>| {
+            !addr_eq(Arc::as_ptr(other), member)
+                && other.wants_dial()
+                && !other.marks().is_dial_requested()
+        };
+        self.limit().is_some()
+            && self.waiting.load(Ordering::SeqCst) > 0
+            && self.members().iter().any(wants)
+    }
+
+    /// Tells members that were refused a connection, as far as there is room now.
+    ///
+    /// Where there is none, an idle connection closes for a member that has just joined the limit queue, or has become
+    /// its first: no connection was stored on its account.
+    pub(crate) fn offer_room(&self) {
+        // Between counting down, or joining, and the check.
+        fence(Ordering::SeqCst);
+        if self.pool.has_room() {
+            for member in self.pool.limit_queue.first_of_each_runtime() {
+                member.request_dial(Turn::Granted);
+            }
+        } else {
+            self.pool.make_way();
+        }
+        if self.limit().is_some() && self.waiting.load(Ordering::SeqCst) > 0 && self.has_room() {
+            // The limit queue tells its own members.
+            let wants = |member: &Arc<dyn Member>| {
+                member.wants_dial() && !member.marks().is_in_limit_queue()
+            };
+            for member in self.members().into_iter().filter(wants) {
+                member.request_dial(Turn::Granted);
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host").field("name", &self.name).field("open", &self.open).finish()
+    }
+}

@@ -1,0 +1,126 @@
+//! What all hosts of a pool share: the settings, the total counts, and the queue for the total limit.
+//!
+//! What must hold: the count of open connections never exceeds its limit, since it is raised only by a compare-and-swap
+//! below the limit; and a member that was refused is told when a connection closes (`limit_queue`).
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+
+use tokio::sync::Notify;
+
+use super::limit_queue::LimitQueue;
+use super::lru::LruIndex;
+use crate::report::Counters;
+use crate::settings::Settings;
+use crate::sync;
+
+#[derive(Debug)]
+pub(crate) struct PoolState {
+    settings: Settings,
+    /// The sums over hosts that were forgotten.
+    forgotten: Counters,
+    /// The idle connections of all hosts by age, kept only where a limit asks for it.
+    pub(crate) lru: LruIndex,
+    /// Members that the total limit keeps waiting.
+    pub(crate) limit_queue: LimitQueue,
+    closing: Notify,
+    open: AtomicUsize,
+    idle: AtomicUsize,
+    sequence: AtomicU64,
+    connections: AtomicU64,
+    closed: AtomicBool,
+}
+
+impl PoolState {
+    pub(crate) fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            forgotten: Counters::default(),
+            lru: LruIndex::default(),
+            limit_queue: LimitQueue::default(),
+            closing: Notify::new(),
+            open: AtomicUsize::new(0),
+            idle: AtomicUsize::new(0),
+            sequence: AtomicU64::new(1),
+            connections: AtomicU64::new(1),
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub(crate) fn forgotten(&self) -> &Counters {
+        &self.forgotten
+    }
+
+    /// From here on nothing becomes idle. The caller closes idle connections afterwards.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+        self.closing.notify_waiters();
+    }
+
+    #[inline]
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+
+    /// Waits until the pool closes.
+    pub(crate) async fn closed(&self) {
+        sync::wait_until(&self.closing, || self.is_closed()).await;
+    }
+
+    pub(super) fn next_connection_id(&self) -> u64 {
+        self.connections.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Orders check-ins over all hosts; from 1, so that there is a number before the first.
+    pub(crate) fn next_sequence(&self) -> u64 {
+        self.sequence.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Counts one more open connection, unless the pool is full.
+    pub(super) fn add_open(&self) -> bool {
+        raise_below(&self.open, self.settings.max_connections)
+    }
+
+    pub(super) fn remove_open(&self) {
+        self.open.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn has_room(&self) -> bool {
+        self.settings.max_connections.is_none_or(|limit| self.open.load(Ordering::SeqCst) < limit)
+    }
+
+    /// Counts one more idle connection; true if that is one too many.
+    pub(crate) fn add_idle(&self) -> bool {
+        match self.settings.max_idle {
+            Some(limit) => self.idle.fetch_add(1, Ordering::Relaxed) >= limit,
+            None => false,
+        }
+    }
+
+    pub(crate) fn remove_idle(&self) {
+        if self.settings.max_idle.is_some() {
+            self.idle.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Closes the connection that has been idle longest, if a member in the limit queue is to have its place.
+    ///
+    /// That member is told then, checks for itself, and closes more if it has to.
+    pub(crate) fn make_way(&self) {
+        if self.settings.max_connections.is_some() && self.limit_queue.has_untold(None) {
+            self.lru.evict();
+        }
+    }
+}
+
+/// Adds one, unless that would exceed the limit.
+pub(super) fn raise_below(count: &AtomicUsize, limit: Option<usize>) -> bool {
+    let limit = limit.unwrap_or(usize::MAX);
+    let raise = |count| (count < limit).then(|| count + 1);
+    count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, raise).is_ok()
+}

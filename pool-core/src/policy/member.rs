@@ -1,0 +1,89 @@
+//! The part of a host in one runtime, as this layer sees it, and where it is entered.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering, fence};
+
+use super::runtime::Runtime;
+use crate::report::Error;
+
+/// The connections and waiters of one host in one runtime.
+pub(crate) trait Member: Send + Sync {
+    fn marks(&self) -> &Marks;
+
+    fn runtime(&self) -> &Runtime;
+
+    /// Whether more requests wait than dials are under way.
+    fn wants_dial(&self) -> bool;
+
+    /// How many connections are idle here.
+    fn idle(&self) -> usize;
+
+    /// The sequence of the connection that has been idle longest.
+    fn oldest_idle(&self) -> Option<u64>;
+
+    /// Closes the connection that has been idle longest, because a limit wants its place. False if none is idle.
+    fn evict_oldest(&self) -> bool;
+
+    /// Has the watcher of the runtime start the dials that are wanted. Connections close in any thread, and a dial
+    /// starts only in its own runtime.
+    fn request_dial(self: Arc<Self>, turn: Turn);
+
+    /// Fails the requests that wait, except those that dials under way may still serve.
+    fn fail_waiting(&self, error: &dyn Fn() -> Error);
+}
+
+/// Members that wait for the total limit dial in the order of their queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// The member dials of its own accord.
+    Own,
+    /// The limit queue, or the host, has told the member that there is room.
+    Granted,
+}
+
+/// Where a member is entered already. Each mark changes together with the entry.
+#[derive(Debug, Default)]
+pub(crate) struct Marks {
+    dial_requested: AtomicBool,
+    in_limit_queue: AtomicBool,
+    in_lru: AtomicBool,
+}
+
+impl Marks {
+    /// True if a dial was not requested already.
+    pub(crate) fn request_dial(&self) -> bool {
+        !self.dial_requested.swap(true, Ordering::SeqCst)
+    }
+
+    /// Whether a dial was requested, and the watcher has not come to it yet.
+    pub(crate) fn is_dial_requested(&self) -> bool {
+        self.dial_requested.load(Ordering::SeqCst)
+    }
+
+    /// The watcher comes to the request for a dial, and checks what is wanted afterwards: a thread that relied on the
+    /// request did so before.
+    pub(crate) fn take_dial_request(&self) {
+        self.dial_requested.store(false, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+    }
+
+    pub(super) fn enter_limit_queue(&self) -> bool {
+        !self.in_limit_queue.swap(true, Ordering::SeqCst)
+    }
+
+    pub(super) fn is_in_limit_queue(&self) -> bool {
+        self.in_limit_queue.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn leave_limit_queue(&self) {
+        self.in_limit_queue.store(false, Ordering::SeqCst);
+    }
+
+    pub(super) fn enter_lru(&self) -> bool {
+        !self.in_lru.swap(true, Ordering::SeqCst)
+    }
+
+    pub(super) fn leave_lru(&self) {
+        self.in_lru.swap(false, Ordering::SeqCst);
+    }
+}

@@ -1,0 +1,39 @@
+//! What is counted, allowed and learnt about each address.
+//!
+//! This layer may import `report`, `settings` and `sync`. It must not know connections, requests or HTTP; it knows a
+//! lane only as a `Member`. Time is an argument, so that each rule can be tested without a clock.
+//!
+//! | file | what it is |
+//! | --- | --- |
+//! | `host` | what the pool knows about one address, whatever the type of the address |
+//! | `permit` | the right to open one connection, then the count of it |
+//! | `limits` | what all hosts of a pool share: settings, total counts, the closed flag |
+//! | `limit_queue` | members that the total limit keeps waiting |
+//! | `lru` | which idle connection of all hosts has been idle longest |
+//! | `member` | the part of a host in one runtime, as this layer sees it |
+//! | `runtime` | one runtime, and whether its watcher is needed |
+//! | `backoff`, `trial` | an address that cannot be reached; the one dial that tries it again |
+//! | `quarantine` | an address whose server answers out of step |
+//! | `idle_limit` | after how long the server closes idle connections, as it has shown |
+//! | `retry_budget` | how many requests that had reached an address may be sent again |
+
+mod backoff;
+mod host;
+mod idle_limit;
+mod limit_queue;
+mod limits;
+mod lru;
+mod member;
+mod permit;
+mod quarantine;
+mod retry_budget;
+mod runtime;
+mod trial;
+
+pub(crate) use host::Host;
+pub(crate) use limits::PoolState;
+pub(crate) use member::{Marks, Member, Turn};
+pub(crate) use permit::{Permit, Refusal};
+pub(crate) use retry_budget::RetryToken;
+pub(crate) use runtime::Runtime;
+pub(crate) use trial::{Admission, Trial};

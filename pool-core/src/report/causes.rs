@@ -1,0 +1,99 @@
+//! One constructor for each thing that can go wrong: the kind of the error, and its words.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::error::{Cause, Error, ErrorKind};
+
+impl Error {
+    pub(crate) fn invalid_request(address: &Arc<str>, why: &'static str) -> Self {
+        Self::new(ErrorKind::InvalidRequest, address, Cause::Text(why))
+    }
+
+    pub(crate) fn no_runtime(address: &Arc<str>) -> Self {
+        Self::new(ErrorKind::NoRuntime, address, Cause::Text("there is no tokio runtime here"))
+    }
+
+    pub(crate) fn runtime_gone(address: &Arc<str>) -> Self {
+        Self::new(ErrorKind::NoRuntime, address, Cause::Text("the tokio runtime has shut down"))
+    }
+
+    pub(crate) fn closed(address: &Arc<str>) -> Self {
+        Self::new(ErrorKind::Closed, address, Cause::Text("the pool is closed"))
+    }
+
+    pub(crate) fn retired(address: &Arc<str>) -> Self {
+        Self::new(ErrorKind::Retired, address, Cause::Text("the address is retired"))
+    }
+
+    pub(crate) fn queue_full(address: &Arc<str>) -> Self {
+        let why = "too many requests wait for a connection already";
+        Self::new(ErrorKind::QueueFull, address, Cause::Text(why))
+    }
+
+    pub(crate) fn checkout_timeout(address: &Arc<str>, after: Duration) -> Self {
+        Self::new(ErrorKind::CheckoutTimeout, address, Cause::After("no connection", after))
+    }
+
+    pub(crate) fn connect(address: &Arc<str>, error: io::Error) -> Self {
+        Self::new(ErrorKind::Connect, address, Cause::Io(Arc::new(error)))
+    }
+
+    pub(crate) fn connect_timeout(address: &Arc<str>, after: Duration) -> Self {
+        Self::new(ErrorKind::ConnectTimeout, address, Cause::After("not connected", after))
+    }
+
+    pub(crate) fn backing_off(address: &Arc<str>, pause: Duration) -> Self {
+        Self::new(ErrorKind::BackingOff, address, Cause::Paused(pause))
+    }
+
+    pub(crate) fn handshake(address: &Arc<str>, error: hyper::Error) -> Self {
+        Self::new(ErrorKind::Connect, address, Cause::Http(error))
+    }
+
+    pub(crate) fn exchange(address: &Arc<str>, error: hyper::Error) -> Self {
+        let kind = if error.is_user() { ErrorKind::RequestBody } else { ErrorKind::Response };
+        Self::new(kind, address, Cause::Http(error))
+    }
+
+    /// As [`exchange`](Self::exchange), where hyper cannot say whose fault it was.
+    pub(crate) fn response(address: &Arc<str>, error: hyper::Error) -> Self {
+        Self::new(ErrorKind::Response, address, Cause::Http(error))
+    }
+
+    pub(crate) fn out_of_step(address: &Arc<str>) -> Self {
+        let why = "a response had come before the request was sent";
+        Self::new(ErrorKind::Response, address, Cause::Text(why))
+    }
+
+    pub(crate) fn request_body(address: &Arc<str>, error: hyper::Error) -> Self {
+        Self::new(ErrorKind::RequestBody, address, Cause::Http(error))
+    }
+
+    pub(crate) fn refused(address: &Arc<str>, error: hyper::Error) -> Self {
+        Self::new(ErrorKind::Refused, address, Cause::Http(error))
+    }
+
+    pub(crate) fn response_timeout(address: &Arc<str>, after: Duration) -> Self {
+        Self::new(ErrorKind::ResponseTimeout, address, Cause::After("no response", after))
+    }
+
+    pub(crate) fn endless_informational(address: &Arc<str>) -> Self {
+        let why = "1xx answers without end";
+        Self::new(ErrorKind::EndlessInformational, address, Cause::Text(why))
+    }
+
+    pub(crate) fn body_timeout(address: &Arc<str>, after: Duration) -> Self {
+        Self::new(ErrorKind::BodyTimeout, address, Cause::After("no frame", after))
+    }
+
+    pub(crate) fn unsent(address: &Arc<str>, error: hyper::Error) -> Self {
+        Self::new(ErrorKind::Unsent, address, Cause::Http(error))
+    }
+
+    pub(crate) fn response_body(address: &Arc<str>, error: hyper::Error) -> Self {
+        let kind = if error.is_user() { ErrorKind::RequestBody } else { ErrorKind::ResponseBody };
+        Self::new(kind, address, Cause::Http(error))
+    }
+}

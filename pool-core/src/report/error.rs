@@ -1,0 +1,266 @@
+//! What can go wrong with a request, where, and why.
+//!
+//! An error names the step and the address before the cause: `connecting to 127.0.0.1:1: connection
+//! refused`. The type is opaque, so that it can tell more later without breaking callers.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Request;
+
+use super::evidence::{Attempt, Evidence};
+use crate::request::RequestBody;
+use crate::sync::Mutex;
+
+/// A request that got no response, or a response whose body did not arrive whole.
+///
+/// Its text is the whole story in one line; [`source`](StdError::source) gives the cause as a value, such
+/// as the [`io::Error`] of a connect or hyper's error; [`evidence`](Self::evidence) tells how far the request
+/// had come.
+pub struct Error(Box<Inner>);
+
+struct Inner {
+    kind: ErrorKind,
+    address: Arc<str>,
+    cause: Cause,
+    evidence: Evidence,
+    // A body need not be `Sync`, an error must. No thread ever waits for this lock.
+    request: Mutex<Option<Request<RequestBody>>>,
+}
+
+pub(crate) enum Cause {
+    Text(&'static str),
+    After(&'static str, Duration),
+    Paused(Duration),
+    Io(Arc<io::Error>),
+    Http(hyper::Error),
+}
+
+/// The step that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The request contradicts itself or cannot be written; it never left.
+    InvalidRequest,
+    /// There is no tokio runtime to open a connection on, or it has shut down.
+    NoRuntime,
+    /// The pool was closed.
+    Closed,
+    /// The address was retired by `drain`, `retain` or `sync`.
+    Retired,
+    /// As many requests as may wait for this address already do.
+    QueueFull,
+    /// No connection came free, and none could be opened, within the checkout timeout.
+    CheckoutTimeout,
+    /// No connection could be opened.
+    Connect,
+    /// No connection was open within the connect timeout.
+    ConnectTimeout,
+    /// No connection could be opened several times in a row, so the pool does not try for a moment; see
+    /// [`Builder::backoff`](crate::Builder::backoff).
+    BackingOff,
+    /// A connection was open, but closed before the request was written: it is proven unsent.
+    Unsent,
+    /// An HTTP/2 server has said that it did not process the request, on more connections than are tried.
+    Refused,
+    /// The caller's request body failed, or broke the promise of its length.
+    RequestBody,
+    /// The request may have reached the server, but no response came back.
+    Response,
+    /// The head of the response was not complete within the response timeout.
+    ResponseTimeout,
+    /// The server sent 1xx answers without end, and no final one.
+    EndlessInformational,
+    /// The next frame of the response body did not come within the body timeout.
+    BodyTimeout,
+    /// The response came, but its body did not arrive whole.
+    ResponseBody,
+}
+
+impl ErrorKind {
+    fn step(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "checking the request to",
+            Self::NoRuntime
+            | Self::Closed
+            | Self::Retired
+            | Self::QueueFull
+            | Self::CheckoutTimeout => "checking out a connection to",
+            Self::Connect | Self::ConnectTimeout | Self::BackingOff => "connecting to",
+            Self::Unsent | Self::Refused => "sending the request to",
+            Self::RequestBody => "sending the request body to",
+            Self::Response | Self::ResponseTimeout | Self::EndlessInformational => {
+                "waiting for the response of"
+            }
+            Self::ResponseBody | Self::BodyTimeout => "reading the response body from",
+        }
+    }
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind, address: &Arc<str>, cause: Cause) -> Self {
+        let (evidence, request) = (Evidence::default(), Mutex::default());
+        Self(Box::new(Inner { kind, address: Arc::clone(address), cause, evidence, request }))
+    }
+
+    /// The failure happened on a connection.
+    pub(crate) fn at(mut self, attempt: Attempt) -> Self {
+        self.0.evidence = attempt.into_evidence();
+        self.0.evidence.refused = self.0.kind == ErrorKind::Refused;
+        self
+    }
+
+    /// Adds what is known of the request as a whole; with the request, if it is whole and proven unsent.
+    pub(crate) fn explain(
+        mut self,
+        attempts: u32,
+        reached_wire: bool,
+        maybe_processed: bool,
+        request: Option<Request<RequestBody>>,
+    ) -> Self {
+        self.0.evidence.attempts = attempts;
+        self.0.evidence.reached_wire |= reached_wire;
+        self.0.evidence.refused &= !maybe_processed;
+        self.0.request = Mutex::new(request);
+        self
+    }
+
+    /// The same failure for another request that waited for the same dial.
+    pub(crate) fn for_another(&self) -> Self {
+        let cause = match &self.0.cause {
+            Cause::Text(text) => Cause::Text(text),
+            Cause::After(what, after) => Cause::After(what, *after),
+            Cause::Paused(pause) => Cause::Paused(*pause),
+            Cause::Io(error) => Cause::Io(Arc::clone(error)),
+            Cause::Http(error) => Cause::Io(Arc::new(io::Error::other(error.to_string()))),
+        };
+        Self::new(self.0.kind, &self.0.address, cause)
+    }
+
+    /// The step that failed.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// The address, as its `Debug` text.
+    pub fn address(&self) -> &str {
+        &self.0.address
+    }
+
+    /// How far the request had come, over which connection, and in how many attempts.
+    pub fn evidence(&self) -> &Evidence {
+        &self.0.evidence
+    }
+
+    /// Gives the request back, as its caller gave it, so that it can be sent elsewhere.
+    ///
+    /// Only a request of which no connection has accepted a byte comes back, and only if its body is whole.
+    ///
+    /// # Errors
+    ///
+    /// The error itself, if the request cannot be had back.
+    pub fn into_request(mut self) -> Result<Request<RequestBody>, Self> {
+        let request = self.0.request.get_mut().take();
+        request.ok_or(self)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: ", self.0.kind.step(), self.0.address)?;
+        match &self.0.cause {
+            Cause::Text(text) => f.write_str(text),
+            Cause::After(what, timeout) => write!(f, "{what} within {timeout:?}"),
+            Cause::Paused(pause) => {
+                write!(f, "it could not be reached several times in a row, next try in {pause:?}")
+            }
+            Cause::Io(error) => write_io(f, error),
+            Cause::Http(error) => write_chain(f, error),
+        }?;
+        match self.0.evidence.connection() {
+            Some(_) => write!(f, " ({})", self.0.evidence),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Writes an error of the system in the words of its kind, without the number.
+fn write_io(f: &mut fmt::Formatter<'_>, error: &io::Error) -> fmt::Result {
+    let kind = error.kind().to_string();
+    match error.raw_os_error() {
+        Some(_) if kind != "other error" && kind != "uncategorized error" => f.write_str(&kind),
+        _ => write!(f, "{error}"),
+    }
+}
+
+/// hyper's text leaves its own causes out.
+fn write_chain(f: &mut fmt::Formatter<'_>, error: &dyn StdError) -> fmt::Result {
+    write!(f, "{error}")?;
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        f.write_str(": ")?;
+        match error.downcast_ref() {
+            Some(error) => write_io(f, error)?,
+            None => write!(f, "{error}")?,
+        }
+        cause = error.source();
+    }
+    Ok(())
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error")
+            .field("kind", &self.0.kind)
+            .field("address", &self.0.address)
+            .field("text", &self.to_string())
+            .finish_non_exhaustive()
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match &self.0.cause {
+            Cause::Io(error) => Some(&**error),
+            Cause::Http(error) => Some(error),
+            Cause::Text(_) | Cause::After(..) | Cause::Paused(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::BoxError;
+
+    fn address() -> Arc<str> {
+        Arc::from("192.0.2.1:80")
+    }
+
+    #[test]
+    fn a_refused_connection_is_told_in_one_line_with_step_and_address() {
+        let refused = io::Error::from_raw_os_error(111);
+        let error = Error::connect(&address(), refused);
+        assert_eq!(error.to_string(), "connecting to 192.0.2.1:80: connection refused");
+        assert_eq!(error.kind(), ErrorKind::Connect);
+        let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+        assert_eq!(source.map(io::Error::kind), Some(io::ErrorKind::ConnectionRefused));
+    }
+
+    #[test]
+    fn a_connectors_own_words_are_kept() {
+        let error = Error::connect(&address(), io::Error::other("TLS handshake: no shared cipher"));
+        assert_eq!(
+            error.to_string(),
+            "connecting to 192.0.2.1:80: TLS handshake: no shared cipher"
+        );
+    }
+
+    #[test]
+    fn an_error_converts_into_the_boxed_error_of_an_application() {
+        let _: BoxError = Error::no_runtime(&address()).into();
+    }
+}

@@ -1,0 +1,81 @@
+//! What is known of the connection that carried a response.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The connection that carried a response, as it was then. From [`Body::connection`](crate::Body::connection).
+#[derive(Clone, Debug)]
+pub struct ConnectionInfo {
+    established: Arc<Established>,
+    pub(crate) usage: Usage,
+}
+
+/// What stays the same for the life of a connection.
+#[derive(Debug)]
+pub(crate) struct Established {
+    pub(crate) id: u64,
+    pub(crate) local_address: Option<SocketAddr>,
+    pub(crate) peer_address: Option<SocketAddr>,
+    pub(crate) connect_time: Duration,
+}
+
+/// What belongs to one checkout.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Usage {
+    pub(crate) use_number: u64,
+    pub(crate) attempt: u32,
+    pub(crate) idle_for: Duration,
+    pub(crate) queue_time: Duration,
+}
+
+impl ConnectionInfo {
+    pub(crate) fn new(established: Arc<Established>, usage: Usage) -> Self {
+        Self { established, usage }
+    }
+
+    /// A number that no other connection of the pool has.
+    pub fn id(&self) -> u64 {
+        self.established.id
+    }
+
+    /// The ordinal of this request on its connection, from 1.
+    pub fn use_number(&self) -> u64 {
+        self.usage.use_number
+    }
+
+    /// The ordinal of this attempt of its request, from 1; zero if the connection has not carried a request yet.
+    pub fn attempt(&self) -> u32 {
+        self.usage.attempt
+    }
+
+    /// Whether the connection had served a request before.
+    pub fn is_reused(&self) -> bool {
+        self.usage.use_number > 1
+    }
+
+    /// How long the connection had been idle before; zero for a new one, and for one that went straight to a waiter.
+    pub fn idle_for(&self) -> Duration {
+        self.usage.idle_for
+    }
+
+    /// How long the request waited for a connection; zero if one was idle.
+    pub fn queue_time(&self) -> Duration {
+        self.usage.queue_time
+    }
+
+    /// How long it took to open the connection, every step of the connector included.
+    pub fn connect_time(&self) -> Duration {
+        self.established.connect_time
+    }
+
+    /// Our end of the connection, where its stream has one.
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        self.established.local_address
+    }
+
+    /// The other end of the connection, where its stream has one.
+    pub fn peer_address(&self) -> Option<SocketAddr> {
+        self.established.peer_address
+    }
+}

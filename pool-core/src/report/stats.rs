@@ -1,0 +1,209 @@
+//! Counters: what the pool has done and what it holds.
+//!
+//! Each host counts for itself, so that requests to different addresses share no counter; a host that is
+//! forgotten leaves its sums with the pool. At rest the numbers are exact:
+//! `opened = leased + idle + parked + closed`.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Why a connection left the pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The message ended the connection: `Connection: close`, HTTP/1.0, or a body that ends with it.
+    Ended,
+    /// The server closed it while it was idle.
+    ClosedByPeer,
+    /// Bytes arrived while no request was on it.
+    Unsolicited,
+    /// Its server has lately sent bytes without a request, on this connection or another.
+    Quarantined,
+    /// It had been idle for longer than the idle timeout.
+    IdleTimeout,
+    /// Its lifetime was over.
+    MaxLifetime,
+    /// It had served as many requests as it may.
+    MaxUses,
+    /// A limit on idle or open connections wanted its place.
+    Evicted,
+    /// Reading, writing or parsing failed.
+    Failed,
+    /// The server took longer than the response or body timeout, or sent 1xx answers without end.
+    TimedOut,
+    /// The request was dropped before its response came.
+    Cancelled,
+    /// The response body was dropped early and had too much left to drain.
+    BodyDropped,
+    /// It cannot carry what the next request needs, as an HTTP/1.0 server cannot a body of unknown length.
+    Unsuitable,
+    /// It became something else: an upgrade or a tunnel.
+    Upgraded,
+    /// The runtime that drove it has gone.
+    RuntimeGone,
+    /// Its address was retired.
+    Retired,
+    /// The pool was closed or dropped.
+    PoolClosed,
+}
+
+const REASONS: usize = Reason::PoolClosed as usize + 1;
+
+/// What a pool has done and what it holds, at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Connections opened since the pool was built.
+    pub opened: u64,
+    /// Requests that asked for a connection, each counted once however often it was sent. The rate of reuse is
+    /// `reused / requests`.
+    pub requests: u64,
+    /// Responses that came over a connection that had carried a request before.
+    pub reused: u64,
+    /// Attempts over a reused connection that the server had given up: it ended before anything was read in answer.
+    pub stale: u64,
+    /// Attempts that were made because an earlier one had failed; at most two for each request.
+    pub retried: u64,
+    /// Connections that could not be opened.
+    pub failed_to_open: u64,
+    /// Addresses that could not be reached, and are not tried for a while; see
+    /// [`Builder::backoff`](crate::Builder::backoff).
+    pub backing_off: usize,
+    /// Connections being opened.
+    pub opening: usize,
+    /// Connections checked out.
+    pub leased: usize,
+    /// Idle connections with their HTTP state.
+    pub idle: usize,
+    /// Idle connections parked as bare streams.
+    pub parked: usize,
+    /// Requests that wait for a connection.
+    pub waiting: usize,
+    /// Streams open on HTTP/2 connections.
+    pub streams: usize,
+    closed: [u64; REASONS],
+}
+
+impl Stats {
+    /// Connections closed for `reason` since the pool was built.
+    pub fn closed(&self, reason: Reason) -> u64 {
+        self.closed[reason as usize]
+    }
+
+    /// Connections closed since the pool was built, whatever the reason.
+    pub fn closed_total(&self) -> u64 {
+        self.closed.iter().sum()
+    }
+
+    pub(crate) fn add(&mut self, counters: &Counters, held: Holdings) {
+        self.waiting += held.waiting;
+        self.streams += held.streams;
+        self.backing_off += usize::from(held.backing_off);
+        self.requests += counters.requests.load(Ordering::Relaxed);
+        self.stale += counters.stale.load(Ordering::Relaxed);
+        self.retried += counters.retried.load(Ordering::Relaxed);
+        self.failed_to_open += counters.failed_to_open.load(Ordering::Relaxed);
+        let opened = counters.opened.load(Ordering::Relaxed);
+        let mut closed_here = 0;
+        for (sum, counter) in self.closed.iter_mut().zip(&counters.closed) {
+            let closed = counter.load(Ordering::Relaxed);
+            *sum += closed;
+            closed_here += closed;
+        }
+        self.opened += opened;
+        self.reused += counters.reused.load(Ordering::Relaxed);
+        self.opening += usize::try_from(counters.opening.load(Ordering::Relaxed)).unwrap_or(0);
+        self.idle += held.idle.saturating_sub(held.parked);
+        self.parked += held.parked;
+        let open = usize::try_from(opened.saturating_sub(closed_here)).unwrap_or(usize::MAX);
+        self.leased += open.saturating_sub(held.idle);
+    }
+}
+
+/// What one host holds at this moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Holdings {
+    /// Idle connections, parked ones included.
+    pub(crate) idle: usize,
+    pub(crate) parked: usize,
+    pub(crate) waiting: usize,
+    pub(crate) streams: usize,
+    pub(crate) backing_off: bool,
+}
+
+/// The counters of one host, or the sums over forgotten hosts.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    opening: AtomicU64,
+    opened: AtomicU64,
+    requests: AtomicU64,
+    reused: AtomicU64,
+    stale: AtomicU64,
+    retried: AtomicU64,
+    failed_to_open: AtomicU64,
+    closed: [AtomicU64; REASONS],
+}
+
+impl Counters {
+    pub(crate) fn opening(&self) {
+        self.opening.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn opening_ended(&self) {
+        self.opening.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn opened(&self) {
+        self.opened.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn reused(&self) {
+        self.reused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A server had given up the connection of a request.
+    pub(crate) fn stale(&self) {
+        self.stale.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn retried(&self) {
+        self.retried.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn failed_to_open(&self) {
+        self.failed_to_open.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A request asks for a connection for the first time.
+    pub(crate) fn requested(&self) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many requests have asked for a connection.
+    pub(crate) fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Whether a connection is open.
+    pub(crate) fn are_open(&self) -> bool {
+        let closed: u64 = self.closed.iter().map(|counter| counter.load(Ordering::Relaxed)).sum();
+        self.opened.load(Ordering::Relaxed) > closed
+    }
+
+    pub(crate) fn closed(&self, reason: Reason) {
+        self.closed[reason as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn absorb(&self, gone: &Self) {
+        let pairs = [
+            (&self.opened, &gone.opened),
+            (&self.requests, &gone.requests),
+            (&self.reused, &gone.reused),
+            (&self.stale, &gone.stale),
+            (&self.retried, &gone.retried),
+            (&self.failed_to_open, &gone.failed_to_open),
+        ];
+        for (sum, counter) in pairs.into_iter().chain(self.closed.iter().zip(&gone.closed)) {
+            sum.fetch_add(counter.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+    }
+}

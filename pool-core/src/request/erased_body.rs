@@ -1,0 +1,245 @@
+//! A request body of any type behind one: held to its declared length, held back by a gate, and reported on.
+//!
+//! hyper would wait for ever for bytes that are missing from a declared length, and cut what goes beyond it without a
+//! word; here both are errors of the body.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use tokio::time::{Sleep, sleep};
+
+use super::gate::Gate;
+use super::replayable::{BoxError, ReplayableBody};
+use crate::io::Traffic;
+
+pub(super) type NextFrame = Option<Result<Frame<Bytes>, BoxError>>;
+
+/// The stream of a shared connection that a request body goes out on. The stream stays open while the body holds it.
+pub(crate) trait StreamHold: Send + Sync {
+    /// Whether the request was given up, so that the body has to fail; wakes the task of `cx` later if not.
+    fn is_given_up(&self, cx: &Context<'_>) -> bool;
+}
+
+/// A body that can be sent once more. Nothing is made before it is wanted.
+pub(super) enum Again {
+    Full(Bytes),
+    /// With its declared length.
+    Made(ReplayableBody, Option<u64>),
+}
+
+/// A body of any type.
+pub(super) trait ErasedBody: Body<Data = Bytes, Error = BoxError> + Send {
+    /// From here on it is an error if the body does not have this length.
+    fn declare_length(self: Pin<&mut Self>, length: u64);
+
+    /// What is still missing from the declared length.
+    fn declared(&self) -> Option<u64>;
+
+    /// The same body from its beginning, if it can be sent twice.
+    fn again(&self) -> Option<Again>;
+
+    /// Tells `traffic` when the last frame has been handed to hyper.
+    fn report_to(self: Pin<&mut Self>, traffic: Arc<Traffic>);
+
+    /// Holds a stream until the body has been sent, or dropped.
+    fn hold(self: Pin<&mut Self>, stream: Arc<dyn StreamHold>);
+
+    /// Gives up the gate and the stream of an attempt that has ended.
+    fn release(self: Pin<&mut Self>);
+}
+
+pin_project! {
+    pub(super) struct Erased<B> {
+        #[pin]
+        body: B,
+        declared: Option<u64>,
+        // A frame that was polled before its turn.
+        ahead: Option<Frame<Bytes>>,
+        again: Option<ReplayableBody>,
+        gated: Option<Gated>,
+        traffic: Option<Arc<Traffic>>,
+        stream: Option<Arc<dyn StreamHold>>,
+    }
+}
+
+/// The body waits until the server asks for it, or has kept silent for a while.
+pub(super) struct Gated {
+    gate: Arc<Gate>,
+    limit: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Gated {
+    pub(super) fn new(gate: Arc<Gate>, limit: Duration) -> Self {
+        Self { gate, limit, timer: None }
+    }
+
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.gate.poll_open(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        if self.gate.is_refused() {
+            return Poll::Pending;
+        }
+        let limit = self.limit;
+        self.timer.get_or_insert_with(|| Box::pin(sleep(limit))).as_mut().poll(cx)
+    }
+}
+
+impl<B> Erased<B> {
+    pub(super) fn new(body: B, again: Option<ReplayableBody>, gated: Option<Gated>) -> Self {
+        Self { body, declared: None, ahead: None, again, gated, traffic: None, stream: None }
+    }
+}
+
+impl<B> ErasedBody for Erased<B>
+where
+    B: Body<Data = Bytes> + Send,
+    B::Error: Into<BoxError>,
+{
+    fn declare_length(self: Pin<&mut Self>, length: u64) {
+        *self.project().declared = Some(length);
+    }
+
+    fn declared(&self) -> Option<u64> {
+        self.declared
+    }
+
+    fn again(&self) -> Option<Again> {
+        Some(Again::Made(self.again.as_ref()?.unread()?, self.declared))
+    }
+
+    fn report_to(self: Pin<&mut Self>, traffic: Arc<Traffic>) {
+        *self.project().traffic = Some(traffic);
+    }
+
+    fn hold(self: Pin<&mut Self>, stream: Arc<dyn StreamHold>) {
+        *self.project().stream = Some(stream);
+    }
+
+    fn release(self: Pin<&mut Self>) {
+        let this = self.project();
+        *this.gated = None;
+        *this.stream = None;
+    }
+}
+
+impl<B: Body<Data = Bytes>> Erased<B>
+where
+    B::Error: Into<BoxError>,
+{
+    fn poll_counted(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<NextFrame> {
+        let mut this = self.project();
+        if let Some(ahead) = this.ahead.take() {
+            return Poll::Ready(Some(Ok(ahead)));
+        }
+        let frame =
+            ready!(this.body.as_mut().poll_frame(cx)).map(|frame| frame.map_err(Into::into));
+        let Some(left) = this.declared else { return Poll::Ready(frame) };
+        let frame = count_down(frame, left);
+        if *left > 0 || !matches!(frame, Some(Ok(_))) || this.body.is_end_stream() {
+            return Poll::Ready(frame);
+        }
+        // hyper stops polling at the declared length, so this looks for what follows at once.
+        Poll::Ready(match this.body.poll_frame(cx) {
+            Poll::Ready(Some(next)) => match count_down(Some(next.map_err(Into::into)), left) {
+                // Trailers, which HTTP/2 has after a body of any length.
+                Some(Ok(next)) => {
+                    *this.ahead = Some(next);
+                    frame
+                }
+                broken => broken.or(frame),
+            },
+            _ => frame,
+        })
+    }
+}
+
+impl<B> Body for Erased<B>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<NextFrame> {
+        let this = self.as_mut().project();
+        if let Some(gated) = this.gated {
+            ready!(gated.poll_open(cx));
+            *this.gated = None;
+        }
+        if self.stream.as_ref().is_some_and(|stream| stream.is_given_up(cx)) {
+            return Poll::Ready(Some(Err(h2::Error::from(h2::Reason::CANCEL).into())));
+        }
+        let frame = if self.stream.is_none() {
+            ready!(self.as_mut().poll_counted(cx))
+        } else {
+            // The task of a shared connection polls this, and a panic must not take all its streams along.
+            let polled = catch_unwind(AssertUnwindSafe(|| self.as_mut().poll_counted(cx)));
+            ready!(polled.unwrap_or_else(|_| Poll::Ready(Some(Err("the body panicked".into())))))
+        };
+        if let Some(traffic) = &self.traffic {
+            traffic.note_frame();
+            let trailers = matches!(&frame, Some(Ok(frame)) if frame.is_trailers());
+            if frame.is_none() || trailers || self.declared == Some(0) || self.is_end_stream() {
+                traffic.end_body();
+            }
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        // While bytes are missing hyper must poll for the end, so that the shortfall is an error.
+        self.declared.unwrap_or(0) == 0 && self.ahead.is_none() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Counts a frame against what is left of the declared length; a frame that breaks it becomes an error.
+fn count_down(frame: NextFrame, left: &mut u64) -> NextFrame {
+    match &frame {
+        Some(Ok(frame)) => {
+            let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
+            match left.checked_sub(bytes) {
+                Some(rest) => *left = rest,
+                None => return Some(Err(WrongLength::TooLong(bytes - *left).into())),
+            }
+        }
+        None if *left > 0 => return Some(Err(WrongLength::TooShort(*left).into())),
+        _ => {}
+    }
+    frame
+}
+
+#[derive(Debug)]
+enum WrongLength {
+    TooLong(u64),
+    TooShort(u64),
+}
+
+impl fmt::Display for WrongLength {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong(bytes) => {
+                write!(f, "the body goes at least {bytes} bytes beyond its content-length")
+            }
+            Self::TooShort(bytes) => {
+                write!(f, "the body ended {bytes} bytes short of its content-length")
+            }
+        }
+    }
+}
+
+impl StdError for WrongLength {}

@@ -1,0 +1,100 @@
+//! What the head of a request says of how it is to be sent, read in one pass.
+//!
+//! A look-up in a header map costs a hash, and most heads have none of these fields: one pass over the fields that are
+//! there is cheaper than a look-up for each.
+
+use http::header::{
+    CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING, UPGRADE,
+};
+
+use super::retry::IDEMPOTENCY_KEYS;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct HeadFacts {
+    /// The `content-length`.
+    pub(crate) length: Option<u64>,
+    /// Whether there is a `transfer-encoding`.
+    pub(super) transfer_encoding: bool,
+    /// Whether the body is sent in chunks: its caller asks for that, or its length is not known before it is read.
+    pub(crate) needs_chunks: bool,
+    /// Whether there is a `Host`.
+    pub(crate) host: bool,
+    /// Whether the body waits for a `100`.
+    pub(crate) expects_continue: bool,
+    /// Whether the connection may become something else.
+    pub(crate) upgrade: bool,
+    /// Whether the connection becomes a tunnel: what the method says.
+    pub(crate) connect: bool,
+    /// Whether there is a key by which the server knows a repetition.
+    pub(crate) idempotency_key: bool,
+    /// Whether the last coding was `chunked`.
+    ended: bool,
+}
+
+impl HeadFacts {
+    /// Reads a head, or says in what it contradicts itself.
+    #[inline]
+    pub(super) fn of(headers: &HeaderMap) -> Result<Self, &'static str> {
+        if headers.is_empty() { Ok(Self::default()) } else { Self::of_fields(headers) }
+    }
+
+    // Out of line, because it is long, and heads without fields skip it.
+    #[inline(never)]
+    fn of_fields(headers: &HeaderMap) -> Result<Self, &'static str> {
+        let mut facts = Self::default();
+        for (name, value) in headers {
+            if *name == HOST {
+                facts.host(value)?;
+            } else if *name == CONTENT_LENGTH {
+                facts.length(value)?;
+            } else if *name == TRANSFER_ENCODING {
+                facts.coding(value)?;
+            } else if *name == EXPECT {
+                facts.expects_continue |= value.as_bytes().eq_ignore_ascii_case(b"100-continue");
+            } else if *name == UPGRADE {
+                facts.upgrade = true;
+            } else if IDEMPOTENCY_KEYS.contains(name) {
+                facts.idempotency_key = true;
+            }
+        }
+        Ok(facts)
+    }
+
+    /// There is one `Host` at most, RFC 9112 3.2.
+    fn host(&mut self, _: &HeaderValue) -> Result<(), &'static str> {
+        if std::mem::replace(&mut self.host, true) {
+            return Err("more than one Host");
+        }
+        Ok(())
+    }
+
+    /// Several lengths must agree, RFC 9110 8.6.
+    fn length(&mut self, value: &HeaderValue) -> Result<(), &'static str> {
+        let length = value
+            .to_str()
+            .ok()
+            .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))
+            .and_then(|text| text.parse::<u64>().ok())
+            .ok_or("content-length is not a number")?;
+        match self.length.replace(length) {
+            Some(before) if before != length => {
+                Err("several content-lengths contradict each other")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// `chunked` stands once and last, RFC 9112 6.1. hyper adds one that is missing, but does not see one
+    /// that stands elsewhere.
+    fn coding(&mut self, value: &HeaderValue) -> Result<(), &'static str> {
+        self.transfer_encoding = true;
+        let codings = value.to_str().map_err(|_| "transfer-encoding is not text")?;
+        for coding in codings.split(',') {
+            if self.ended {
+                return Err("chunked must stand once and last in transfer-encoding");
+            }
+            self.ended = coding.trim().eq_ignore_ascii_case("chunked");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,40 @@
+//! A request as a value: checked, framed, copied, and judged repeatable.
+//!
+//! This layer may import `io` (for the progress of a body), `connector` (for the target) and `sync`. It must not know
+//! connections, hosts or errors of the pool.
+//!
+//! | file | what it is |
+//! | --- | --- |
+//! | `head` | a head that contradicts itself is refused; a head that is sent is fitted to its connection |
+//! | `framing` | what a head says of how it is to be sent |
+//! | `body` | the one request body that hyper sees |
+//! | `erased_body` | a body of any type behind that one: its length, its gate, its stream |
+//! | `replayable` | a body that its caller can make anew |
+//! | `informational`, `gate` | 1xx answers; the gate of a body that waits for `100` |
+//! | `saved` | the copy by which a request is sent again |
+//! | `retry` | the rule by which a request is sent again, as a table |
+//! | `reuse` | which connections a request may go over: what a request carries for itself |
+
+mod body;
+mod erased_body;
+mod framing;
+mod gate;
+mod head;
+mod informational;
+mod replayable;
+mod retry;
+mod reuse;
+mod saved;
+
+pub use body::RequestBody;
+pub(crate) use erased_body::StreamHold;
+pub(crate) use framing::HeadFacts;
+pub(crate) use gate::Gate;
+pub(crate) use head::{DefaultTarget, check_head, fit_http1, fit_http2};
+pub use informational::on_informational;
+pub(crate) use informational::route_informational;
+pub(crate) use replayable::BoxError;
+pub use replayable::ReplayableBody;
+pub(crate) use retry::{Failure, STALE_TRIES, Verdict, is_idempotent, may_repeat};
+pub use reuse::{Reuse, reuse};
+pub(crate) use saved::SavedRequest;

@@ -1,0 +1,136 @@
+//! The rule by which a request is sent again: pure, small, and each row a test.
+//!
+//! | the request failed | may it be sent again? |
+//! | --- | --- |
+//! | and cannot be sent again: its body streams and was begun | no |
+//! | because an HTTP/2 server refused it unprocessed, on any connection | yes, whatever its method |
+//! | on a fresh connection | no: a server that fails would fail again |
+//! | on a reused connection that accepted no byte of it | yes, whatever its method |
+//! | on a reused connection, before anything was read, and it is idempotent or carries an `Idempotency-Key` | yes, within the budget |
+//! | in any other way | no: nobody knows what the server did |
+//!
+//! The policy is Go's, with its loop bounded: RFC 9110 9.2.2 for what may be repeated, RFC 9113 8.7 for what an
+//! HTTP/2 server has not processed.
+
+use http::Method;
+use http::header::HeaderName;
+
+/// So many attempts may fail on reused connections before a request insists on a fresh one.
+pub(crate) const STALE_TRIES: u32 = 2;
+
+/// Headers by which a caller says that a request may be executed twice, the second as Go has it.
+pub(crate) static IDEMPOTENCY_KEYS: [HeaderName; 2] =
+    [HeaderName::from_static("idempotency-key"), HeaderName::from_static("x-idempotency-key")];
+
+/// All that the rule looks at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Failure {
+    /// Head and body can be had again, whole.
+    pub(crate) repeatable: bool,
+    /// An HTTP/2 server has said that it did not process the request.
+    pub(crate) refused: bool,
+    /// The connection came straight from its dial.
+    pub(crate) fresh: bool,
+    /// The connection has accepted some of the request.
+    pub(crate) reached_wire: bool,
+    /// Nothing was read in answer.
+    pub(crate) unanswered: bool,
+    /// The request may be executed twice.
+    pub(crate) idempotent: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    No,
+    Yes,
+    /// It adds to the load of a server that may be in trouble.
+    WithinBudget,
+}
+
+pub(crate) fn may_repeat(failure: Failure) -> Verdict {
+    let Failure { repeatable, refused, fresh, reached_wire, unanswered, idempotent } = failure;
+    match () {
+        () if !repeatable => Verdict::No,
+        () if refused => Verdict::Yes,
+        () if fresh => Verdict::No,
+        () if !reached_wire => Verdict::Yes,
+        () if unanswered && idempotent => Verdict::WithinBudget,
+        () => Verdict::No,
+    }
+}
+
+/// The methods that may be executed twice, RFC 9110 9.2.2.
+pub(crate) fn is_idempotent(method: &Method) -> bool {
+    matches!(
+        *method,
+        Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE | Method::PUT | Method::DELETE
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STALE_GET: Failure = Failure {
+        repeatable: true,
+        refused: false,
+        fresh: false,
+        reached_wire: true,
+        unanswered: true,
+        idempotent: true,
+    };
+
+    #[test]
+    fn a_request_that_cannot_be_had_again_is_not_repeated() {
+        assert_eq!(may_repeat(Failure { repeatable: false, ..STALE_GET }), Verdict::No);
+        let refused = Failure { refused: true, ..STALE_GET };
+        assert_eq!(may_repeat(Failure { repeatable: false, ..refused }), Verdict::No);
+        let unsent = Failure { reached_wire: false, ..STALE_GET };
+        assert_eq!(may_repeat(Failure { repeatable: false, ..unsent }), Verdict::No);
+    }
+
+    #[test]
+    fn a_request_that_was_refused_unprocessed_is_repeated_whatever_it_is() {
+        for (fresh, idempotent) in [(true, true), (true, false), (false, true), (false, false)] {
+            let refused = Failure { refused: true, fresh, idempotent, ..STALE_GET };
+            assert_eq!(may_repeat(refused), Verdict::Yes);
+        }
+    }
+
+    #[test]
+    fn a_failure_on_a_fresh_connection_is_final() {
+        for (reached_wire, unanswered) in [(false, true), (true, true), (true, false)] {
+            let failure = Failure { fresh: true, reached_wire, unanswered, ..STALE_GET };
+            assert_eq!(may_repeat(failure), Verdict::No);
+        }
+    }
+
+    #[test]
+    fn a_request_of_which_no_byte_was_accepted_is_repeated_whatever_it_is() {
+        for idempotent in [true, false] {
+            let unsent = Failure { reached_wire: false, idempotent, ..STALE_GET };
+            assert_eq!(may_repeat(unsent), Verdict::Yes);
+        }
+    }
+
+    #[test]
+    fn a_request_that_reached_the_wire_is_repeated_within_the_budget_if_it_is_idempotent() {
+        assert_eq!(may_repeat(STALE_GET), Verdict::WithinBudget);
+        assert_eq!(may_repeat(Failure { idempotent: false, ..STALE_GET }), Verdict::No);
+    }
+
+    #[test]
+    fn a_request_that_was_answered_in_part_is_not_repeated() {
+        assert_eq!(may_repeat(Failure { unanswered: false, ..STALE_GET }), Verdict::No);
+    }
+
+    #[test]
+    fn the_idempotent_methods_are_those_of_rfc_9110() {
+        for method in ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"] {
+            assert!(is_idempotent(&Method::from_bytes(method.as_bytes()).unwrap()), "{method}");
+        }
+        for method in ["POST", "PATCH", "CONNECT", "PROPFIND", "LOCK", "get"] {
+            assert!(!is_idempotent(&Method::from_bytes(method.as_bytes()).unwrap()), "{method}");
+        }
+    }
+}
