@@ -234,9 +234,16 @@ impl Unused {
     }
 
     /// Waits until the dial of a shared connection has ended, which does not become idle before.
-    pub(crate) async fn dial_ended(&self) {
-        if let Some(Lease::Stream(lease)) = &self.lease {
-            lease.connection.dial_ended().await;
+    // The future holds the connection and not the lease, which cannot be shared between threads.
+    pub(super) fn dial_ended(&self) -> impl Future<Output = ()> + use<> {
+        let connection = match &self.lease {
+            Some(Lease::Stream(lease)) => Some(Arc::clone(&lease.connection)),
+            _ => None,
+        };
+        async move {
+            if let Some(connection) = connection {
+                connection.dial_ended().await;
+            }
         }
     }
 
