@@ -4,6 +4,8 @@
 //! closes. A host is forgotten in one step, under its shard's lock, when nothing of it exists and nobody
 //! else holds one of its lanes; so nothing can be checked in to a host that has left the map.
 
+#![expect(clippy::disallowed_types, reason = "the map of the hosts lives here")]
+
 use std::fmt::Debug;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -8,6 +8,8 @@
 //! memory is collected in epochs), so an entry is a slot, and whoever empties the slot owns the value.
 //! `SkipMap::range` leaks what it visits and is not used.
 
+#![expect(clippy::disallowed_types, reason = "the ordered map of idle connections lives here")]
+
 use std::ops::Bound;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
