@@ -102,6 +102,7 @@ async fn client(server: &Server, rounds: usize, mut random: fastrand::Rng) -> Ta
         }
         match round / 4 % 3 {
             0 => spin(Duration::from_micros(600)),
+            #[expect(clippy::disallowed_methods, reason = "the pause is what this client does")]
             1 => tokio::time::sleep(Duration::from_millis(2)).await,
             // Right at the moment when it happens.
             _ => spin(random.u32(..GRACE.as_micros() as u32) * Duration::from_micros(1)),

@@ -1,16 +1,15 @@
-//! The side-by-side run: a bench target of the tests package, which brings the other clients with it.
+//! The side-by-side run: a bench target of a package that brings the other clients with it.
 //!
 //! It lives there and not here, because everyone compiles this program before anything else.
 
 use crate::sh::{CommandLine, Outcome};
 
-const COMMAND: &str = "cargo bench --package pooled-fetch-tests --no-default-features --features peers \
-                       --bench compare";
+const COMMAND: &str = "cargo bench --package pooled-fetch-bench --features peers --bench compare";
 
 /// Runs it; true if it came to its end.
 pub(crate) fn run(quick: bool) -> bool {
     let words = if quick { format!("{COMMAND} -- --quick") } else { COMMAND.to_owned() };
     let line = CommandLine::from(words.as_str());
     println!("$ {line}");
-    line.run().outcome == Outcome::Passed
+    line.run() == Outcome::Passed
 }

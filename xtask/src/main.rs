@@ -5,13 +5,7 @@
 
 mod bench;
 mod ci;
-mod manifests;
-mod prose;
-mod rules;
 mod sh;
-mod source;
-mod tally;
-mod tidy;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -23,11 +17,10 @@ cargo xtask COMMAND
 
   ci [--strict] [--only ROW]...   run the whole matrix, or only the rows that are named
        --strict                   a row that had to be skipped is a failure
-       rows                       format tidy alone clippy docs unit suite stress xtask
+       rows                       format sort deny alone clippy docs unit suite stress xtask
                                   doctests examples quickstart interop peers budget
   bench [--quick]                 run all clients side by side, and write target/bench/
        --quick                    the same in under two minutes
-  tidy                            check the house rules, and list every place that breaks one
   help                            show this text
 ";
 
@@ -45,7 +38,6 @@ fn main() -> ExitCode {
 enum Command {
     Bench { quick: bool },
     Ci { strict: bool, only: Vec<String> },
-    Tidy,
     Help,
 }
 
@@ -59,7 +51,6 @@ fn execute(command: Command) -> ExitCode {
     let green = match command {
         Command::Bench { quick } => bench::run(quick),
         Command::Ci { strict, only } => ci::run(strict, &only),
-        Command::Tidy => tidy::run(),
         Command::Help => {
             print!("{HELP}");
             true
@@ -78,8 +69,7 @@ fn command(mut arguments: Parser) -> Result<Command, lexopt::Error> {
     match name.as_str() {
         "bench" => bench_command(arguments),
         "ci" => ci_command(arguments),
-        "tidy" => alone(arguments, Command::Tidy),
-        "help" => alone(arguments, Command::Help),
+        "help" => Ok(Command::Help),
         _ => Err(format!("there is no command `{name}`").into()),
     }
 }
@@ -117,14 +107,6 @@ fn row(name: String) -> Result<String, lexopt::Error> {
     Err(format!("there is no row `{name}`").into())
 }
 
-fn alone(mut arguments: Parser, command: Command) -> Result<Command, lexopt::Error> {
-    match arguments.next()? {
-        None => Ok(command),
-        Some(Arg::Long("help") | Arg::Short('h')) => Ok(Command::Help),
-        Some(other) => Err(other.unexpected()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,12 +117,11 @@ mod tests {
 
     #[test]
     fn a_command_is_read_with_its_options() {
-        assert_eq!(parsed("tidy"), Ok(Command::Tidy));
         assert_eq!(parsed("bench"), Ok(Command::Bench { quick: false }));
         assert_eq!(parsed("bench --quick"), Ok(Command::Bench { quick: true }));
-        let only = vec!["tidy".to_owned(), "format".to_owned()];
+        let only = vec!["sort".to_owned(), "format".to_owned()];
         assert_eq!(
-            parsed("ci --strict --only tidy --only=format"),
+            parsed("ci --strict --only sort --only=format"),
             Ok(Command::Ci { strict: true, only })
         );
     }
@@ -153,9 +134,8 @@ mod tests {
             "--strict",
             "ci --only",
             "ci --only nothing",
-            "ci tidy",
-            "tidy --strict",
-            "bench tidy",
+            "ci format",
+            "bench --strict",
         ] {
             assert!(parsed(words).is_err(), "{words}");
         }
@@ -163,7 +143,7 @@ mod tests {
 
     #[test]
     fn help_is_given_wherever_it_is_asked_for() {
-        for words in ["help", "--help", "-h", "ci --help", "tidy -h"] {
+        for words in ["help", "--help", "-h", "ci --help", "bench -h", "help ci"] {
             assert_eq!(parsed(words), Ok(Command::Help), "{words}");
         }
     }

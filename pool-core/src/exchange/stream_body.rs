@@ -11,6 +11,9 @@ use super::open_stream::OpenStream;
 use super::timers::FrameTimer;
 use crate::report::{Attempt, Error};
 
+/// A frame or the end, and whether it is the last.
+type Polled = (Option<Result<Frame<Bytes>, Error>>, bool);
+
 pub(super) struct StreamBody {
     incoming: Incoming,
     stream: OpenStream,
@@ -27,7 +30,7 @@ impl StreamBody {
         &mut self,
         cx: &mut Context<'_>,
         timer: &mut FrameTimer,
-    ) -> Poll<(Option<Result<Frame<Bytes>, Error>>, bool)> {
+    ) -> Poll<Polled> {
         let Self { incoming, stream, attempt } = self;
         let next = |cx: &mut Context<'_>| Pin::new(&mut *incoming).poll_frame(cx);
         let polled = ready!(timer.poll_within(cx, next));

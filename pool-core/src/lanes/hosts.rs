@@ -4,6 +4,8 @@
 //! host is forgotten in one step, under its shard's lock, when nothing of it exists and no other thread holds one of its
 //! lanes; so no connection can be checked in to a host that has left the map.
 
+#![expect(clippy::disallowed_types, reason = "the map of the hosts lives here")]
+
 use std::fmt::Debug;
 use std::sync::{Arc, Weak};
 use std::time::Duration;

@@ -8,6 +8,8 @@
 //! in epochs), so an entry is a slot, and the thread that empties the slot owns the value. `SkipMap::range` leaks what it
 //! visits and is not used.
 
+#![expect(clippy::disallowed_types, reason = "the ordered map of idle connections lives here")]
+
 use std::ops::Bound;
 use std::sync::atomic::{AtomicUsize, Ordering};
 

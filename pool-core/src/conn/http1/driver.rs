@@ -3,6 +3,8 @@
 //! What must hold: a finished hyper connection is dropped in the very poll that finished it. Its sender would
 //! wait for ever otherwise, and its socket would stay open.
 
+#![expect(clippy::disallowed_types, reason = "hyper's side of HTTP/1 lives here")]
+
 use std::error::Error as _;
 use std::pin::{Pin, pin};
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! hyper's side of an HTTP/2 connection: how it is opened over a stream, and polled.
 
+#![expect(clippy::disallowed_types, reason = "hyper's side of HTTP/2 lives here")]
+
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
