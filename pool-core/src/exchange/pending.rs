@@ -72,7 +72,7 @@ impl PendingRequest {
     }
 
     /// An attempt over a connection to `host` has failed; the request is back if it can be sent again.
-    pub(super) fn fail(&mut self, request: Option<Request<RequestBody>>, host: &Arc<Host>) {
+    pub(crate) fn fail(&mut self, request: Option<Request<RequestBody>>, host: &Arc<Host>) {
         self.request = request;
         self.failed_at = Some(Arc::clone(host));
     }

@@ -25,13 +25,13 @@ impl PendingReads {
         Self { counts, woken: AtomicUsize::new(0) }
     }
 
-    pub(crate) fn add(&self) {
+    pub(super) fn add(&self) {
         if self.counts {
             self.woken.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    pub(crate) fn remove(&self) {
+    pub(super) fn remove(&self) {
         if self.counts {
             self.woken.fetch_sub(1, Ordering::Relaxed);
         }

@@ -115,7 +115,7 @@ impl Drop for UnderWay {
 /// A connection holds its permit until its socket has closed.
 impl Hold for Permit {
     fn closing(&mut self, reason: Reason) {
-        Self::closing(self, reason);
+        self.set_reason(reason);
     }
 }
 

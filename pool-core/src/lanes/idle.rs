@@ -17,19 +17,19 @@ use crossbeam_skiplist::SkipMap;
 
 use crate::sync::Mutex;
 
-pub(crate) struct Idle<T> {
+pub(super) struct Idle<T> {
     newest: Mutex<Option<(u64, T)>>,
     older: SkipMap<u64, Mutex<Option<T>>>,
     len: AtomicUsize,
 }
 
 impl<T: Send + 'static> Idle<T> {
-    pub(crate) fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { newest: Mutex::new(None), older: SkipMap::new(), len: AtomicUsize::new(0) }
     }
 
     /// How many values are stored; exact when no thread is moving one.
-    pub(crate) fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.len.load(Ordering::Relaxed)
     }
 
@@ -38,7 +38,7 @@ impl<T: Send + 'static> Idle<T> {
     /// `found` runs under the lock: a thread that it tells comes for the value, waits for the lock, and finds the value.
     /// It must take no lock under which this store is used.
     #[inline(always)]
-    pub(crate) fn push(&self, sequence: u64, value: T, found: impl FnOnce(&T)) {
+    pub(super) fn push(&self, sequence: u64, value: T, found: impl FnOnce(&T)) {
         self.len.fetch_add(1, Ordering::Relaxed);
         let mut newest = self.newest.lock();
         found(&value);
@@ -54,7 +54,7 @@ impl<T: Send + 'static> Idle<T> {
     }
 
     /// Puts a value that was taken out back to where it was; `found` as in [`push`](Self::push).
-    pub(crate) fn put_back(&self, sequence: u64, value: T, found: impl FnOnce(&T)) {
+    pub(super) fn put_back(&self, sequence: u64, value: T, found: impl FnOnce(&T)) {
         self.len.fetch_add(1, Ordering::Relaxed);
         let mut newest = self.newest.lock();
         found(&value);
@@ -75,7 +75,7 @@ impl<T: Send + 'static> Idle<T> {
     }
 
     #[inline]
-    pub(crate) fn pop_newest(&self) -> Option<T> {
+    pub(super) fn pop_newest(&self) -> Option<T> {
         let newest = self.newest.lock().take();
         match newest {
             Some((_, value)) => self.out(value),
@@ -94,7 +94,7 @@ impl<T: Send + 'static> Idle<T> {
     }
 
     /// Takes out the least recently used value if `wanted` says so.
-    pub(crate) fn pop_oldest_if(&self, wanted: impl Fn(&T) -> bool) -> Option<T> {
+    pub(super) fn pop_oldest_if(&self, wanted: impl Fn(&T) -> bool) -> Option<T> {
         while let Some(entry) = self.older.front() {
             let mut slot = entry.value().lock();
             match slot.take_if(|value| wanted(value)) {
@@ -116,7 +116,7 @@ impl<T: Send + 'static> Idle<T> {
     }
 
     /// Looks at the least recently used value.
-    pub(crate) fn oldest<R>(&self, look: impl Fn(u64, &T) -> R) -> Option<R> {
+    pub(super) fn oldest<R>(&self, look: impl Fn(u64, &T) -> R) -> Option<R> {
         while let Some(entry) = self.older.front() {
             let found = entry.value().lock().as_ref().map(|value| look(*entry.key(), value));
             if found.is_some() {
@@ -128,7 +128,7 @@ impl<T: Send + 'static> Idle<T> {
     }
 
     /// Looks at the least recently used of the values that were pushed after `sequence`.
-    pub(crate) fn next_after<R>(&self, sequence: u64, look: impl Fn(&T) -> R) -> Option<R> {
+    pub(super) fn next_after<R>(&self, sequence: u64, look: impl Fn(&T) -> R) -> Option<R> {
         let mut entry = self.older.lower_bound(Bound::Excluded(&sequence));
         while let Some(here) = entry {
             let found = here.value().lock().as_ref().map(&look);
@@ -143,7 +143,7 @@ impl<T: Send + 'static> Idle<T> {
 
     /// Takes out the least recently used of the values that were pushed after `sequence`, if `wanted`
     /// says so.
-    pub(crate) fn pop_next_if(
+    pub(super) fn pop_next_if(
         &self,
         sequence: u64,
         wanted: impl Fn(&T) -> bool,
@@ -165,7 +165,7 @@ impl<T: Send + 'static> Idle<T> {
     }
 
     /// Takes out the value that was stored under `sequence`, if it is still here.
-    pub(crate) fn take(&self, sequence: u64) -> Option<T> {
+    pub(super) fn take(&self, sequence: u64) -> Option<T> {
         let newest = self.newest.lock().take_if(|(held, _)| *held == sequence);
         if let Some((_, value)) = newest {
             return self.out(value);

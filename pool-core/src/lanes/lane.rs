@@ -98,7 +98,7 @@ impl Lane {
     }
 
     #[inline]
-    pub(crate) fn pool(&self) -> &PoolState {
+    pub(super) fn pool(&self) -> &PoolState {
         self.host.pool()
     }
 

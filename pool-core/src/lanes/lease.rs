@@ -27,7 +27,7 @@ pub(crate) enum Lease {
 
 impl Lease {
     #[inline]
-    pub(crate) fn lane(&self) -> &Arc<Lane> {
+    pub(super) fn lane(&self) -> &Arc<Lane> {
         match self {
             Self::Connection(lease) => &lease.lane,
             Self::Stream(lease) => &lease.lane,
@@ -44,7 +44,7 @@ impl Lease {
 
     /// Whether it is fit for a request, whose body may need chunks.
     #[inline]
-    pub(crate) fn can_carry(&self, needs_chunks: bool) -> bool {
+    pub(super) fn can_carry(&self, needs_chunks: bool) -> bool {
         match self {
             Self::Connection(lease) => !needs_chunks || lease.connection.can_send_chunked(),
             Self::Stream(_) => true,

@@ -7,7 +7,6 @@
 //! ```
 
 use std::fmt;
-use std::ptr::addr_eq;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -17,7 +16,7 @@ use tokio::time::Instant;
 
 use super::backoff::Failures;
 use super::idle_limit::LearntIdleLimit;
-use super::limits::{PoolState, raise_below};
+use super::limits::PoolState;
 use super::member::{Member, Turn};
 use super::quarantine::Quarantine;
 use super::retry_budget::{RetryBudget, RetryToken};
@@ -29,17 +28,17 @@ pub(crate) struct Host {
     /// The address, as errors name it.
     name: Arc<str>,
     counters: Counters,
-    pool: Arc<PoolState>,
+    pub(super) pool: Arc<PoolState>,
     quarantine: Quarantine,
     idle_limit: LearntIdleLimit,
     retry_budget: Arc<RetryBudget>,
     pub(super) failures: Failures,
     /// How many requests wait in all members, so that the members are visited only when there are any.
-    waiting: Arc<AtomicUsize>,
-    open: AtomicUsize,
+    pub(super) waiting: Arc<AtomicUsize>,
+    pub(super) open: AtomicUsize,
     retired: AtomicBool,
     vacated: Notify,
-    members: Mutex<Vec<Weak<dyn Member>>>,
+    pub(super) members: Mutex<Vec<Weak<dyn Member>>>,
 }
 
 impl Host {
@@ -236,90 +235,6 @@ impl Host {
     pub(crate) fn notify_if_vacated(&self) {
         if self.is_vacated() {
             self.vacated.notify_waiters();
-        }
-    }
-
-    // Members and limits.
-
-    pub(crate) fn add_member(&self, member: Weak<dyn Member>) {
-        let mut members = self.members.lock();
-        members.retain(|member| member.strong_count() > 0);
-        members.push(member);
-    }
-
-    fn members(&self) -> Vec<Arc<dyn Member>> {
-        self.members.lock().iter().filter_map(Weak::upgrade).collect()
-    }
-
-    /// Whether a connection is open that may be checked in.
-    pub(crate) fn has_connections(&self) -> bool {
-        self.counters.are_open()
-    }
-
-    fn limit(&self) -> Option<usize> {
-        self.settings().max_connections_per_address
-    }
-
-    /// Counts one more open connection, unless the address is full.
-    pub(super) fn add_open(&self) -> bool {
-        raise_below(&self.open, self.limit())
-    }
-
-    pub(super) fn remove_open(&self) {
-        self.open.fetch_sub(1, Ordering::SeqCst);
-    }
-
-    pub(crate) fn has_room(&self) -> bool {
-        self.limit().is_none_or(|limit| self.open.load(Ordering::SeqCst) < limit)
-    }
-
-    /// How many connections are idle, in all runtimes.
-    pub(crate) fn idle(&self) -> usize {
-        self.members().iter().map(|member| member.idle()).sum()
-    }
-
-    /// Closes an idle connection of this host, in any runtime, because a limit wants its place.
-    pub(crate) fn evict(&self) -> bool {
-        self.members().iter().any(|member| member.evict_oldest())
-    }
-
-    /// Whether another member wants the place of a connection that is idle in `member`.
-    ///
-    /// A member that was told to dial checks for itself when its watcher runs; if its runtime stands still, it costs
-    /// the others no connection meanwhile. The caller's fence stands between storing the connection and this check.
-    pub(crate) fn is_wanted_beside(&self, member: &dyn Member) -> bool {
-        let wants = |other: &Arc<dyn Member>| {
-            !addr_eq(Arc::as_ptr(other), member)
-                && other.wants_dial()
-                && !other.marks().is_dial_requested()
-        };
-        self.limit().is_some()
-            && self.waiting.load(Ordering::SeqCst) > 0
-            && self.members().iter().any(wants)
-    }
-
-    /// Tells members that were refused a connection, as far as there is room now.
-    ///
-    /// Where there is none, an idle connection closes for a member that has just joined the limit queue, or has become
-    /// its first: no connection was stored on its account.
-    pub(crate) fn offer_room(&self) {
-        // Between counting down, or joining, and the check.
-        fence(Ordering::SeqCst);
-        if self.pool.has_room() {
-            for member in self.pool.limit_queue.first_of_each_runtime() {
-                member.request_dial(Turn::Granted);
-            }
-        } else {
-            self.pool.make_way();
-        }
-        if self.limit().is_some() && self.waiting.load(Ordering::SeqCst) > 0 && self.has_room() {
-            // The limit queue tells its own members.
-            let wants = |member: &Arc<dyn Member>| {
-                member.wants_dial() && !member.marks().is_in_limit_queue()
-            };
-            for member in self.members().into_iter().filter(wants) {
-                member.request_dial(Turn::Granted);
-            }
         }
     }
 }

@@ -26,7 +26,7 @@ const BELIEVED_FOR: Duration = Duration::from_secs(3_600);
 const UNKNOWN: u64 = u64::MAX;
 
 #[derive(Debug)]
-pub(crate) struct LearntIdleLimit {
+pub(super) struct LearntIdleLimit {
     /// In milliseconds; read at every checkout.
     limit: AtomicU64,
     /// The longest idle time, in milliseconds, after which a connection has still served.
@@ -43,7 +43,7 @@ struct Close {
 
 impl LearntIdleLimit {
     /// How long a connection may be idle, if that is known.
-    pub(crate) fn limit(&self) -> Option<Duration> {
+    pub(super) fn limit(&self) -> Option<Duration> {
         match self.limit.load(Ordering::Relaxed) {
             UNKNOWN => None,
             limit => Some(Duration::from_millis(limit)),
@@ -51,7 +51,7 @@ impl LearntIdleLimit {
     }
 
     /// A connection has served after it had been idle for `age`.
-    pub(crate) fn prove(&self, age: Duration) {
+    pub(super) fn prove(&self, age: Duration) {
         if age < SHORTEST {
             return;
         }
@@ -62,7 +62,7 @@ impl LearntIdleLimit {
     }
 
     /// The server had closed a connection that had been idle for `age`.
-    pub(crate) fn note_close(&self, age: Duration, at: Instant) {
+    pub(super) fn note_close(&self, age: Duration, at: Instant) {
         if age < SHORTEST {
             return;
         }
@@ -89,7 +89,7 @@ impl LearntIdleLimit {
     }
 
     /// Tries a limit a little beyond, if no close has confirmed it for long. Now and then, by the watcher.
-    pub(crate) fn relax(&self, now: Instant) {
+    pub(super) fn relax(&self, now: Instant) {
         let Some(limit) = self.limit() else { return };
         let mut seen = self.seen.lock();
         if let Some(close) = &mut *seen
@@ -102,7 +102,7 @@ impl LearntIdleLimit {
     }
 
     /// Whether anything was learnt that is worth a host's memory, though it has no connection.
-    pub(crate) fn is_remembered(&self, now: Instant) -> bool {
+    pub(super) fn is_remembered(&self, now: Instant) -> bool {
         let seen = self.seen.lock();
         seen.is_some_and(|close| now.saturating_duration_since(close.at) < BELIEVED_FOR)
     }

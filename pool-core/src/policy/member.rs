@@ -56,7 +56,7 @@ impl Marks {
     }
 
     /// Whether a dial was requested, and the watcher has not come to it yet.
-    pub(crate) fn is_dial_requested(&self) -> bool {
+    pub(super) fn is_dial_requested(&self) -> bool {
         self.dial_requested.load(Ordering::SeqCst)
     }
 

@@ -6,6 +6,7 @@
 //! | file | what it is |
 //! | --- | --- |
 //! | `host` | what the pool knows about one address, whatever the type of the address |
+//! | `room` | what a host does with room for connections: counts, evicts, offers |
 //! | `permit` | the right to open one connection, then the count of it |
 //! | `limits` | what all hosts of a pool share: settings, total counts, the closed flag |
 //! | `limit_queue` | members that the total limit keeps waiting |
@@ -27,6 +28,7 @@ mod member;
 mod permit;
 mod quarantine;
 mod retry_budget;
+mod room;
 mod runtime;
 mod trial;
 

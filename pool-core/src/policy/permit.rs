@@ -59,7 +59,7 @@ impl Permit {
     }
 
     /// The connection is about to close, for `why`.
-    pub(crate) fn closing(&mut self, why: Reason) {
+    pub(crate) fn set_reason(&mut self, why: Reason) {
         if let Some((_, reason)) = &mut self.connection {
             *reason = why;
         }

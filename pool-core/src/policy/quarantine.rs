@@ -17,7 +17,7 @@ const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Default)]
-pub(crate) struct Quarantine {
+pub(super) struct Quarantine {
     /// Whether there was ever a strike; spares every request the lock.
     struck: AtomicBool,
     sentence: Mutex<Option<Sentence>>,
@@ -31,12 +31,12 @@ struct Sentence {
 
 impl Quarantine {
     #[inline]
-    pub(crate) fn is_on(&self, now: Instant) -> bool {
+    pub(super) fn is_on(&self, now: Instant) -> bool {
         self.struck.load(Ordering::Acquire)
             && self.sentence.lock().is_some_and(|sentence| now < sentence.until)
     }
 
-    pub(crate) fn strike(&self, now: Instant) {
+    pub(super) fn strike(&self, now: Instant) {
         let mut sentence = self.sentence.lock();
         let length = match *sentence {
             // Several connections may be struck by one event.

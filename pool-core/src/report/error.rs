@@ -31,7 +31,7 @@ struct Inner {
     request: Mutex<Option<Request<RequestBody>>>,
 }
 
-pub(crate) enum Cause {
+pub(super) enum Cause {
     Text(&'static str),
     After(&'static str, Duration),
     Paused(Duration),
@@ -101,7 +101,7 @@ impl ErrorKind {
 }
 
 impl Error {
-    pub(crate) fn new(kind: ErrorKind, address: &Arc<str>, cause: Cause) -> Self {
+    pub(super) fn new(kind: ErrorKind, address: &Arc<str>, cause: Cause) -> Self {
         let (evidence, request) = (Evidence::default(), Mutex::default());
         Self(Box::new(Inner { kind, address: Arc::clone(address), cause, evidence, request }))
     }

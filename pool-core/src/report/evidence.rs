@@ -12,7 +12,7 @@ use super::info::ConnectionInfo;
 /// connection, after which the client may itself send it again; only what failed otherwise is a `502`.
 #[derive(Clone, Debug, Default)]
 pub struct Evidence {
-    pub(crate) attempts: u32,
+    pub(super) attempts: u32,
     pub(crate) reached_wire: bool,
     pub(crate) refused: bool,
     pub(crate) last: Option<Attempt>,
@@ -131,7 +131,7 @@ impl Attempt {
         self.bytes_read == 0
     }
 
-    pub(crate) fn into_evidence(self) -> Evidence {
+    pub(super) fn into_evidence(self) -> Evidence {
         let attempts = self.connection.attempt();
         Evidence { attempts, reached_wire: self.reached_wire(), refused: false, last: Some(self) }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub struct ConnectionInfo {
     established: Arc<Established>,
-    pub(crate) usage: Usage,
+    pub(super) usage: Usage,
 }
 
 /// What stays the same for the life of a connection.

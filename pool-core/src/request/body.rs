@@ -143,7 +143,7 @@ impl RequestBody {
     }
 
     /// Holds a streaming body to a `content-length`, the caller's or one that hyper makes of its own hint.
-    pub(crate) fn declare_length(&mut self, length: u64) {
+    pub(super) fn declare_length(&mut self, length: u64) {
         if let Content::Streaming(body) = &mut self.0 {
             body.as_mut().declare_length(length);
         }

@@ -12,19 +12,19 @@ use super::retry::IDEMPOTENCY_KEYS;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct HeadFacts {
     /// The `content-length`.
-    pub(crate) length: Option<u64>,
+    pub(super) length: Option<u64>,
     /// Whether there is a `transfer-encoding`.
     pub(super) transfer_encoding: bool,
     /// Whether the body is sent in chunks: its caller asks for that, or its length is not known before it is read.
     pub(crate) needs_chunks: bool,
     /// Whether there is a `Host`.
-    pub(crate) host: bool,
+    pub(super) host: bool,
     /// Whether the body waits for a `100`.
     pub(crate) expects_continue: bool,
     /// Whether the connection may become something else.
     pub(crate) upgrade: bool,
     /// Whether the connection becomes a tunnel: what the method says.
-    pub(crate) connect: bool,
+    pub(super) connect: bool,
     /// Whether there is a key by which the server knows a repetition.
     pub(crate) idempotency_key: bool,
     /// Whether the last coding was `chunked`.

@@ -52,12 +52,12 @@ impl ReplayableBody {
 
     /// The same body from its beginning, not made yet; none if this one has been read already, by somebody who
     /// may want to send only the rest.
-    pub(crate) fn unread(&self) -> Option<Self> {
+    pub(super) fn unread(&self) -> Option<Self> {
         (!self.begun).then(|| Self { make: Arc::clone(&self.make), made: None, begun: false })
     }
 
     /// Makes the body, so that its length can be facts.
-    pub(crate) fn make(&mut self) -> &mut AnyBody {
+    pub(super) fn make(&mut self) -> &mut AnyBody {
         let Self { make, made, .. } = self;
         made.get_or_insert_with(|| make())
     }

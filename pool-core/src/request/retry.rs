@@ -19,7 +19,7 @@ use http::header::HeaderName;
 pub(crate) const STALE_TRIES: u32 = 2;
 
 /// Headers by which a caller says that a request may be executed twice, the second as Go has it.
-pub(crate) static IDEMPOTENCY_KEYS: [HeaderName; 2] =
+pub(super) static IDEMPOTENCY_KEYS: [HeaderName; 2] =
     [HeaderName::from_static("idempotency-key"), HeaderName::from_static("x-idempotency-key")];
 
 /// All that the rule looks at.

@@ -107,7 +107,7 @@ mod tests {
     use http_body_util::{BodyExt, Full};
 
     use super::*;
-    use crate::ReplayableBody;
+    use crate::request::ReplayableBody;
 
     fn request() -> Request<RequestBody> {
         let mut secret = HeaderValue::from_static("secret");

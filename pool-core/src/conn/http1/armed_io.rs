@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::io::ConnectionWaker;
 
-pub(crate) struct ArmedIo<S> {
+pub(super) struct ArmedIo<S> {
     stream: TokioIo<S>,
     connection: Arc<ConnectionWaker>,
     /// The same, as streams know it.
@@ -29,7 +29,7 @@ impl<S> ArmedIo<S> {
         Self { stream: TokioIo::new(stream), connection, waker }
     }
 
-    pub(crate) fn into_inner(self) -> S {
+    pub(super) fn into_inner(self) -> S {
         self.stream.into_inner()
     }
 }

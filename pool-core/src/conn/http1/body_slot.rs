@@ -19,7 +19,7 @@ use crate::request::{BoxError, RequestBody};
 use crate::sync::{Mutex, MutexGuard};
 
 #[derive(Debug)]
-pub(crate) struct BodySlot(Arc<Shelf>);
+pub(super) struct BodySlot(Arc<Shelf>);
 
 #[derive(Debug)]
 struct Shelf {
@@ -33,12 +33,12 @@ pub(crate) struct BodyHandle(Option<Arc<Shelf>>);
 
 impl BodySlot {
     /// The slot of the connection of `traffic`, which is facts when the body has been handed to hyper.
-    pub(crate) fn new(traffic: Arc<Traffic>) -> Self {
+    pub(super) fn new(traffic: Arc<Traffic>) -> Self {
         Self(Shelf::new(RequestBody::EMPTY, traffic))
     }
 
     /// Takes the body in.
-    pub(crate) fn hold(&mut self, body: RequestBody) -> BodyHandle {
+    pub(super) fn hold(&mut self, body: RequestBody) -> BodyHandle {
         if body.is_end_stream() {
             return BodyHandle(None);
         }

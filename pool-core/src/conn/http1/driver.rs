@@ -26,7 +26,7 @@ pub(super) type Sender = http1::SendRequest<BodyHandle>;
 pub(crate) type Unanswered = TrySendError<Request<BodyHandle>>;
 
 /// A stream of any type that speaks no HTTP for now.
-pub(crate) trait Bare: Send {
+pub(super) trait Bare: Send {
     /// Ready when anything comes: an end, an error, or a byte that came unasked.
     fn poll_woken(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 
@@ -40,7 +40,7 @@ pub(crate) trait Bare: Send {
 }
 
 /// hyper's side of a connection, whatever stream it is over.
-pub(crate) trait Drive: Send {
+pub(super) trait Drive: Send {
     /// Polls until nothing more can be done; at the end closes the stream.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 
@@ -63,7 +63,7 @@ pub(crate) trait Drive: Send {
 
 /// How hyper came to close a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ending {
+pub(super) enum Ending {
     /// As the messages, or the end of the stream, asked for.
     Clean,
     /// It had read more than the messages.

@@ -12,16 +12,16 @@ const MARGIN: Duration = Duration::from_secs(1);
 
 /// What a response says of the life of its connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Hint {
+pub(super) struct Hint {
     /// How long the connection may be idle; zero if not at all.
-    pub(crate) idle: Option<Duration>,
+    pub(super) idle: Option<Duration>,
     /// How many more requests it may serve.
-    pub(crate) uses_left: Option<u64>,
+    pub(super) uses_left: Option<u64>,
 }
 
 impl Hint {
     /// None if the server says nothing, or nothing that can be understood.
-    pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
+    pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
         let mut hint = Self::default();
         for value in headers.get_all("keep-alive") {
             for parameter in value.to_str().ok()?.split(',') {

@@ -22,8 +22,8 @@ use tokio::time::Instant;
 
 use super::driver::DriverCell;
 use super::executor::InlineExecutor;
-use super::handshake::{Sender, Unanswered};
 use super::reset_rate::ResetRate;
+use super::sender::{Sender, Unanswered};
 use crate::conn::Lifetime;
 use crate::io::Traffic;
 use crate::report::{Established, Reason};

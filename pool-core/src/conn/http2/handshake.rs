@@ -6,8 +6,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
-use http::Request;
-use hyper::client::conn::{TrySendError, http2};
+use hyper::client::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
@@ -15,17 +14,12 @@ use tokio::sync::mpsc;
 use super::connection::Connection;
 use super::driver::{Drive, Driver, DriverCell, UNSAID};
 use super::executor::{InlineExecutor, Spawned};
+use super::sender::Sender;
 use super::task::{StreamWatch, Task};
 use crate::conn::Opened;
 use crate::io::{Counted, Traffic};
 use crate::request::RequestBody;
 use crate::settings::{ConnectionSettings, KeepAlive, jittered};
-
-/// Takes requests for a connection that its task drives.
-pub(super) type Sender = http2::SendRequest<RequestBody>;
-
-/// Why there is no response.
-pub(crate) type Unanswered = TrySendError<Request<RequestBody>>;
 
 /// Servers, and what is between, shall not be asked by all connections at one instant; Envoy spreads as much.
 const JITTER: f64 = 0.15;

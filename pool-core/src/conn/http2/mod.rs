@@ -2,7 +2,7 @@
 //!
 //! | file | what it is |
 //! | --- | --- |
-//! | `handshake` | hyper's side: opened over a stream |
+//! | `handshake`, `sender` | hyper's side: opened over a stream; what takes requests |
 //! | `connection` | the shared connection: its streams, its limits, whether it is leaving |
 //! | `driver` | what the task drives, in a cell from which any thread can take and close it |
 //! | `task` | the one task of a connection, and what it reports |
@@ -14,8 +14,10 @@ mod driver;
 mod executor;
 mod handshake;
 mod reset_rate;
+mod sender;
 mod task;
 
 pub(crate) use connection::Connection;
-pub(crate) use handshake::{Unanswered, handshake};
+pub(crate) use handshake::handshake;
+pub(crate) use sender::Unanswered;
 pub(crate) use task::StreamWatch;
