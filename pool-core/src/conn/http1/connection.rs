@@ -20,7 +20,6 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::body_slot::BodySlot;
 use super::core::Core;
 use super::driver::{Bare, Drive, Ending, Sender};
 use crate::conn::Opened;
@@ -41,7 +40,6 @@ pub(crate) struct Connection {
     /// The copy of the last request, by which that can be sent again.
     pub(super) saved: SavedRequest,
     pub(super) attempted: Attempted,
-    pub(super) body_slot: BodySlot,
     idle_for: Duration,
     queue_time: Duration,
     pub(super) core: Core,
@@ -74,7 +72,6 @@ where
 
 impl Connection {
     pub(super) fn new(sender: Sender, driver: Box<dyn Drive>, core: Core) -> Box<Self> {
-        let body_slot = BodySlot::new(Arc::clone(&core.traffic));
         Box::new(Self {
             sender,
             driver,
@@ -83,7 +80,6 @@ impl Connection {
             begun: false,
             saved: SavedRequest::default(),
             attempted: Attempted::default(),
-            body_slot,
             idle_for: Duration::ZERO,
             queue_time: Duration::ZERO,
             core,

@@ -16,7 +16,7 @@ use hyper::rt::{Read, Write};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::armed_io::ArmedIo;
-use super::body_slot::BodyHandle;
+use super::body_handle::BodyHandle;
 use crate::io::{ConnectionWaker, Counted};
 
 /// Takes requests for a connection that the task which holds it drives.

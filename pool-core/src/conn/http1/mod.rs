@@ -8,11 +8,11 @@
 //! | `parked` | a connection without HTTP state |
 //! | `driver` | hyper's side: opened over a stream, polled, ended, taken off again |
 //! | `armed_io` | the stream as hyper sees it: not read again while it holds the waker |
-//! | `body_slot` | the handle by which hyper knows a request body |
+//! | `body_handle` | the handle by which hyper knows a request body |
 //! | `keep_alive` | what a server says of its own idle limit |
 
 mod armed_io;
-mod body_slot;
+mod body_handle;
 mod connection;
 mod core;
 mod driver;

@@ -6,6 +6,7 @@ use http::header::CONNECTION;
 use http::{Request, Response, Version, response};
 use hyper::body::Incoming;
 
+use super::body_handle::BodyHandle;
 use super::connection::{Attempted, Connection};
 use super::driver::Unanswered;
 use super::keep_alive::Hint;
@@ -50,7 +51,7 @@ impl Connection {
         self.last_use |= looked_at.version() == Version::HTTP_10 && !asks_to_stay(looked_at);
         // Taken only after it was looked at where it lies, which saves a move.
         let Some(request) = request.take() else { unreachable!("it was there") };
-        let request = request.map(|body| self.body_slot.hold(body));
+        let request = request.map(|body| BodyHandle::new(body, &self.core.traffic));
         // A request that comes in wakes the connection, which is about to be polled for it anyway.
         let _suppressed = SuppressWakes::begin();
         self.sender.try_send_request(request)
