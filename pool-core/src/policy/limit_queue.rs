@@ -118,3 +118,69 @@ impl fmt::Debug for LimitQueue {
         f.debug_struct("LimitQueue").field("length", &self.length).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::fake_member::FakeMember;
+    use crate::policy::runtime::Runtime;
+
+    fn joined(queue: &LimitQueue, member: &Arc<FakeMember>) -> bool {
+        let member: Arc<dyn Member> = member.clone();
+        queue.join(&member)
+    }
+
+    fn is_first(queue: &LimitQueue, member: &Arc<FakeMember>) -> bool {
+        let first = queue.first_of_each_runtime();
+        first.iter().any(|first| addr_eq(Arc::as_ptr(first), Arc::as_ptr(member)))
+    }
+
+    #[tokio::test]
+    async fn the_member_that_joined_first_is_first_until_it_leaves() {
+        let queue = LimitQueue::default();
+        let [first, second] = [FakeMember::waiting(), FakeMember::waiting()];
+        assert!(joined(&queue, &first) && joined(&queue, &second));
+        assert!(!joined(&queue, &first), "it waits there already");
+        assert_eq!((is_first(&queue, &first), is_first(&queue, &second)), (true, false));
+        queue.leave(&*first);
+        assert_eq!((is_first(&queue, &first), is_first(&queue, &second)), (false, true));
+    }
+
+    #[tokio::test]
+    async fn each_runtime_has_a_first_member() {
+        let queue = LimitQueue::default();
+        let here = FakeMember::waiting();
+        let elsewhere = std::thread::spawn(|| {
+            let other = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            FakeMember::in_runtime(&Arc::new(Runtime::new(other.handle().id())))
+        });
+        let elsewhere = elsewhere.join().unwrap();
+        joined(&queue, &here);
+        joined(&queue, &elsewhere);
+        assert_eq!(queue.first_of_each_runtime().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_member_that_wants_nothing_any_more_leaves() {
+        let queue = LimitQueue::default();
+        let member = FakeMember::waiting();
+        joined(&queue, &member);
+        assert!(queue.is_waiting() && queue.has_untold(None));
+        member.wants.store(false, Ordering::SeqCst);
+        assert!(!queue.is_waiting());
+        assert!(queue.first_of_each_runtime().is_empty());
+        assert!(joined(&queue, &member), "it has left");
+    }
+
+    #[tokio::test]
+    async fn nothing_closes_for_a_member_that_was_told_or_asks_itself() {
+        let queue = LimitQueue::default();
+        let member = FakeMember::waiting();
+        joined(&queue, &member);
+        assert!(!queue.has_untold(Some(&*member)));
+        Arc::clone(&member).request_dial(crate::policy::member::Turn::Granted);
+        assert!(!queue.has_untold(None));
+        member.marks().take_dial_request();
+        assert!(queue.has_untold(None));
+    }
+}

@@ -78,3 +78,56 @@ impl fmt::Debug for LruIndex {
         f.debug_struct("LruIndex").field("members", &self.members.lock().len()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::fake_member::FakeMember;
+
+    #[tokio::test]
+    async fn the_connection_that_has_been_idle_longest_of_all_is_evicted_first() {
+        let lru = LruIndex::default();
+        let members = [[1, 5], [2, 3], [4, 6]].map(FakeMember::with_idle);
+        for member in &members {
+            lru.enter(member.oldest_idle().unwrap(), member);
+        }
+        for evicted in 1..=6 {
+            let oldest = members.iter().filter_map(|member| member.oldest_idle()).min();
+            assert_eq!(oldest, Some(evicted));
+            assert!(lru.evict());
+        }
+        assert!(!lru.evict());
+    }
+
+    #[tokio::test]
+    async fn a_bound_that_has_become_too_low_is_corrected() {
+        let lru = LruIndex::default();
+        let [early, late] = [[1, 7], [4, 5]].map(FakeMember::with_idle);
+        lru.enter(1, &early);
+        lru.enter(4, &late);
+        early.idle.lock().pop_front();
+        assert!(lru.evict());
+        assert_eq!((early.oldest_idle(), late.oldest_idle()), (Some(7), Some(5)));
+    }
+
+    #[tokio::test]
+    async fn a_member_without_idle_connections_leaves_and_may_enter_again() {
+        let lru = LruIndex::default();
+        let member = FakeMember::with_idle([1]);
+        lru.enter(1, &member);
+        assert!(lru.evict() && !lru.evict());
+        member.idle.lock().push_back(9);
+        lru.enter(9, &member);
+        assert!(lru.evict());
+    }
+
+    #[tokio::test]
+    async fn a_member_that_has_gone_is_passed_over() {
+        let lru = LruIndex::default();
+        lru.enter(1, &FakeMember::with_idle([1]));
+        let member = FakeMember::with_idle([2]);
+        lru.enter(2, &member);
+        lru.remove_gone();
+        assert!(lru.evict() && !lru.evict());
+    }
+}

@@ -19,6 +19,8 @@
 //! | `retry_budget` | how many requests that had reached an address may be sent again |
 
 mod backoff;
+#[cfg(test)]
+mod fake_member;
 mod host;
 mod idle_limit;
 mod limit_queue;

@@ -85,3 +85,90 @@ impl Drop for Permit {
         self.host.offer_room();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Weak;
+
+    use tokio::runtime::Handle;
+
+    use super::*;
+    use crate::policy::fake_member::FakeMember;
+    use crate::policy::limits::PoolState;
+    use crate::policy::member::Member;
+    use crate::report::{Holdings, Stats};
+    use crate::settings::Settings;
+
+    fn host(total: Option<usize>, per_address: Option<usize>) -> (Arc<Host>, Arc<Runtime>) {
+        let settings = Settings {
+            max_connections: total,
+            max_connections_per_address: per_address,
+            ..Settings::default()
+        };
+        let host = Host::new("here".into(), Arc::new(PoolState::new(settings)));
+        (host, Arc::new(Runtime::new(Handle::current().id())))
+    }
+
+    fn stats(host: &Host) -> Stats {
+        let mut stats = Stats::default();
+        stats.add(host.counters(), Holdings::default());
+        stats
+    }
+
+    #[tokio::test]
+    async fn no_permit_is_given_beyond_a_limit_and_one_that_drops_makes_room() {
+        for (limits, refusal) in
+            [((Some(2), None), Refusal::PoolFull), ((None, Some(2)), Refusal::AddressFull)]
+        {
+            let (host, runtime) = host(limits.0, limits.1);
+            let permit = || Permit::new(&host, &runtime);
+            let held = [permit().unwrap(), permit().unwrap()];
+            assert_eq!(permit().unwrap_err(), refusal);
+            drop(held);
+            assert!(permit().is_ok());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_permit_counts_its_connection_as_opening_then_open_then_closed() {
+        let (host, runtime) = host(None, None);
+        let mut permit = Permit::new(&host, &runtime).unwrap();
+        assert_eq!((stats(&host).opening, stats(&host).opened), (1, 0));
+        permit.opened(Duration::ZERO);
+        assert_eq!((stats(&host).opening, stats(&host).opened), (0, 1));
+        permit.set_reason(Reason::IdleTimeout);
+        drop(permit);
+        assert_eq!(stats(&host).closed(Reason::IdleTimeout), 1);
+        drop(Permit::new(&host, &runtime).unwrap());
+        assert_eq!((stats(&host).opening, stats(&host).opened), (0, 1));
+    }
+
+    #[tokio::test]
+    async fn members_that_wait_for_room_are_told_when_a_permit_drops() {
+        let (total, runtime) = host(Some(1), None);
+        let member = FakeMember::waiting();
+        let permit = Permit::new(&total, &runtime).unwrap();
+        let queued: Arc<dyn Member> = member.clone();
+        total.pool().limit_queue.join(&queued);
+        drop(permit);
+        assert_eq!(member.times_told(), 1);
+
+        let (per_address, runtime) = host(None, Some(1));
+        let member = FakeMember::waiting();
+        let weak: Weak<FakeMember> = Arc::downgrade(&member);
+        per_address.add_member(weak);
+        per_address.waiting().fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        let permit = Permit::new(&per_address, &runtime).unwrap();
+        assert_eq!(member.times_told(), 0);
+        drop(permit);
+        assert_eq!(member.times_told(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_runtime_whose_watcher_has_gone_gets_no_permit_and_keeps_no_count() {
+        let (host, runtime) = host(Some(1), Some(1));
+        runtime.set_gone();
+        assert_eq!(Permit::new(&host, &runtime).unwrap_err(), Refusal::WatcherGone);
+        assert!(host.has_room() && host.pool().has_room());
+    }
+}

@@ -1,0 +1,86 @@
+//! A member for the tests of this layer: idle connections are numbers, and what it is told is counted.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use tokio::runtime::Handle;
+
+use super::member::{Marks, Member, Turn};
+use super::runtime::Runtime;
+use crate::report::Error;
+use crate::sync::Mutex;
+
+pub(super) struct FakeMember {
+    marks: Marks,
+    runtime: Arc<Runtime>,
+    pub(super) wants: AtomicBool,
+    /// The sequences of its idle connections, the oldest first.
+    pub(super) idle: Mutex<VecDeque<u64>>,
+    /// How often it was told to dial.
+    pub(super) told: AtomicUsize,
+}
+
+impl FakeMember {
+    /// A member of the current runtime in which a request waits.
+    pub(super) fn waiting() -> Arc<Self> {
+        Self::in_runtime(&Arc::new(Runtime::new(Handle::current().id())))
+    }
+
+    pub(super) fn in_runtime(runtime: &Arc<Runtime>) -> Arc<Self> {
+        Arc::new(Self {
+            marks: Marks::default(),
+            runtime: Arc::clone(runtime),
+            wants: AtomicBool::new(true),
+            idle: Mutex::default(),
+            told: AtomicUsize::new(0),
+        })
+    }
+
+    pub(super) fn with_idle(sequences: impl IntoIterator<Item = u64>) -> Arc<Self> {
+        let member = Self::waiting();
+        member.wants.store(false, Ordering::SeqCst);
+        member.idle.lock().extend(sequences);
+        member
+    }
+
+    pub(super) fn times_told(&self) -> usize {
+        self.told.load(Ordering::SeqCst)
+    }
+}
+
+impl Member for FakeMember {
+    fn marks(&self) -> &Marks {
+        &self.marks
+    }
+
+    fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
+    fn wants_dial(&self) -> bool {
+        self.wants.load(Ordering::SeqCst)
+    }
+
+    fn idle(&self) -> usize {
+        self.idle.lock().len()
+    }
+
+    fn oldest_idle(&self) -> Option<u64> {
+        self.idle.lock().front().copied()
+    }
+
+    fn evict_oldest(&self) -> bool {
+        self.idle.lock().pop_front().is_some()
+    }
+
+    fn request_dial(self: Arc<Self>, _: Turn) {
+        if self.marks.request_dial() {
+            self.told.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn fail_waiting(&self, _: &dyn Fn() -> Error) {
+        self.wants.store(false, Ordering::SeqCst);
+    }
+}
