@@ -61,13 +61,18 @@ impl<C: Connector> Pool<C> {
     /// | because an HTTP/2 server refused it unprocessed, on any connection | yes, whatever its method |
     /// | on a fresh connection | no: a server that fails would fail again |
     /// | on a reused connection that accepted no byte of it | yes, whatever its method |
-    /// | on a reused connection, before anything was read, and it is idempotent or carries an `Idempotency-Key` | yes, within the budget |
+    /// | on a reused HTTP/1 connection, before anything was read, and it is idempotent or carries an `Idempotency-Key` | yes, over a fresh connection, and that attempt is final |
+    /// | likewise over HTTP/2 | yes, within the budget, over a connection that was opened after the failure |
     /// | in any other way | no: what the server did is unknown |
     ///
     /// Idempotent are GET, HEAD, OPTIONS, TRACE, PUT and DELETE (RFC 9110 9.2.2). `Full`, `Empty`, strings and
-    /// [`ReplayableBody`](crate::ReplayableBody) can be sent again. After two attempts over reused connections
-    /// the third is over a fresh one, and final. The budget is that of Envoy: for each address a fifth of its
-    /// requests, saved up to a thousand, and three at once whatever came before. The rule is Go's.
+    /// [`ReplayableBody`](crate::ReplayableBody) can be sent again. There are three attempts at most; after two over
+    /// reused connections the third is over a fresh one, and final.
+    ///
+    /// Over HTTP/1 a repetition uses up a connection that an earlier response had left idle, so responses bound the
+    /// repetitions, as in Go and nginx. One HTTP/2 connection may end with many requests on it, so there a budget bounds
+    /// them, that of Envoy: for each address a fifth of its requests, saved up to a thousand, and three at once whatever
+    /// came before. The requests that were lost together share the connection that is opened after that.
     ///
     /// # Errors
     ///

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use http::{Method, Request};
 
+use crate::lanes::Wants;
 use crate::policy::{Host, RetryToken};
 use crate::report::{Error, ErrorKind, Event};
 use crate::request::{
@@ -25,8 +26,10 @@ pub(crate) struct PendingRequest {
     reached_wire: bool,
     /// A server may have acted upon it.
     maybe_processed: bool,
-    /// While a request that had reached the wire is sent again.
+    /// While a request that was lost with a shared connection is sent again.
     retry_token: Option<RetryToken>,
+    /// Which connections the next attempt may go over; none while that is the choice of its caller.
+    insists: Option<Wants>,
 }
 
 impl PendingRequest {
@@ -43,6 +46,7 @@ impl PendingRequest {
             reached_wire: false,
             maybe_processed: false,
             retry_token: None,
+            insists: None,
         }
     }
 
@@ -54,17 +58,20 @@ impl PendingRequest {
         Ok(())
     }
 
-    /// Whether it may go over a connection that has been idle.
+    /// Which connections it may go over.
     #[inline]
-    pub(super) fn trusts_idle(&self) -> bool {
-        let chosen = match self.reuse {
+    pub(super) fn wants(&self) -> Wants {
+        if let Some(wants) = self.insists {
+            return wants;
+        }
+        let trusts_idle = match self.reuse {
             Reuse::Always => true,
             Reuse::Never => false,
             Reuse::Safe => self.request.as_ref().is_some_and(|request| {
                 self.is_idempotent(request.method()) && request.body().is_replayable()
             }),
         };
-        chosen && self.attempts < STALE_TRIES
+        if trusts_idle { Wants::Any } else { Wants::Fresh }
     }
 
     fn is_idempotent(&self, method: &Method) -> bool {
@@ -97,14 +104,19 @@ impl PendingRequest {
             reached_wire: last.reached_wire(),
             unanswered: last.is_unanswered(),
             idempotent: self.request.as_ref().is_some_and(is_idempotent),
+            shared: last.is_shared(),
         });
+        let newer = || Wants::Newer(host.pool().latest_connection_id());
         match verdict {
             Verdict::No => return Err(error),
-            Verdict::Yes => {}
-            Verdict::WithinBudget => match host.retry_token() {
-                Some(token) => self.retry_token = Some(token),
-                None => return Err(error),
-            },
+            Verdict::Yes if self.attempts < STALE_TRIES => {}
+            Verdict::Yes if last.is_shared() => self.insists = Some(newer()),
+            Verdict::Yes | Verdict::Fresh => self.insists = Some(Wants::Fresh),
+            Verdict::Newer => {
+                let Some(token) = host.retry_token() else { return Err(error) };
+                self.retry_token = Some(token);
+                self.insists = Some(newer());
+            }
         }
         host.counters().retried();
         host.tell(|| Event::Retried { error: &error });

@@ -140,12 +140,12 @@ where
             lane.host().counters().requested();
         }
         // By value: the pending request itself is not to be shared while this waits.
-        let needs_chunks = self.pending.facts.needs_chunks;
-        let trusts_idle = self.pending.trusts_idle();
-        if trusts_idle && let Some(lease) = take_idle(lane, needs_chunks) {
+        let (needs_chunks, wants) = (self.pending.facts.needs_chunks, self.pending.wants());
+        if wants == Wants::Any
+            && let Some(lease) = take_idle(lane, needs_chunks)
+        {
             return self.go_over(lease);
         }
-        let wants = if trusts_idle { Wants::Any } else { Wants::Fresh };
         *self.stage = Stage::Waits(Box::pin(self.hosts.wait(self.address, wants, needs_chunks)));
         Ok(())
     }

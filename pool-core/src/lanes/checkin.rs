@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::idle_connection::IdleConnection;
 use super::lane::Lane;
 use super::lease::{ConnectionLease, Lease};
-use super::wait_queue::Wants;
+use super::wait_queue::Offered;
 use crate::conn::http1;
 use crate::policy::{Member, Turn};
 use crate::report::{Error, Reason};
@@ -86,13 +86,13 @@ impl Lane {
 
     /// Offers a lease to the waiters; back if none accepts it.
     pub(super) fn offer(&self, lease: Lease) -> Option<Lease> {
-        let good_for = if lease.is_fresh() { Wants::Fresh } else { Wants::Any };
-        self.queue.offer(Ok(lease), good_for)?.ok()
+        let offered = lease.offered();
+        self.queue.offer(Ok(lease), offered)?.ok()
     }
 
     /// Fails the request that has waited longest.
     pub(super) fn fail_one(&self, error: Error) {
-        self.queue.offer(Err(error), Wants::Fresh);
+        self.queue.offer(Err(error), Offered::Failure);
     }
 
     /// Whether a limit keeps a request waiting, at another address, in another runtime, or here for a fresh connection,

@@ -13,6 +13,7 @@ use std::time::Duration;
 use atomic_waker::AtomicWaker;
 
 use super::lane::Lane;
+use super::wait_queue::Offered;
 use crate::conn::{http1, http2};
 use crate::report::{ConnectionInfo, Event, Reason, Usage};
 use crate::request::StreamHold;
@@ -34,12 +35,13 @@ impl Lease {
         }
     }
 
-    /// Whether its connection comes straight from its dial.
-    pub(super) fn is_fresh(&self) -> bool {
-        match self {
-            Self::Connection(lease) => lease.connection.is_fresh(),
-            Self::Stream(lease) => lease.connection.is_fresh(),
-        }
+    /// As what it is offered to waiters.
+    pub(super) fn offered(&self) -> Offered {
+        let (id, fresh) = match self {
+            Self::Connection(lease) => (lease.connection.id(), lease.connection.is_fresh()),
+            Self::Stream(lease) => (lease.connection.id(), lease.connection.is_fresh()),
+        };
+        Offered::Connection { id, fresh }
     }
 
     /// Whether it is fit for a request, whose body may need chunks.

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::idle_connection::IdleConnection;
 use super::lane::Lane;
 use super::lease::{Lease, StreamLease};
+use super::wait_queue::Offered;
 use crate::conn::http2::Connection;
 use crate::report::Reason;
 
@@ -96,12 +97,12 @@ impl Lane {
         }
     }
 
+    /// A stream that a waiter would take.
     fn take_stream_for_waiter(self: &Arc<Self>) -> Option<StreamLease> {
-        if self.queue.wants_idle() {
-            return self.take_stream(|_| true);
-        }
-        // All waiters want a fresh one.
-        self.take_stream(Connection::is_fresh)
+        self.take_stream(|connection| {
+            let (id, fresh) = (connection.id(), connection.is_fresh());
+            self.queue.would_take(Offered::Connection { id, fresh })
+        })
     }
 
     /// A stream has ended, or was not used.

@@ -85,8 +85,11 @@ impl Lane {
             return Err(Refused::BackingOff(pause));
         }
         let place = Place::join(self, wants).ok_or(Refused::WatcherGone)?;
-        if wants == Wants::Any {
-            self.serve_from_idle(now);
+        match wants {
+            Wants::Any => self.serve_from_idle(now),
+            // Another request may have opened the connection that this one waits for.
+            Wants::Newer(_) => self.serve_streams(),
+            Wants::Fresh => {}
         }
         self.dial(Turn::Own);
         let limit = self.settings().max_waiters_per_address;

@@ -17,13 +17,34 @@ use tokio::sync::oneshot;
 
 use crate::sync::Mutex;
 
-/// What a waiter takes, and what an answer is good for.
+/// What a waiter takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wants {
     /// Any connection.
     Any,
     /// Only a connection that comes straight from its dial.
     Fresh,
+    /// Only a connection whose id is greater than that of every connection which was open then.
+    Newer(u64),
+}
+
+/// What an answer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Offered {
+    /// A connection of that id.
+    Connection { id: u64, fresh: bool },
+    /// The news that a dial has failed.
+    Failure,
+}
+
+impl Wants {
+    pub(super) fn accepts(self, offered: Offered) -> bool {
+        match (self, offered) {
+            (_, Offered::Failure) | (Self::Any, _) => true,
+            (Self::Fresh, Offered::Connection { fresh, .. }) => fresh,
+            (Self::Newer(than), Offered::Connection { id, .. }) => id > than,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -58,11 +79,9 @@ pub(super) struct Ticket<T> {
 }
 
 impl<T> State<T> {
-    /// Index of the first waiter that accepts such an answer; nearly always the first of all.
-    fn first(&self, good_for: Wants) -> Option<usize> {
-        self.waiters
-            .iter()
-            .position(|waiter| waiter.wants == Wants::Any || good_for == Wants::Fresh)
+    /// Index of the first waiter that accepts what is offered; nearly always the first of all.
+    fn first(&self, offered: Offered) -> Option<usize> {
+        self.waiters.iter().position(|waiter| waiter.wants.accepts(offered))
     }
 }
 
@@ -119,23 +138,31 @@ impl<T> WaitQueue<T> {
         self.waiting_in_all.fetch_sub(1, Ordering::SeqCst);
     }
 
-    /// Whether a waiter wants a fresh connection.
+    /// Whether a waiter wants a connection that has still to be opened.
     pub(super) fn wants_fresh(&self) -> bool {
-        let is_fresh = |waiter: &Waiter<T>| waiter.wants == Wants::Fresh;
-        self.waiting() > 0 && self.state.lock().waiters.iter().any(is_fresh)
+        self.wants(|wants| wants != Wants::Any)
     }
 
-    /// Whether a waiter would take an idle connection.
+    /// Whether a waiter would take any idle connection.
     pub(super) fn wants_idle(&self) -> bool {
-        self.waiting() > 0 && self.state.lock().first(Wants::Any).is_some()
+        self.wants(|wants| wants == Wants::Any)
+    }
+
+    /// Whether a waiter would take what is offered.
+    pub(super) fn would_take(&self, offered: Offered) -> bool {
+        self.wants(|wants| wants.accepts(offered))
+    }
+
+    fn wants(&self, is_so: impl Fn(Wants) -> bool) -> bool {
+        self.waiting() > 0 && self.state.lock().waiters.iter().any(|waiter| is_so(waiter.wants))
     }
 
     /// Hands the answer to the waiter that has waited longest and accepts it; gives it back if there is none.
-    pub(super) fn offer(&self, mut answer: T, good_for: Wants) -> Option<T> {
+    pub(super) fn offer(&self, mut answer: T, offered: Offered) -> Option<T> {
         loop {
             let waiter = {
                 let mut state = self.state.lock();
-                let place = state.first(good_for);
+                let place = state.first(offered);
                 let Some(waiter) = place.and_then(|place| state.waiters.remove(place)) else {
                     return Some(answer);
                 };
@@ -211,6 +238,9 @@ mod tests {
         WaitQueue::new(Arc::default(), false)
     }
 
+    const IDLE: Offered = Offered::Connection { id: 1, fresh: false };
+    const FRESH: Offered = Offered::Connection { id: 2, fresh: true };
+
     fn answer(ticket: &mut Ticket<u32>) -> Option<u32> {
         match ticket.poll(&mut Context::from_waker(std::task::Waker::noop())) {
             Poll::Ready(answer) => answer,
@@ -222,9 +252,9 @@ mod tests {
     fn the_waiter_that_came_first_is_served_first() {
         let queue = queue();
         let [mut first, mut second] = [queue.join(Wants::Any), queue.join(Wants::Any)];
-        assert_eq!((queue.offer(1, Wants::Any), queue.offer(2, Wants::Any)), (None, None));
+        assert_eq!((queue.offer(1, IDLE), queue.offer(2, IDLE)), (None, None));
         assert_eq!((answer(&mut first), answer(&mut second)), (Some(1), Some(2)));
-        assert_eq!(queue.offer(3, Wants::Any), Some(3));
+        assert_eq!(queue.offer(3, IDLE), Some(3));
         assert_eq!(queue.waiting(), 0);
     }
 
@@ -233,11 +263,22 @@ mod tests {
         let queue = queue();
         let [mut fresh, mut any] = [queue.join(Wants::Fresh), queue.join(Wants::Any)];
         assert!(queue.wants_idle() && queue.wants_fresh());
-        assert_eq!(queue.offer(1, Wants::Any), None);
+        assert_eq!(queue.offer(1, IDLE), None);
         assert_eq!((answer(&mut fresh), answer(&mut any)), (None, Some(1)));
         assert!(!queue.wants_idle());
-        assert_eq!((queue.offer(2, Wants::Any), queue.offer(3, Wants::Fresh)), (Some(2), None));
+        assert_eq!((queue.offer(2, IDLE), queue.offer(3, FRESH)), (Some(2), None));
         assert_eq!(answer(&mut fresh), Some(3));
+    }
+
+    #[test]
+    fn a_waiter_for_a_newer_connection_takes_it_fresh_or_not_and_every_waiter_takes_a_failure() {
+        let queue = queue();
+        let [mut newer, mut fresh] = [queue.join(Wants::Newer(1)), queue.join(Wants::Fresh)];
+        assert_eq!(queue.offer(1, IDLE), Some(1));
+        let used = Offered::Connection { id: 2, fresh: false };
+        assert!(queue.would_take(used) && !queue.would_take(IDLE));
+        assert_eq!((queue.offer(2, used), answer(&mut newer)), (None, Some(2)));
+        assert_eq!((queue.offer(3, Offered::Failure), answer(&mut fresh)), (None, Some(3)));
     }
 
     #[test]
@@ -246,7 +287,7 @@ mod tests {
         let first = queue.join(Wants::Any);
         let mut second = queue.join(Wants::Any);
         drop(first);
-        assert_eq!(queue.offer(1, Wants::Any), None);
+        assert_eq!(queue.offer(1, IDLE), None);
         assert_eq!(answer(&mut second), Some(1));
     }
 
@@ -255,7 +296,7 @@ mod tests {
         let sum = Arc::<AtomicUsize>::default();
         let queue = WaitQueue::new(Arc::clone(&sum), false);
         let [mut served, left] = [queue.join(Wants::Any), queue.join(Wants::Any)];
-        assert_eq!(queue.offer(1, Wants::Any), None);
+        assert_eq!(queue.offer(1, IDLE), None);
         assert_eq!(
             (queue.leave(&served), queue.leave(&left), queue.leave(&left)),
             (false, true, false)

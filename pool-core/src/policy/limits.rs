@@ -76,6 +76,11 @@ impl PoolState {
         self.connections.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// No connection that is open now has a greater id.
+    pub(crate) fn latest_connection_id(&self) -> u64 {
+        self.connections.load(Ordering::Relaxed) - 1
+    }
+
     /// Orders check-ins over all hosts; from 1, so that there is a number before the first.
     pub(crate) fn next_sequence(&self) -> u64 {
         self.sequence.fetch_add(1, Ordering::Relaxed)

@@ -23,6 +23,7 @@ pub struct Evidence {
 pub(crate) struct Attempt {
     connection: ConnectionInfo,
     fresh: bool,
+    shared: bool,
     written: Written,
     bytes_written: u64,
     bytes_read: u64,
@@ -97,12 +98,12 @@ impl Attempt {
         bytes_written: u64,
         bytes_read: u64,
     ) -> Self {
-        Self { connection, fresh, written, bytes_written, bytes_read }
+        Self { connection, fresh, shared: false, written, bytes_written, bytes_read }
     }
 
     /// An attempt over a stream of a shared connection, whose bytes cannot be told apart from those of other streams.
     pub(crate) fn shared(connection: ConnectionInfo, fresh: bool, written: Written) -> Self {
-        Self { connection, fresh, written, bytes_written: 0, bytes_read: 0 }
+        Self { connection, fresh, shared: true, written, bytes_written: 0, bytes_read: 0 }
     }
 
     /// The same attempt, if nothing of it was written.
@@ -125,6 +126,11 @@ impl Attempt {
 
     pub(crate) fn is_fresh(&self) -> bool {
         self.fresh
+    }
+
+    /// Whether the connection carried other requests too.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.shared
     }
 
     pub(crate) fn is_unanswered(&self) -> bool {

@@ -1,16 +1,19 @@
 //! The rule by which a request is sent again: pure, small, and each row a test.
 //!
-//! | the request failed | may it be sent again? |
+//! | the request failed | is it sent again? |
 //! | --- | --- |
 //! | and cannot be sent again: its body streams and was begun | no |
 //! | because an HTTP/2 server refused it unprocessed, on any connection | yes, whatever its method |
 //! | on a fresh connection | no: a server that fails would fail again |
 //! | on a reused connection that accepted no byte of it | yes, whatever its method |
-//! | on a reused connection, before anything was read, and it is idempotent or carries an `Idempotency-Key` | yes, within the budget |
-//! | in any other way | no: nobody knows what the server did |
+//! | on a reused HTTP/1 connection, before anything was read, and it is idempotent or carries an `Idempotency-Key` | yes, over a fresh connection, and that attempt is final |
+//! | likewise over HTTP/2 | yes, within the budget, over a connection that was opened after the failure |
+//! | in any other way | no: what the server did is unknown |
 //!
-//! The policy is Go's, with its loop bounded: RFC 9110 9.2.2 for what may be repeated, RFC 9113 8.7 for what an
-//! HTTP/2 server has not processed.
+//! The policy is Go's, with its loop bounded: RFC 9110 9.2.2 for what may be repeated, RFC 9113 8.7 for what an HTTP/2
+//! server has not processed. Over HTTP/1 a repetition uses up a connection that an earlier response had left idle, so
+//! repetitions are bounded by responses and need no budget: Go and nginx have none. One HTTP/2 connection may end with a
+//! hundred streams, perhaps because of one of them, so there a budget keeps the others from being replayed for ever.
 
 use http::Method;
 use http::header::HeaderName;
@@ -37,24 +40,31 @@ pub(crate) struct Failure {
     pub(crate) unanswered: bool,
     /// The request may be executed twice.
     pub(crate) idempotent: bool,
+    /// The connection carried other requests too.
+    pub(crate) shared: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     No,
     Yes,
-    /// It adds to the load of a server that may be in trouble.
-    WithinBudget,
+    /// Over a fresh connection.
+    Fresh,
+    /// Over a connection that is opened later, within the budget: it adds to the load of a server that may be in
+    /// trouble.
+    Newer,
 }
 
 pub(crate) fn may_repeat(failure: Failure) -> Verdict {
-    let Failure { repeatable, refused, fresh, reached_wire, unanswered, idempotent } = failure;
+    let Failure { repeatable, refused, fresh, reached_wire, unanswered, idempotent, shared } =
+        failure;
     match () {
         () if !repeatable => Verdict::No,
         () if refused => Verdict::Yes,
         () if fresh => Verdict::No,
         () if !reached_wire => Verdict::Yes,
-        () if unanswered && idempotent => Verdict::WithinBudget,
+        () if unanswered && idempotent && shared => Verdict::Newer,
+        () if unanswered && idempotent => Verdict::Fresh,
         () => Verdict::No,
     }
 }
@@ -78,6 +88,7 @@ mod tests {
         reached_wire: true,
         unanswered: true,
         idempotent: true,
+        shared: false,
     };
 
     #[test]
@@ -114,9 +125,16 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_reached_the_wire_is_repeated_within_the_budget_if_it_is_idempotent() {
-        assert_eq!(may_repeat(STALE_GET), Verdict::WithinBudget);
+    fn a_request_that_reached_the_wire_is_repeated_over_a_fresh_connection_if_it_is_idempotent() {
+        assert_eq!(may_repeat(STALE_GET), Verdict::Fresh);
         assert_eq!(may_repeat(Failure { idempotent: false, ..STALE_GET }), Verdict::No);
+    }
+
+    #[test]
+    fn a_request_that_was_lost_with_a_shared_connection_is_repeated_over_a_newer_one() {
+        let lost = Failure { shared: true, ..STALE_GET };
+        assert_eq!(may_repeat(lost), Verdict::Newer);
+        assert_eq!(may_repeat(Failure { idempotent: false, ..lost }), Verdict::No);
     }
 
     #[test]

@@ -1,13 +1,18 @@
 //! What a server says of its own idle limit: `Keep-Alive: timeout=5, max=100`.
 //!
-//! The field is of RFC 2068 19.7.1.1; nginx, Apache and Node.js send it. Both .NET and undici obey it with a
-//! margin, because the server's clock started earlier than ours and its FIN takes time to arrive.
+//! The field is of RFC 2068 19.7.1.1; nginx, Apache and Node.js send it, some only from the second response on, or to
+//! take leave. So every response is read, as .NET and undici do. Both keep a margin, because the server's clock started
+//! earlier than ours and its FIN takes time to arrive.
 
 use std::time::Duration;
 
 use http::HeaderMap;
+use http::header::HeaderName;
 
-/// As in .NET: longer than a round trip to anywhere.
+static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+
+/// As in .NET: longer than a round trip to anywhere. Of a short hint half is left, so that the margin does not take all
+/// of it.
 const MARGIN: Duration = Duration::from_secs(1);
 
 /// What a response says of the life of its connection.
@@ -23,12 +28,13 @@ impl Hint {
     /// None if the server says nothing, or nothing that can be understood.
     pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
         let mut hint = Self::default();
-        for value in headers.get_all("keep-alive") {
+        for value in headers.get_all(&KEEP_ALIVE) {
             for parameter in value.to_str().ok()?.split(',') {
                 let (name, number) = parameter.split_once('=').unwrap_or((parameter, ""));
                 let Ok(number) = number.trim().trim_matches('"').parse() else { continue };
                 if name.trim().eq_ignore_ascii_case("timeout") {
-                    hint.idle = Some(Duration::from_secs(number).saturating_sub(MARGIN));
+                    let timeout = Duration::from_secs(number);
+                    hint.idle = Some(timeout - MARGIN.min(timeout / 2));
                 } else if name.trim().eq_ignore_ascii_case("max") {
                     hint.uses_left = Some(number);
                 }
@@ -54,8 +60,8 @@ mod tests {
 
     #[test]
     fn a_timeout_is_obeyed_with_a_second_to_spare_and_a_limit_of_uses_to_the_letter() {
-        let rest = |seconds| Some(Duration::from_secs(seconds));
-        let both = Some(Hint { idle: rest(4), uses_left: Some(100) });
+        let idle = |seconds| Some(Duration::from_secs(seconds));
+        let both = Some(Hint { idle: idle(4), uses_left: Some(100) });
         for values in [
             ["timeout=5, max=100"].as_slice(),
             &["max=100,timeout=5"],
@@ -63,15 +69,16 @@ mod tests {
         ] {
             assert_eq!(hint(values), both, "{values:?}");
         }
-        assert_eq!(hint(&["timeout=75"]), Some(Hint { idle: rest(74), uses_left: None }));
+        assert_eq!(hint(&["timeout=75"]), Some(Hint { idle: idle(74), uses_left: None }));
         assert_eq!(hint(&["max=0"]), Some(Hint { idle: None, uses_left: Some(0) }));
     }
 
     #[test]
-    fn a_timeout_of_a_second_or_less_leaves_no_time_to_rest() {
-        for value in ["timeout=1", "timeout=0"] {
-            assert_eq!(hint(&[value]).and_then(|hint| hint.idle), Some(Duration::ZERO));
-        }
+    fn half_of_a_short_timeout_may_be_used_and_nothing_of_none() {
+        let idle = |value| hint(&[value]).and_then(|hint| hint.idle);
+        assert_eq!(idle("timeout=2"), Some(Duration::from_secs(1)));
+        assert_eq!(idle("timeout=1"), Some(Duration::from_millis(500)));
+        assert_eq!(idle("timeout=0"), Some(Duration::ZERO));
     }
 
     #[test]

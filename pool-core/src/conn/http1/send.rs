@@ -74,10 +74,7 @@ impl Connection {
     pub(crate) fn answered(&mut self, head: &response::Parts) {
         self.saved.forget();
         self.core.speaks_http10 = head.version == Version::HTTP_10;
-        // A server that gives hints does so from the first response, and so the others cost no look-up.
-        if self.core.uses == 1 || self.core.hint.is_some() {
-            self.core.hint = Hint::of(&head.headers);
-        }
+        self.core.hint = Hint::of(&head.headers);
     }
 
     /// The request that failed, if the connection has a copy of it or its body has come `back`.
