@@ -61,7 +61,7 @@ impl<C: Connector> Pool<C> {
     /// | because an HTTP/2 server refused it unprocessed, on any connection | yes, whatever its method |
     /// | on a fresh connection | no: a server that fails would fail again |
     /// | on a reused connection that accepted no byte of it | yes, whatever its method |
-    /// | on a reused connection, before anything was read, and it is idempotent or carries an `Idempotency-Key` | yes, within the budget |
+    /// | on a reused connection, with nothing read, and idempotent or with an `Idempotency-Key` | yes, within budget |
     /// | in any other way | no: what the server did is unknown |
     ///
     /// Idempotent are GET, HEAD, OPTIONS, TRACE, PUT and DELETE (RFC 9110 9.2.2). `Full`, `Empty`, strings and
@@ -77,7 +77,8 @@ impl<C: Connector> Pool<C> {
     ///
     /// # Cancel safety
     ///
-    /// The future can be dropped at any await. A connection that had begun to carry the request closes.
+    /// The future can be dropped at any await. An HTTP/1 connection that had begun to carry the request closes; over
+    /// HTTP/2 only the stream is reset.
     pub fn http<'a, B>(
         &'a self,
         address: &'a C::Address,
@@ -91,11 +92,10 @@ impl<C: Connector> Pool<C> {
         exchange::send(&self.hosts, address, PendingRequest::new(request.map(RequestBody::new)))
     }
 
-    /// Checks out a connection to `address`, for a caller who wants to know it before the request, or to send
-    /// the request over this one or none.
+    /// Checks out a connection to `address`, for a caller that wants to know it before the request, or to send the
+    /// request over this one or none.
     ///
-    /// The connection counts as leased until its request has ended or the checkout is dropped, which gives
-    /// it back.
+    /// The connection counts as leased until its request has ended or the checkout is dropped, which checks it in.
     ///
     /// # Errors
     ///
@@ -103,7 +103,8 @@ impl<C: Connector> Pool<C> {
     ///
     /// # Cancel safety
     ///
-    /// No connection is lost.
+    /// The future can be dropped at any await. A connection that is being opened for it serves the next request, or
+    /// becomes idle.
     pub async fn lease(&self, address: &C::Address) -> Result<Checkout, Error> {
         Ok(Checkout(Unused::new(self.hosts.lease(address).await?)))
     }
@@ -150,7 +151,7 @@ impl Checkout {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future closes the connection.
+    /// As [`Pool::http`].
     pub async fn http<B>(self, request: Request<B>) -> Result<Response<Body>, Error>
     where
         B: HttpBody<Data = Bytes> + Send + 'static,
@@ -160,7 +161,7 @@ impl Checkout {
         exchange::send_over(self.0, pending).await
     }
 
-    /// Closes the connection instead of giving it back.
+    /// Closes the connection instead of checking it in. A shared HTTP/2 connection ends with its last stream.
     pub fn close(self) {
         self.0.use_now().discard(Reason::Cancelled);
     }
