@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn a_timeout_of_a_second_or_less_leaves_no_time_to_rest() {
+    fn a_timeout_of_a_second_or_less_leaves_no_idle_time() {
         for value in ["timeout=1", "timeout=0"] {
             assert_eq!(hint(&[value]).and_then(|hint| hint.idle), Some(Duration::ZERO));
         }
