@@ -40,9 +40,9 @@ impl<C: Connector> Builder<C> {
     /// How many connections may exist in all: being opened, lent and idle; `None` for as many as are asked
     /// for.
     ///
-    /// Never exceeded. At the limit the connection that has been idle longest, to whatever address, makes
-    /// room; if none is idle, the request waits. Zero is refused. Defaults to `None`, as in every Rust
-    /// peer: only you know your file descriptors.
+    /// Never exceeded. At the limit the connection that has been idle longest, to any address, is closed to make room.
+    /// If none is idle, the request waits. Zero is refused. Defaults to `None`, as in every Rust peer: only the program
+    /// knows how many file descriptors it has.
     pub fn max_connections(mut self, limit: impl Into<Option<usize>>) -> Self {
         self.settings.max_connections = limit.into();
         self
@@ -51,25 +51,26 @@ impl<C: Connector> Builder<C> {
     /// How many connections to one address may exist: being opened, lent and idle; `None` for as many as
     /// are asked for.
     ///
-    /// Never exceeded; requests wait first in, first out. Zero is refused. Defaults to `None`.
+    /// Never exceeded; requests wait first in, first out. Zero is refused. Defaults to `None`, as
+    /// [`max_connections`](Self::max_connections).
     pub fn max_connections_per_address(mut self, limit: impl Into<Option<usize>>) -> Self {
         self.settings.max_connections_per_address = limit.into();
         self
     }
 
-    /// How many idle connections are kept in all; `None` for all that come home.
+    /// How many idle connections are kept in all; `None` for any number.
     ///
-    /// The one that has been idle longest, to whatever address, goes first, as in nginx and Go. Zero keeps
+    /// Beyond that the connection that has been idle longest, to any address, is closed, as in nginx and Go. Zero keeps
     /// none. Defaults to `None`: the idle timeout bounds them in time.
     pub fn max_idle(mut self, limit: impl Into<Option<usize>>) -> Self {
         self.settings.max_idle = limit.into();
         self
     }
 
-    /// How many idle connections to one address are kept; `None` for all that come home.
+    /// How many idle connections to one address are kept; `None` for any number.
     ///
-    /// The one that has been idle longest goes first. Zero keeps none. Defaults to `None`, as in reqwest;
-    /// Go's 2 makes a busy gateway open connections all the time.
+    /// Beyond that the connection that has been idle longest is closed. Zero keeps none. Defaults to `None`, as in
+    /// reqwest; Go's 2 makes a busy gateway open connections all the time.
     pub fn max_idle_per_address(mut self, limit: impl Into<Option<usize>>) -> Self {
         self.settings.max_idle_per_address = limit.into();
         self
@@ -78,9 +79,8 @@ impl<C: Connector> Builder<C> {
     /// How many requests may wait for a connection to one address in each runtime, beyond those for which
     /// one is being opened; `None` for any number.
     ///
-    /// One more fails at once with [`ErrorKind::QueueFull`](crate::ErrorKind::QueueFull). Zero: a request
-    /// that can have neither an idle connection nor a new one fails at once. Defaults to 1,024, as Envoy
-    /// has it.
+    /// A further request fails at once with [`ErrorKind::QueueFull`](crate::ErrorKind::QueueFull). Zero: a request that
+    /// can have neither an idle connection nor a new one fails at once. Defaults to 1,024, as Envoy has it.
     pub fn max_waiters_per_address(mut self, limit: impl Into<Option<usize>>) -> Self {
         self.settings.max_waiters_per_address = limit.into();
         self
@@ -88,9 +88,9 @@ impl<C: Connector> Builder<C> {
 
     /// How long a request may wait for a connection, idle or new; `None` for ever.
     ///
-    /// After that it fails with [`ErrorKind::CheckoutTimeout`](crate::ErrorKind::CheckoutTimeout). A dial
-    /// that was started on its account goes on and serves the next. Zero: what cannot be served from the
-    /// idle connections fails at once. Defaults to 30 s, three times the connect timeout.
+    /// After that it fails with [`ErrorKind::CheckoutTimeout`](crate::ErrorKind::CheckoutTimeout). A dial that was
+    /// started on its account goes on and serves the next request. Zero: a request for which no connection is idle
+    /// fails at once. Defaults to 30 s, three times the connect timeout.
     pub fn checkout_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.settings.checkout_timeout = timeout.into();
         self
@@ -110,9 +110,9 @@ impl<C: Connector> Builder<C> {
 
     /// How long the server may take between two frames of a response body; `None` for ever.
     ///
-    /// Counted only while somebody waits for the next frame. The connection then closes, over HTTP/2 as soon as no
-    /// other request is on it, and the body fails with [`ErrorKind::BodyTimeout`](crate::ErrorKind::BodyTimeout).
-    /// Defaults to `None`, and then no timer exists.
+    /// Counted only while a task waits for the next frame. The connection then closes, over HTTP/2 as soon as no other
+    /// request is on it, and the body fails with [`ErrorKind::BodyTimeout`](crate::ErrorKind::BodyTimeout). Defaults to
+    /// `None`, as [`response_timeout`](Self::response_timeout), and then no timer exists.
     pub fn body_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.settings.body_timeout = timeout.into();
         self
@@ -120,9 +120,8 @@ impl<C: Connector> Builder<C> {
 
     /// How long the body of a request with `Expect: 100-continue` waits for the server's `100`.
     ///
-    /// After that it is sent all the same, since not every server answers. Over HTTP/2 it does not wait at all: a
-    /// server that does not want it can reset the stream. Defaults to 1 s, as in Go and
-    /// .NET. Zero: it does not wait.
+    /// After that the body is sent all the same, since not every server answers. Over HTTP/2 it does not wait: a server
+    /// that does not want the body can reset the stream. Defaults to 1 s, as in Go and .NET. Zero: it does not wait.
     pub fn expect_continue_timeout(mut self, timeout: Duration) -> Self {
         self.settings.expect_continue_timeout = timeout;
         self
@@ -130,17 +129,17 @@ impl<C: Connector> Builder<C> {
 
     /// How old a connection may become; `None` for any age.
     ///
-    /// An older one serves no further request, but a request is never cut. Each connection draws its own
-    /// age between this and a tenth less, so that connections opened together do not end together. Zero:
-    /// every connection serves one request. Defaults to `None`; set it where addresses move behind a name.
+    /// An older connection serves no further request, but a request is never cut. Each connection draws its own age, by
+    /// default between this and a tenth less, so that connections opened together do not end together. Zero: every
+    /// connection serves one request. Defaults to `None`; set it where addresses move behind a name.
     pub fn max_lifetime(mut self, lifetime: impl Into<Option<Duration>>) -> Self {
         self.settings.connection.max_lifetime = lifetime.into();
         self
     }
 
-    /// By how much of the [lifetime](Self::max_lifetime) a connection may fall short of it, between 0 and 1.
+    /// The share of the [lifetime](Self::max_lifetime), between 0 and 1, by which a connection may fall short of it.
     ///
-    /// Defaults to 0.1.
+    /// Defaults to 0.1: connections that were opened together then close apart. Other numbers are refused.
     pub fn lifetime_jitter(mut self, share: f64) -> Self {
         self.settings.connection.lifetime_jitter = share;
         self
@@ -154,7 +153,7 @@ impl<C: Connector> Builder<C> {
         self
     }
 
-    /// How long a connection may rest before it is closed; `None` for ever.
+    /// How long a connection may be idle before it is closed; `None` for ever.
     ///
     /// Checked in the background without any traffic, and again at checkout. Zero keeps no connection at
     /// all. Defaults to 90 s, as Go, reqwest and hyper-util have it; a server that closes earlier is
@@ -164,11 +163,12 @@ impl<C: Connector> Builder<C> {
         self
     }
 
-    /// After how long at rest a connection gives up its HTTP state; `None` for never.
+    /// After how long an idle connection is parked, that is, gives up its HTTP state; `None` for never.
     ///
-    /// An idle HTTP connection holds about 27 KiB of heap, a parked one less than 1 KiB; waking it costs
-    /// about a microsecond and no packet, and its read buffer starts small again. Zero parks at the
-    /// watcher's next pass. Defaults to 10 s: a connection in regular use never comes to it.
+    /// An idle HTTP connection holds about 27 KiB of heap, a parked one less than 1 KiB. To lend a parked connection
+    /// costs about a microsecond and no packet, and its read buffer starts small again. HTTP/2 connections are not
+    /// parked. Zero parks at the watcher's next pass. Defaults to 10 s, which a connection in regular use never
+    /// reaches.
     pub fn park_after(mut self, idle: impl Into<Option<Duration>>) -> Self {
         self.settings.park_after = idle.into();
         self
@@ -183,32 +183,33 @@ impl<C: Connector> Builder<C> {
         self
     }
 
-    /// Whether a connection is asked, before it is reused, if it is still quiet: its stream is read, and the kernel
-    /// behind it, where the connector hands over a [`KernelCheck`](crate::KernelCheck).
+    /// Whether an HTTP/1 connection is checked before it is reused: its stream is read, and the kernel behind it, where
+    /// the connector hands over a [`KernelCheck`](crate::KernelCheck). An HTTP/2 connection is read by its task all the
+    /// time.
     ///
-    /// Costs one system call for each reuse, which is 6 to 9 % of a small request over loopback (`cargo bench
-    /// --package pooled-fetch-tests --no-default-features --bench probe`). Without it a connection is trusted until
-    /// its stream wakes the pool, and one that the server has just closed, or written to unasked, may be taken for a
-    /// good one, because a runtime knows only what it last heard of its sockets. Defaults to true: wrong answers cost
-    /// more than a system call.
+    /// Costs one system call for each reuse, which is 6 to 9 % of a small request over loopback (`cargo bench --package
+    /// pooled-fetch-tests --no-default-features --bench probe`). Without it a connection is trusted until its stream
+    /// wakes the pool, and a connection that the server has just closed, or written to unasked, may be taken for a good
+    /// one, because a runtime knows only what the kernel last told it. Defaults to true: wrong answers cost more than a
+    /// system call.
     pub fn probe(mut self, probe: bool) -> Self {
         self.settings.probe = probe;
         self
     }
 
-    /// Whether an address lends no connection twice for a while after its server has sent bytes that nobody
-    /// had asked for.
+    /// Whether an address lends no connection twice for a while after its server has sent bytes that belong to no
+    /// request.
     ///
-    /// The connection they came on closes in any case. The while is a second, and doubles with every
-    /// repetition up to a minute. Defaults to true: such bytes are the mark of a response out of step with its
-    /// request, which its sister connections may be too.
+    /// The connection that they came on closes in any case. The quarantine lasts a second, and doubles with every
+    /// repetition up to a minute. Defaults to true: such bytes are the mark of a response out of step with its request,
+    /// and other connections to the address may be out of step too.
     pub fn quarantine(mut self, quarantine: bool) -> Self {
         self.settings.quarantine = quarantine;
         self
     }
 
-    /// Whether the pool learns after how long the server of an address closes idle connections, and reuses none
-    /// beyond that.
+    /// Whether the pool learns after how long the server of an address closes idle connections, and reuses none that
+    /// has been idle for longer.
     ///
     /// What a server says itself, in `Keep-Alive: timeout=5`, is obeyed in any case, with a second to spare as in
     /// .NET. Learning takes two idle connections that the server closes one after the other; what was learnt is
@@ -220,10 +221,10 @@ impl<C: Connector> Builder<C> {
 
     /// What becomes of requests to an address to which no connection could be opened three times in a row.
     ///
-    /// Such an address is left alone for a pause drawn between nothing and 100 ms, which doubles with each further
-    /// failure up to 10 s; then one connection tries. Requests that find an idle connection are served meanwhile,
-    /// and where connections are lent a request waits for one of them. Defaults to [`Backoff::Fail`]: a gateway
-    /// learns at once that it must go elsewhere. [`Stats::backing_off`](crate::Stats::backing_off) counts such
+    /// Such an address is not tried for a while. The pause is drawn between nothing and 100 ms, a limit that doubles
+    /// with each further failure up to 10 s; then one dial tries. Requests that find an idle connection are served
+    /// meanwhile, and where connections are lent a request waits for one of them. Defaults to [`Backoff::Fail`]: a
+    /// gateway learns at once that it must go elsewhere. [`Stats::backing_off`](crate::Stats::backing_off) counts such
     /// addresses.
     pub fn backoff(mut self, backoff: Backoff) -> Self {
         self.settings.backoff = backoff;
@@ -232,10 +233,9 @@ impl<C: Connector> Builder<C> {
 
     /// Whether the pool speaks HTTP/2.
     ///
-    /// One connection then serves many requests, within the live limit of the server; another is opened when all
-    /// are full, and the busiest is used first. Settings that speak of idle connections speak of those without a
-    /// stream. The version of a response tells what was spoken. Defaults to [`Http2::Negotiated`]: what the
-    /// connector has agreed upon.
+    /// One connection then serves many requests, within the live limit of the server. Another is opened when all are
+    /// full, and the busiest is used first. Settings for idle connections apply to those without a stream. The version
+    /// of a response tells what was spoken. Defaults to [`Http2::Negotiated`]: what the connector has agreed upon.
     pub fn http2(mut self, http2: Http2) -> Self {
         self.settings.http2 = http2;
         self
@@ -253,9 +253,9 @@ impl<C: Connector> Builder<C> {
     /// Asks the server of each HTTP/2 connection every `interval`, less up to 15 %, for a sign of life; `None`
     /// for never.
     ///
-    /// A connection without an answer after `timeout` is closed, and the requests on it fail, or are sent again
-    /// over another. Zero is refused. Defaults to `None`: gRPC servers take a client that asks more often than
-    /// every five minutes for an attacker.
+    /// A connection without an answer after `timeout` is closed, and the requests on it fail, or are sent again over
+    /// another. An interval of zero is refused. Defaults to `None`: gRPC servers take a client that asks more often
+    /// than every five minutes for an attacker.
     pub fn http2_keep_alive(
         mut self,
         interval: impl Into<Option<Duration>>,
@@ -269,18 +269,17 @@ impl<C: Connector> Builder<C> {
     /// How much of a response body that was dropped early is read on, in bytes and in time, to save its
     /// connection.
     ///
-    /// A body that announces more is not read at all. Zero bytes close the connection at once, also where
-    /// only the request body is still going out. Defaults to
-    /// 64 KiB and 20 ms, about what opening a connection to another region costs; Go allows 256 KiB and
-    /// 50 ms.
+    /// A body that announces more is not read at all. Zero bytes close the connection at once, also where only the
+    /// request body is still going out. Over HTTP/2 the stream is reset instead. Defaults to 64 KiB and 20 ms, about
+    /// what opening a connection to another region costs; Go allows 256 KiB and 50 ms.
     pub fn drain_limit(mut self, bytes: u64, time: Duration) -> Self {
         self.settings.drain_limit = DrainLimit { bytes, time };
         self
     }
 
-    /// Has `observer` told of everything that happens to connections, as it happens.
+    /// Sends `observer` an event for everything that happens to connections, as it happens.
     ///
-    /// Defaults to nobody, at no cost; [`Pool::stats`] counts in any case.
+    /// Defaults to none, which costs nothing; [`Pool::stats`] counts in any case.
     pub fn observer(mut self, observer: impl Observer) -> Self {
         self.settings.observed = Observed::by(observer);
         self
@@ -290,9 +289,12 @@ impl<C: Connector> Builder<C> {
     ///
     /// # Errors
     ///
-    /// A [`BuildError`] that names the setting that makes no sense: a limit of zero or a connect timeout of
-    /// zero, with which no connection could ever be opened; more idle connections than connections; a
-    /// jitter outside 0 to 1.
+    /// A [`BuildError`] that names the setting that makes no sense:
+    ///
+    /// * zero connections, uses or streams, or a connect timeout of zero, with which nothing could ever be sent
+    /// * an interval of zero between questions for a sign of life
+    /// * more idle connections than connections
+    /// * a jitter outside 0 to 1
     pub fn build(self) -> Result<Pool<C>, BuildError> {
         self.settings.check()?;
         Ok(Pool::with_settings(self.connector, self.settings))

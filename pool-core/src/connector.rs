@@ -69,8 +69,9 @@ pub trait Connector: Send + Sync + 'static {
     ///
     /// # Cancel safety
     ///
-    /// The pool may drop the future at any await, when the connect timeout has passed or the caller has
-    /// gone. Nothing may be left open then.
+    /// The pool may drop the future at any await: when the connect timeout has passed, the pool closes, or the runtime
+    /// shuts down. Nothing may be left open then. A request that is cancelled does not drop it, because the connection
+    /// serves the next.
     async fn connect(&self, address: &Self::Address) -> io::Result<Connected<Self::Stream>>;
 
     /// What `address` means in HTTP: the scheme, and the authority for a request that names none.
@@ -78,8 +79,8 @@ pub trait Connector: Send + Sync + 'static {
 
     /// Whether [`connect`](Self::connect) to `address` may come back with [`Protocol::Http2`].
     ///
-    /// Then the first connection to the address is waited for before more are opened, because it may serve all who
-    /// wait. Defaults to false.
+    /// If so, the pool waits for the first connection to the address before it opens more, because that one may serve
+    /// all waiters. Defaults to false.
     fn may_negotiate_http2(&self, address: &Self::Address) -> bool {
         let _ = address;
         false
@@ -112,7 +113,7 @@ impl<C: Connector + ?Sized> Connector for Arc<C> {
         (**self).may_negotiate_http2(address)
     }
 
-    /// Only where nobody else holds the connector.
+    /// Only while this is the only handle of the connector.
     fn never_negotiate_http2(&mut self) {
         if let Some(connector) = Self::get_mut(self) {
             connector.never_negotiate_http2();
@@ -252,10 +253,10 @@ impl<S> Connected<S> {
 
 /// A request to the stream at the bottom of a connection: read from the kernel itself next time.
 ///
-/// A runtime tells what epoll last facts it, so a FIN, or bytes that nobody asked for, can lie in the
-/// kernel while a connection looks idle. The pool [asks](Self::ask) before it reuses a connection. While
-/// the question [is open](Self::is_open), the stream must ask the socket itself at each read, without blocking and
-/// whatever the runtime believes, read what is there, and [settle](Self::settle) the question when the kernel says
+/// A runtime answers from what epoll last told it, so a FIN, or bytes that belong to no request, can lie in the kernel
+/// while a connection looks idle. The pool [asks](Self::ask) before it reuses a connection. As long as
+/// [`is_open`](Self::is_open) is true, the stream must ask the socket itself at each read, without blocking and
+/// whatever the runtime believes. It reads what is there, and [settles](Self::settle) the question when the kernel says
 /// that nothing is.
 ///
 /// The question travels up unchanged through connectors over other connectors, so it reaches below TLS.

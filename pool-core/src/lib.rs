@@ -1,8 +1,7 @@
 //! The generic pool behind `pooled-fetch`: HTTP connections by address, over any stream.
 //!
-//! Depend on this crate if you write a library or bring a [`Connector`] of your own; an application over
-//! TCP wants `pooled-fetch`. The pool knows no socket and no name: whoever calls it has resolved the
-//! address and holds a request.
+//! Depend on this crate if you write a library or bring a [`Connector`] of your own; an application over TCP wants
+//! `pooled-fetch`. The pool knows no socket and no name: the caller has resolved the address and holds a request.
 //!
 //! # The way through
 //!
@@ -10,23 +9,24 @@
 //!  Pool::http(address, request)
 //!       │
 //!       ▼
-//!     Hosts ──► Lane ── newest idle, proven alive ─────────┐     hosts, lane, idle
+//!     Hosts ──► Lane ── newest idle, proven alive ─────────┐     lanes
 //!       ▲        │ none                                    │
 //!       │        ▼                                         ▼
-//!       │     queue ◄── Permit ──► Connector::connect ──► Lease  queue, waiting, dial
+//!       │     queue ◄── Permit ──► Connector::connect ──► Lease  lanes, policy
 //!       │                                                  │ send (hyper)
-//!       └────── not sent: the request comes back ──────────┤     pool
+//!       └────── not sent, or safe to repeat: it comes back ┤     exchange, conn
 //!                                                          ▼
-//!  Response<Body>  ◄──────────────────── Body { incoming, lease } body
+//!  Response<Body>  ◄──────────────────── Body { incoming, lease } exchange
 //!                                             │
-//!                    end of message: checkin ─┴─ early drop: unfinished, or discard(Reason)
+//!                    end of message: checkin ─┴─ early drop: drain, or discard(Reason)
 //!                           │
 //!                           ▼
-//!                       Lane.idle             the only edge that points back; no map look-up
+//!             a waiter, or Lane.idle         the only edge that points back; no map look-up
 //! ```
 //!
-//! An open connection has no task. Whoever holds it drives it: the request, then the body. A runtime has
-//! one task, its watcher, which looks after everything that nobody holds.
+//! An open HTTP/1 connection has no task: the request drives it, then the response body. An HTTP/2 connection has one
+//! task, because many requests share it. A pool has one task in each runtime, its watcher, which looks after idle
+//! connections and finishes requests whose callers do not wait.
 //!
 //! # Words
 //!
@@ -35,15 +35,15 @@
 //! | check out, check in | take a connection from the idle store, return it |
 //! | `Lease` | the one guard of a checked-out connection |
 //! | [`Connector`], stream, `Connection` | opens; raw bytes; HTTP over them |
-//! | idle, parked | at rest with its HTTP state; at rest as a bare stream |
+//! | idle, parked | in the idle store, with its HTTP state; there as a bare stream |
 //! | address, `Host`, `Lane` | the key; what the pool knows of one address; its part in one runtime |
-//! | `Permit` | the right to open one connection |
+//! | `Permit` | the right to open one connection, then the count of it |
 //! | discard, [`Reason`] | a connection that must not come back, and why |
 //! | stale | a reused connection that the peer had already given up |
 //!
 //! # Examples
 //!
-//! A pool over a connector of one's own, here a server in the same process:
+//! A pool over a connector of your own, here to a server in the same process:
 //!
 //! ```
 //! use http::{Request, Response};

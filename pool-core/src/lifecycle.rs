@@ -1,7 +1,7 @@
 //! Addresses come and go: warming up, retiring, draining, closing.
 //!
-//! A retired address closes what is idle, lets requests that were sent or wait end, and refuses new ones until it is
-//! named again. A host remembers that it is retired, so a retired address is not forgotten.
+//! At a retired address idle connections close, requests that were sent or wait are served, and new requests are
+//! refused until the address is named again. The host remembers that it is retired, so it is not forgotten.
 
 use std::collections::HashSet;
 
@@ -12,12 +12,12 @@ use crate::report::Error;
 impl<C: Connector> Pool<C> {
     /// Opens connections to `address` until `count` are idle, those included that are idle already.
     ///
-    /// Within the limits: where they do not allow it, it waits as a request would. Where HTTP/2 is spoken one
-    /// connection serves many, and is all that is opened.
+    /// The limits hold: where they are reached, this waits as a request would. Where HTTP/2 is spoken one connection
+    /// serves many, and is all that is opened.
     ///
     /// # Errors
     ///
-    /// That of the first connection that could not be opened; those that could stay open.
+    /// The error of the first connection that could not be opened. The others stay open.
     ///
     /// # Cancel safety
     ///
@@ -26,8 +26,8 @@ impl<C: Connector> Pool<C> {
         self.hosts().warm(address, count).await
     }
 
-    /// Retires every known address that `keep` refuses, and takes back those it keeps. Gives the addresses
-    /// that this call has retired.
+    /// Retires every known address that `keep` refuses, and takes back those it keeps. Returns the addresses that this
+    /// call has retired.
     ///
     /// `keep` must not call the pool.
     pub fn retain(&self, keep: impl FnMut(&C::Address) -> bool) -> Vec<C::Address> {
@@ -40,8 +40,8 @@ impl<C: Connector> Pool<C> {
         self.retain(|address| addresses.contains(address))
     }
 
-    /// Retires `address`: closes what is idle, refuses what comes, and resolves when all that was sent before has
-    /// ended, and the last connection has closed.
+    /// Retires `address`: closes idle connections and refuses new requests. Resolves when the requests that came before
+    /// have ended and the last connection has closed.
     ///
     /// Until [`retain`](Self::retain) or [`sync`](Self::sync) names it again, requests to the address fail
     /// with [`ErrorKind::Retired`](crate::ErrorKind::Retired).
@@ -53,8 +53,8 @@ impl<C: Connector> Pool<C> {
         self.hosts().drain(address).await;
     }
 
-    /// Closes the pool: what is idle closes at once, requests that wait fail, those that come fail with
-    /// [`ErrorKind::Closed`](crate::ErrorKind::Closed), and what is lent closes when its response ends.
+    /// Closes the pool. Idle connections close at once, and lent ones when their responses end. Requests that wait, and
+    /// requests that come later, fail with [`ErrorKind::Closed`](crate::ErrorKind::Closed).
     pub fn close(&self) {
         self.hosts().close();
     }

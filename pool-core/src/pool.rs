@@ -61,8 +61,8 @@ impl<C: Connector> Pool<C> {
     /// | because an HTTP/2 server refused it unprocessed, on any connection | yes, whatever its method |
     /// | on a fresh connection | no: a server that fails would fail again |
     /// | on a reused connection that accepted no byte of it | yes, whatever its method |
-    /// | on a reused HTTP/1 connection, before anything was read, and it is idempotent or carries an `Idempotency-Key` | yes, over a fresh connection, and that attempt is final |
-    /// | likewise over HTTP/2 | yes, within the budget, over a connection that was opened after the failure |
+    /// | on a reused HTTP/1 connection, with nothing read, and idempotent or with an `Idempotency-Key` | yes, over a fresh one, and that attempt is final |
+    /// | likewise over HTTP/2 | yes, within the budget, over one opened after the failure |
     /// | in any other way | no: what the server did is unknown |
     ///
     /// Idempotent are GET, HEAD, OPTIONS, TRACE, PUT and DELETE (RFC 9110 9.2.2). `Full`, `Empty`, strings and
@@ -82,7 +82,8 @@ impl<C: Connector> Pool<C> {
     ///
     /// # Cancel safety
     ///
-    /// The future can be dropped at any await. A connection that had begun to carry the request closes.
+    /// The future can be dropped at any await. An HTTP/1 connection that had begun to carry the request closes; over
+    /// HTTP/2 only the stream is reset.
     pub fn http<'a, B>(
         &'a self,
         address: &'a C::Address,
@@ -96,11 +97,10 @@ impl<C: Connector> Pool<C> {
         exchange::send(&self.hosts, address, PendingRequest::new(request.map(RequestBody::new)))
     }
 
-    /// Checks out a connection to `address`, for a caller who wants to know it before the request, or to send
-    /// the request over this one or none.
+    /// Checks out a connection to `address`, for a caller that wants to know it before the request, or to send the
+    /// request over this one or none.
     ///
-    /// The connection counts as leased until its request has ended or the checkout is dropped, which gives
-    /// it back.
+    /// The connection counts as leased until its request has ended or the checkout is dropped, which checks it in.
     ///
     /// # Errors
     ///
@@ -108,7 +108,8 @@ impl<C: Connector> Pool<C> {
     ///
     /// # Cancel safety
     ///
-    /// No connection is lost.
+    /// The future can be dropped at any await. A connection that is being opened for it serves the next request, or
+    /// becomes idle.
     pub async fn lease(&self, address: &C::Address) -> Result<Checkout, Error> {
         Ok(Checkout(Unused::new(self.hosts.lease(address).await?)))
     }
@@ -155,7 +156,7 @@ impl Checkout {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future closes the connection.
+    /// As [`Pool::http`].
     pub async fn http<B>(self, request: Request<B>) -> Result<Response<Body>, Error>
     where
         B: HttpBody<Data = Bytes> + Send + 'static,
@@ -165,7 +166,7 @@ impl Checkout {
         exchange::send_over(self.0, pending).await
     }
 
-    /// Closes the connection instead of giving it back.
+    /// Closes the connection instead of checking it in. A shared HTTP/2 connection ends with its last stream.
     pub fn close(self) {
         self.0.use_now().discard(Reason::Cancelled);
     }

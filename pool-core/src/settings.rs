@@ -159,8 +159,8 @@ impl Settings {
 
     /// The shortest and the longest time between two passes over all lanes.
     ///
-    /// A pass costs the number of lanes, so there are not many; but a connection may expire right after a pass, and
-    /// should not be late by more than a quarter of its time.
+    /// A pass visits every lane, so passes are rare. But a connection may expire right after a pass, and should not be
+    /// late by more than a quarter of its time.
     pub(crate) fn between_passes(&self) -> (Duration, Duration) {
         let least = Duration::from_millis(10);
         let looked_for = [self.idle_timeout, self.park_after].into_iter().flatten().min();

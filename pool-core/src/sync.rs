@@ -1,9 +1,9 @@
 //! What the crate synchronises with, in one place.
 //!
 //! The atomics stand here so that a model checker can replace them: the tests of `io/waker.rs` run on real threads
-//! here, many times over, and a second target mounts the same file with loom behind these names, where they run
-//! through every order of events. The mutex is parking_lot's, because it has no poison: what
-//! stands behind these locks is whole whenever code that may panic runs.
+//! here, many times over, and a second target mounts the same file with loom behind these names, where they run through
+//! every order of events. The mutex is parking_lot's, because it has no poison: what stands behind these locks is whole
+//! whenever code that may panic runs.
 
 use std::cell::Cell;
 use std::pin::pin;
@@ -26,7 +26,7 @@ pub(crate) fn suppress_wakes(suppress: bool) {
     SUPPRESSED.set(suppress);
 }
 
-/// Waits until `is_so` is true; `notify` is told after each change that it depends on.
+/// Waits until `is_so` is true. Each change that it depends on is followed by a notification of `notify`.
 pub(crate) async fn wait_until(notify: &Notify, is_so: impl Fn() -> bool) {
     loop {
         let mut changed = pin!(notify.notified());

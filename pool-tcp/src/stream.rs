@@ -43,7 +43,7 @@ impl TcpStream {
     }
 
     /// Reads what the kernel has, of which the runtime may know nothing yet.
-    #[inline(never)] // nor its buffer, which would stand on the stack of every read
+    #[inline(never)] // so that its buffer is not on the stack of every read
     fn read(&self, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let mut bytes = [0; READ];
         let room = buffer.remaining().min(READ);
@@ -58,7 +58,7 @@ impl TcpStream {
     }
 }
 
-// Each of these only passes on, several times for every request, into the code of another crate.
+// Inlined, because each only forwards a call into another crate, several times for every request.
 impl AsyncRead for TcpStream {
     #[inline]
     fn poll_read(

@@ -1,4 +1,4 @@
-//! The key of the pool behind TLS: where the bytes go, and whom they are for.
+//! The key of the pool behind TLS: where the bytes go, and which server they are for.
 //!
 //! Two requests for equal addresses may share a connection, so the name must be part of the key: a
 //! connection that was verified for one name must never carry a request meant for another.
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
-/// An inner address, the name under which the server there must prove itself, and who asks.
+/// An inner address, the name that the server there must prove, and the identity of the client.
 ///
 /// | two addresses that differ in | share connections | because |
 /// | --- | --- | --- |
@@ -35,8 +35,8 @@ pub struct TlsAddress<A> {
 /// A configuration for some addresses alone: a client certificate, other roots, other protocols.
 ///
 /// Two identities are the same if they are clones of one.
-// Behind a trait, so that what is inside, which neither equality nor hash look at, is nobody's concern: with the
-// type in sight, lints would warn everybody who keeps an address as a key.
+// Behind a trait, because neither equality nor hash look inside: with the type in sight, lints would warn wherever an
+// address is a key.
 #[derive(Clone)]
 pub struct Identity(Arc<dyn Configured>);
 
@@ -92,7 +92,7 @@ impl<A> TlsAddress<A> {
         Self { inner, server_name, identity: None }
     }
 
-    /// The same server, asked by somebody else than the connector makes of itself.
+    /// The same server, with a client identity other than the connector's own.
     #[must_use]
     pub fn with_identity(mut self, identity: Identity) -> Self {
         self.identity = Some(identity);
@@ -104,12 +104,12 @@ impl<A> TlsAddress<A> {
         &self.inner
     }
 
-    /// Whom they are for.
+    /// The name that the server there must prove.
     pub fn server_name(&self) -> &ServerName<'static> {
         &self.server_name
     }
 
-    /// Who asks, if it is not the connector itself.
+    /// The identity of the client, if it is not the connector's own.
     pub fn identity(&self) -> Option<&Identity> {
         self.identity.as_ref()
     }

@@ -49,7 +49,8 @@ impl<C: Connector> Builder<C> {
         Ok(self)
     }
 
-    /// Has the caller's own code decide which certificates are good; the roots then count for nothing.
+    /// Has the caller's own code decide which certificates are good; the roots then count for nothing. Defaults to
+    /// none: rustls verifies certificates against the roots.
     pub fn verifier(mut self, verifier: Arc<dyn ServerCertVerifier>) -> Self {
         self.parts.verifier = Some(verifier);
         self
@@ -73,8 +74,8 @@ impl<C: Connector> Builder<C> {
         self
     }
 
-    /// Whether the secrets of each connection are written to the file named by `SSLKEYLOGFILE`, with which
-    /// Wireshark reads along. Defaults to false: whoever has the file has the traffic.
+    /// Whether the secrets of each connection are written to the file named by `SSLKEYLOGFILE`, with which Wireshark
+    /// reads along. Defaults to false: the file decrypts the traffic.
     pub fn key_log(mut self, log: bool) -> Self {
         self.parts.key_log = log;
         self

@@ -1,8 +1,8 @@
 //! The connector: open the inner stream, then shake hands over it.
 //!
-//! What must hold: nothing but a handshake goes over the stream before the certificate is verified; a
-//! failed handshake says so, and with which name; and what the inner connector knew of its stream (the
-//! socket addresses, the question to the kernel) travels up unchanged.
+//! What must hold: nothing but a handshake goes over the stream before the certificate is verified. A failed handshake
+//! says so, and with which name. What the inner connector knew of its stream (the socket addresses, the question to the
+//! kernel) travels up unchanged.
 
 use std::fmt;
 use std::io;
@@ -73,9 +73,9 @@ impl<C: Connector> TlsConnector<C> {
 
     /// TLS over `inner` with a configuration of the caller's own.
     ///
-    /// The configuration is used as it is, its session store and ALPN included. One that offers other protocols
-    /// than `h2` and `http/1.1` works only with servers that choose one of those; with all others the handshake is
-    /// an error.
+    /// The configuration is used as it is, its session store and ALPN included. A configuration that offers other
+    /// protocols than `h2` and `http/1.1` works only with servers that choose one of those; with all others the
+    /// handshake is an error.
     pub fn with_config(inner: C, config: Arc<ClientConfig>) -> Self {
         let options = Options { tickets_by_address: false, ..Options::default() };
         Self::from_parts(inner, config, options)

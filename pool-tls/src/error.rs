@@ -1,4 +1,4 @@
-//! What can go wrong with a handshake, and with whom.
+//! What can go wrong with a handshake, and with which server.
 
 use std::error::Error;
 use std::fmt;
@@ -9,10 +9,9 @@ use rustls::pki_types::ServerName;
 
 /// A TLS handshake that failed.
 ///
-/// The pool tells it with its address: `connecting to example.org (192.0.2.1:443): TLS handshake with example.org:
+/// The pool reports it with its address: `connecting to example.org (192.0.2.1:443): TLS handshake with example.org:
 /// invalid peer certificate: Expired`. As a value it is the cause of the [`io::Error`] that is the
-/// [`source`](Error::source) of the pool's error; what rustls itself had to say is its own source, a
-/// [`rustls::Error`].
+/// [`source`](Error::source) of the pool's error; what rustls itself had to say is its own source, a [`rustls::Error`].
 #[derive(Debug)]
 pub struct HandshakeError {
     name: String,

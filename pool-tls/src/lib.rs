@@ -45,10 +45,10 @@
 //!
 //! # Why does the address carry a name as well?
 //!
-//! The inner address says where the bytes go, the [`ServerName`] whom they are for: it is sent as SNI,
-//! it is what the certificate is verified against, and it stands in the `Host` of a request that brings
-//! none. The two are independent, so a gateway can speak to one backend of `example.org` by its address
-//! and still verify that it is `example.org`. [`TlsAddress`] lists what makes two peers the same.
+//! The inner address says where the bytes go, the [`ServerName`] which server they are for. The name is sent as SNI,
+//! the certificate is verified against it, and it stands in the `Host` of a request that brings none. The two are
+//! independent, so a gateway can speak to one backend of `example.org` by its address and still verify that it is
+//! `example.org`. [`TlsAddress`] lists what makes two peers the same.
 //!
 //! # Which cryptography is used?
 //!
@@ -58,10 +58,10 @@
 //!
 //! # Is a truncated answer noticed?
 //!
-//! Yes. A body that ends with the connection must end with TLS's own farewell (`close_notify`); where the
-//! connection just ends, the body ends in an error. In the other direction, a connection that the pool closes
-//! says farewell too, if its socket takes it at once: connections close where nobody could wait for it. What
-//! a cancelled request had not sent by then is not sent, and then no farewell follows it.
+//! Yes. A body that ends with the connection must end with TLS's own `close_notify`; where the connection just ends,
+//! the body ends in an error. In the other direction, a connection that the pool closes sends `close_notify` too, if
+//! its socket takes it at once: connections close where no task could wait for it. What a cancelled request had not
+//! sent by then is not sent, and no `close_notify` follows it.
 
 mod address;
 mod builder;

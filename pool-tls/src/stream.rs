@@ -1,8 +1,8 @@
 //! The stream of a verified connection.
 //!
-//! A type of our own, so that tokio-rustls and its version stay out of the public interface. Each call is
-//! passed on to what it wraps, so a question to the kernel reaches the socket below. What it adds is the
-//! farewell when it is dropped, which tokio-rustls leaves to whoever can wait for it.
+//! A type of our own, so that tokio-rustls and its version stay out of the public interface. Each call is passed on to
+//! what it wraps, so a question to the kernel reaches the socket below. What it adds is the `close_notify` when it is
+//! dropped, which tokio-rustls leaves to callers that can wait for it.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -18,7 +18,7 @@ use crate::wire::Wire;
 
 /// A stream over which a server has proved its name; made by [`TlsConnector`](crate::TlsConnector).
 ///
-/// Dropping it says farewell to the server (`close_notify`) as far as that can be had without waiting.
+/// Dropping it sends `close_notify` to the server, if that can be done without waiting.
 pub struct TlsStream<S: AsyncRead + AsyncWrite + Unpin> {
     tls: client::TlsStream<Wire<S>>,
     /// Why a write has failed of which something had gone out. The session holds all of it, so no further write
@@ -36,8 +36,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         wire.written()
     }
 
-    /// A write of which something may have gone out has not failed yet: the next one does. Whoever counts what was
-    /// accepted then never takes such a request for unsent.
+    /// A write that fails after something of it went out counts as accepted, and the next write fails. So a caller that
+    /// counts what was accepted never takes such a request for unsent.
     fn poll_write_with(
         &mut self,
         write: impl FnOnce(Pin<&mut client::TlsStream<Wire<S>>>) -> Poll<io::Result<usize>>,
@@ -60,12 +60,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Drop for TlsStream<S> {
     /// A client that closes must say so before, RFC 9112 9.8, and need not wait for an answer. A pool closes
-    /// connections where nothing can be awaited, so it tries once: an idle socket nearly always takes the few
-    /// bytes, and where it does not, the server sees what it saw before, an end without a farewell.
+    /// connections where nothing can be awaited, so it tries once: an idle socket nearly always takes the few bytes,
+    /// and where it does not, the server sees an end without `close_notify`.
     fn drop(&mut self) {
         let (_, session) = self.tls.get_ref();
         if session.wants_write() || self.failed.is_some() {
-            // What is left of a request that was given up shall not go out after all.
+            // What is left of a request that was given up must not go out after all.
             return;
         }
         let farewell = poll_fn(|cx| Pin::new(&mut self.tls).poll_shutdown(cx));

@@ -1,7 +1,7 @@
 //! The stream below TLS, which counts what it has accepted.
 //!
-//! A write into TLS can fail when some of its records have gone out already, and then nobody may say that nothing
-//! was sent.
+//! A write into TLS can fail when some of its records have gone out already. The count then shows that something was
+//! sent.
 
 use std::io;
 use std::pin::Pin;

@@ -13,8 +13,8 @@ static POOL: LazyLock<Pool<TcpConnector>> = LazyLock::new(|| Pool::new(TcpConnec
 
 /// Sends a request to `address` over the default pool and waits for the head of its response.
 ///
-/// See [`Pool::http`] for what happens on the way. The request body is any body of [`Bytes`]; the
-/// connection goes home by itself when the response body has ended or was dropped.
+/// See [`Pool::http`] for what happens on the way. The request body is any body of [`Bytes`]; the connection is checked
+/// in by itself when the response body has ended or was dropped.
 ///
 /// The pool is one for the whole process and works from any number of tokio runtimes, one after the
 /// other or at once: a connection is lent only to requests of the runtime that opened it, and closes with

@@ -24,7 +24,7 @@ static POOL: LazyLock<Pool<TlsConnector<TcpConnector>>> =
 ///
 /// # Cancel safety
 ///
-/// As [`http()`](crate::http()).
+/// As [`http()`](crate::http()); over HTTP/2 only the stream of the request is reset.
 ///
 /// # Examples
 ///

@@ -1,4 +1,4 @@
-//! What both versions note about an exchange: that it begins, that its response has come, that its connection was stale.
+//! What both versions note about an exchange: that it begins, and that its connection was stale.
 
 use tokio::time::Instant;
 

@@ -61,7 +61,7 @@ impl Drain {
         let mut timer = pin!(sleep_until(deadline));
         let mut written = self.written();
         loop {
-            // One connection that delivers without a pause must not hold up the others.
+            // A connection that delivers without a pause must not block the other drains.
             consume_budget().await;
             let step = poll_fn(|cx| {
                 let step = self.poll(cx);

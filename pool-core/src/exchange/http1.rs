@@ -28,7 +28,7 @@ pin_project! {
     /// Cancel safety: the lease is held here, so dropping this closes the connection, and no later request can read
     /// what this one left behind. As long as hyper has not been given the request, the connection is checked in.
     pub(super) struct Http1Exchange<F> {
-        // What hyper gives for a request has no name. It goes before the connection that it waits for.
+        // The future that hyper gives for a request has no name. It is dropped before the connection that it waits for.
         #[pin]
         answer: Option<F>,
         send: SendRequest<F>,
@@ -112,7 +112,7 @@ where
         let Some(lease) = this.lease else { unreachable!("it is not polled after its end") };
         if *this.progress != Progress::Sent {
             // Requests whose responses have come run first. After what allocates for the head, because many requests
-            // that allocate one after the other, and free one after the other, are dear.
+            // that allocate one after the other, and free one after the other, are costly.
             if *this.progress == Progress::Begun && lease.lane().pending_reads().is_any() {
                 *this.progress = Progress::GaveWay;
                 cx.waker().wake_by_ref();

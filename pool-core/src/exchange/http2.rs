@@ -95,7 +95,7 @@ fn receive(stream: OpenStream, response: Response<Incoming>, attempt: Attempt) -
     let info = attempt.connection();
     lease.lane().host().note_response(info.use_number(), info.idle_for());
     if response.extensions().get::<OnUpgrade>().is_some() {
-        // The tunnel holds no lease, and must not be cut for want of one.
+        // The tunnel holds no lease, and must not be cut when the last lease ends.
         lease.connection.holds_tunnel();
         lease.stop_using(Reason::Upgraded);
     }

@@ -13,7 +13,7 @@
 //! | `http2` | one request over one stream, up to the head of its response |
 //! | `open_stream` | a stream whose caller has gone: reset, or read to its end |
 //! | `stream_body` | the body of a response over a stream |
-//! | `bookkeeping` | what both versions note: begun, answered, stale |
+//! | `bookkeeping` | what both versions note: begun, stale |
 //! | `timers` | the limits for head and body |
 
 mod bookkeeping;

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use crate::lanes::StreamLease;
 use crate::report::Reason;
 
-/// How often it is asked whether one more stream may be reset.
+/// How often a stream asks whether it may be reset.
 const BETWEEN_RESETS: Duration = Duration::from_millis(50);
 
 #[derive(Clone)]
@@ -31,7 +31,7 @@ impl OpenStream {
         &self.0
     }
 
-    /// The server has taken too long: other requests shall not be sent to where nothing answers.
+    /// The server has taken too long: no other request goes to a connection that does not answer.
     pub(super) fn times_out(&self) {
         self.0.stop_using(Reason::TimedOut);
     }

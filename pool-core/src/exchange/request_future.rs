@@ -64,7 +64,7 @@ pin_project! {
 }
 
 enum Stage<'a> {
-    /// Nothing has been sent; so it is again after a failure.
+    /// Nothing has been sent, or an attempt has failed.
     Begins,
     /// For a lease. Boxed, so that a request that need not wait does not carry the size of this.
     Waits(Pin<Box<dyn Future<Output = Result<Lease, Error>> + Send + 'a>>),

@@ -30,14 +30,18 @@ use crate::report::{Attempt, ConnectionInfo, Error, Reason};
 
 /// The body of a response.
 ///
-/// Its connection is checked in as soon as the message has ended, even while the body is still held. A
-/// body that is dropped early is drained by the pool within the
-/// [drain limit](crate::Builder::drain_limit), else its connection closes. While it is held and not
-/// polled, nothing is read from the server, and what is left of the request body is not sent.
+/// Its connection is checked in as soon as the message has ended, even while the body is still held. A body that is
+/// dropped early is drained by the pool within the [drain limit](crate::Builder::drain_limit), else its connection
+/// closes; over HTTP/2 its stream is reset. While it is held and not polled, nothing is read from the server, and what
+/// is left of the request body is not sent.
 ///
-/// A server may answer before it has read the whole request. When the response has ended, or was dropped,
-/// what is left of the request body is sent on as long as the server takes it in without a pause longer
-/// than the time of the drain limit; then the connection closes.
+/// A server may answer before it has read the whole request. When the response has ended, or was dropped, what is left
+/// of the request body is sent on as long as the server takes it in without a pause longer than the time of the drain
+/// limit; then the connection closes.
+///
+/// A frame fails with [`ErrorKind::ResponseBody`](crate::ErrorKind::ResponseBody) if the body does not arrive whole,
+/// with [`BodyTimeout`](crate::ErrorKind::BodyTimeout) after the [`body_timeout`](crate::Builder::body_timeout), and
+/// with [`RequestBody`](crate::ErrorKind::RequestBody) if the request body that is still going out fails.
 ///
 /// # Cancel safety
 ///
@@ -73,7 +77,7 @@ struct Disconnected {
 impl State {
     const NOTHING: Self = Self::Arrived { data: None, trailers: None };
 
-    /// Of a message, as far as hyper has come with it.
+    /// The state of a message, as far as hyper has come with it.
     fn of(incoming: Incoming, mut lease: ConnectionLease) -> Self {
         if lease.connection.is_ready() {
             let suppressed = SuppressWakes::begin();

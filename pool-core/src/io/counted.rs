@@ -55,7 +55,7 @@ impl Traffic {
     }
 
     /// Grows while a request goes out: the bytes written, or, for one over a shared connection, whose bytes cannot be
-    /// facts, the frames handed to hyper.
+    /// told apart, the frames handed to hyper.
     pub(crate) fn progress(&self) -> u64 {
         match self.written() {
             0 => self.frames.load(Ordering::Relaxed),

@@ -18,7 +18,7 @@ impl<C: Connector> Hosts<C> {
     ///
     /// # Errors
     ///
-    /// Where there is no runtime, the pool is closed, or the address is retired.
+    /// When there is no runtime, the pool is closed, or the address is retired.
     #[inline]
     pub(crate) fn lane_for(self: &Arc<Self>, address: &C::Address) -> Result<Arc<Lane>, Error> {
         let runtime = Handle::try_current().map_err(|_| Error::no_runtime(&name_of(address)))?;
@@ -29,7 +29,8 @@ impl<C: Connector> Hosts<C> {
         }
     }
 
-    /// A lease for a caller who has not told the request yet. To an HTTP/1.0 server hyper then sends what it can.
+    /// A lease for a caller that has not shown its request yet. Whether the connection can carry the request is checked
+    /// when it comes.
     pub(crate) async fn lease(self: &Arc<Self>, address: &C::Address) -> Result<Lease, Error> {
         match take_idle(self.lane_for(address)?, false) {
             Some(lease) => Ok(lease),
@@ -61,8 +62,8 @@ impl<C: Connector> Hosts<C> {
         now: Instant,
         wants: Wants,
     ) -> Result<Place, Error> {
-        // A watcher may retire between the look-up and the join, and then the lane is no good; two in a row go only
-        // where the runtime itself has shut down.
+        // A watcher may retire between the look-up and the join, and then the lane takes no more waiters. Two in a row
+        // retire only where the runtime itself has shut down.
         for _ in 0..2 {
             let lane = self.lane_for(address)?;
             if let Some(place) = join(&lane, now, wants)? {
@@ -76,7 +77,7 @@ impl<C: Connector> Hosts<C> {
     ///
     /// # Errors
     ///
-    /// That of the first connection that could not be opened; those that could stay open.
+    /// The error of the first connection that could not be opened. The others stay open.
     pub(crate) async fn warm(
         self: &Arc<Self>,
         address: &C::Address,
@@ -86,7 +87,7 @@ impl<C: Connector> Hosts<C> {
         let now = Instant::now();
         let missing = count.saturating_sub(lane.idle());
         let places: Vec<_> = (0..missing).map(|_| join(&lane, now, Wants::Fresh)).collect();
-        // Held until all are there: one that was checked in at once would serve the next place.
+        // Held until all are there: a connection that was checked in at once would serve the next place.
         let mut held = Vec::with_capacity(missing);
         let mut failed = None;
         for place in places {

@@ -20,7 +20,7 @@ use crate::policy::{Member, Turn};
 use crate::report::{Error, Reason};
 
 /// So many connections an address hands on to its own waiters while a limit keeps another address waiting: enough that
-/// connections are used, and few enough that the other has its turn soon.
+/// connections are used, and few enough that the other address has its turn soon.
 const HANDED_ON: usize = 16;
 
 impl Lane {
@@ -50,7 +50,7 @@ impl Lane {
         self.serve_from_idle(now);
     }
 
-    /// Requests wait, and one of them gets it if it accepts it.
+    /// Requests wait: the first that accepts the connection gets it.
     #[inline(never)]
     fn hand_on_or_store(self: &Arc<Self>, connection: Box<http1::Connection>, now: Instant) {
         let lease = ConnectionLease::new(connection, Arc::clone(self));

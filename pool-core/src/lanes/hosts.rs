@@ -1,8 +1,8 @@
 //! The map from addresses to hosts, the only place that knows the type of an address.
 //!
 //! What must hold: no guard of the map leaves a function of this file, and none is held while a connection closes. A
-//! host is forgotten in one step, under its shard's lock, when nothing of it exists and no other thread holds one of its
-//! lanes; so no connection can be checked in to a host that has left the map.
+//! host is forgotten in one step, under its shard's lock, when nothing of it exists and no other thread holds one of
+//! its lanes; so no connection can be checked in to a host that has left the map.
 
 #![expect(clippy::disallowed_types, reason = "the map of the hosts lives here")]
 
@@ -212,7 +212,7 @@ impl<C: Connector> Rounds for Hosts<C> {
             if learnt && remembered <= MOST_REMEMBERED {
                 return true;
             }
-            // A vacant host counts no more.
+            // A vacant host no longer counts.
             self.pool.forgotten().absorb(entry.host.counters());
             forgotten.append(&mut entry.lanes);
             false

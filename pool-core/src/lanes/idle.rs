@@ -4,9 +4,9 @@
 //! the front is the least recently used. The newest stands in a cell before the map: a request after a request touches
 //! no map at all, and the order stays the same.
 //!
-//! What must hold: a value is reachable from one place only. The map drops a removed entry late (its memory is collected
-//! in epochs), so an entry is a slot, and the thread that empties the slot owns the value. `SkipMap::range` leaks what it
-//! visits and is not used.
+//! What must hold: a value is reachable from one place only. The map drops a removed entry late (its memory is
+//! collected in epochs), so an entry is a slot, and the thread that empties the slot owns the value. `SkipMap::range`
+//! leaks what it visits and is not used.
 
 #![expect(clippy::disallowed_types, reason = "the ordered map of idle connections lives here")]
 
@@ -35,8 +35,8 @@ impl<T: Send + 'static> Idle<T> {
 
     /// Stores the newest value.
     ///
-    /// `found` runs under the lock: a thread that it tells comes for the value, waits for the lock, and finds the value.
-    /// It must take no lock under which this store is used.
+    /// `found` runs under the lock: a thread that it tells comes for the value, waits for the lock, and finds the
+    /// value. It must take no lock under which this store is used.
     #[inline(always)]
     pub(super) fn push(&self, sequence: u64, value: T, found: impl FnOnce(&T)) {
         self.len.fetch_add(1, Ordering::Relaxed);

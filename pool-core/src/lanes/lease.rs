@@ -1,8 +1,8 @@
 //! What a request is lent: a connection of its own, or a stream of a shared one. The guards of checked-out connections.
 //!
 //! A lease travels from the checkout through the request into the response body. It ends in one of two ways: it is
-//! [checked in](ConnectionLease::checkin), or its connection closes. There is no third way, and no flag: a lease that is
-//! merely dropped drops its connection, which closes the socket and gives the permit back.
+//! [checked in](ConnectionLease::checkin), or its connection closes. There is no third way, and no flag: a lease that
+//! is merely dropped drops its connection, which closes the socket and gives the permit back.
 
 use std::fmt;
 use std::sync::Arc;

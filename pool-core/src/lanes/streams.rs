@@ -1,8 +1,8 @@
 //! What a lane does with HTTP/2 connections: lends their streams, the busiest first, and stores those without streams.
 //!
 //! What must hold: a connection that is in use stands in the list, an idle one in the idle store, and one that is
-//! leaving in neither. A thread that frees a stream, or learns of more, checks for waiters afterwards; a request joins
-//! the queue before it checks for a stream.
+//! leaving in neither. Announce-then-check: a thread frees a stream, or learns of more, and then checks for waiters; a
+//! request joins the queue, and then checks for a stream.
 
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
@@ -18,7 +18,7 @@ use crate::conn::http2::Connection;
 use crate::report::Reason;
 
 impl Lane {
-    /// A stream of the busiest connection that has room, so that connections which are needed no more become idle.
+    /// A stream of the busiest connection that has room, so that connections which are no longer needed become idle.
     pub(super) fn take_stream(
         self: &Arc<Self>,
         suits: impl Fn(&Connection) -> bool,
@@ -117,7 +117,7 @@ impl Lane {
         self.store_if(connection, Connection::end_opening);
     }
 
-    /// Stores a connection if it is in use no more, which is checked under the lock of the list.
+    /// Stores a connection if it is no longer in use, which is checked under the lock of the list.
     fn store_if(
         self: &Arc<Self>,
         connection: &Arc<Connection>,

@@ -97,7 +97,8 @@ impl Lane {
         if full && self.queue.leave(&place.ticket) { Err(Refused::QueueFull) } else { Ok(place) }
     }
 
-    /// Starts dials while more requests wait than dials are under way, and the limits allow. Only in the lane's runtime.
+    /// Starts dials while more requests wait than dials are under way, and the limits allow. Only in the lane's
+    /// runtime.
     pub(super) fn dial(self: &Arc<Self>, mut turn: Turn) {
         while self.queue.begin_dial() {
             let trial = match Admission::to(self.host(), Instant::now()) {

@@ -40,7 +40,8 @@ const MAX_DRAINS: usize = 64;
 /// How often a watcher checks whether a connection is open, when its pool has gone.
 const WITHOUT_POOL: Duration = Duration::from_secs(1);
 
-/// A watcher outlives its last connection by this, so that a run of short-lived connections does not start one each.
+/// A watcher outlives its last connection by this, so that a run of short-lived connections does not start a watcher
+/// for each.
 const LINGER: Duration = Duration::from_millis(500);
 
 /// A lane, as its watcher sees it.

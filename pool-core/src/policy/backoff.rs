@@ -54,11 +54,11 @@ struct Pause {
 /// Whether a dial may begin.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Leave {
-    /// As there is no pause.
+    /// Yes, because there is no pause.
     Free,
-    /// As the one that tries, after so long.
+    /// Yes, as the trial, after so long.
     ToTry(Duration),
-    /// No: another one tries already.
+    /// No: another dial tries already.
     Held,
 }
 
@@ -92,7 +92,7 @@ impl Failures {
         self.state.lock().pause.map(|pause| pause.until.saturating_duration_since(now))
     }
 
-    /// As [`pause`](Self::pause), and none if a request that comes now may be the one that tries.
+    /// As [`pause`](Self::pause), and none if a request that comes now may try.
     pub(super) fn refusal(&self, now: Instant) -> Option<Duration> {
         let pause = self.pause(now)?;
         let tried = self.state.lock().pause.is_some_and(|pause| pause.tried);

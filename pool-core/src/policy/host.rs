@@ -231,7 +231,7 @@ impl Host {
         self.open.load(Ordering::SeqCst) == 0 && self.waiting.load(Ordering::SeqCst) == 0
     }
 
-    /// A connection has closed, or a request waits no more.
+    /// A connection has closed, or a request no longer waits.
     pub(crate) fn notify_if_vacated(&self) {
         if self.is_vacated() {
             self.vacated.notify_waiters();

@@ -5,8 +5,8 @@
 //! closes, one after the other, show a limit, connections are not reused beyond it.
 //!
 //! What must hold: one event counts once, however many connections it closed, because a restart closes all of them
-//! however long they have been idle; a limit that has been disproved is not kept; and no limit is kept for ever, so that
-//! a server that was given a longer limit is noticed.
+//! however long they have been idle. A limit that has been disproved is not kept. No limit is kept for ever, so that a
+//! server that was given a longer limit is noticed.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -15,8 +15,8 @@ use tokio::time::Instant;
 
 use crate::sync::Mutex;
 
-/// A connection that ends sooner after its last answer was not idle for too long; the server had enough of it
-/// for another reason.
+/// A connection that ends sooner after its last answer was not idle for too long; the server closed it for another
+/// reason.
 const SHORTEST: Duration = Duration::from_millis(500);
 
 /// After so long a limit is tried a little beyond, an eighth at a time: each try may cost a request its

@@ -1,7 +1,7 @@
 //! What is counted, allowed and learnt about each address.
 //!
 //! This layer may import `report`, `settings` and `sync`. It must not know connections, requests or HTTP; it knows a
-//! lane only as a `Member`. Time is an argument, so that each rule can be tested without a clock.
+//! lane only as a `Member`. Each rule takes the time as an argument, so that it can be tested without a clock.
 //!
 //! | file | what it is |
 //! | --- | --- |

@@ -2,7 +2,7 @@
 //!
 //! Such bytes are the mark of a response out of step with its request. The connection they came on closes; the other
 //! connections to the address may be out of step too, so each of them serves its request and closes. The quarantine
-//! doubles with every strike, and a long calm ends the doubling.
+//! doubles with every strike, and a long time without one ends the doubling.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! How many requests to one address may be sent again after they had reached it.
 //!
 //! A server in trouble must not be sent twice the load. Every request adds a fifth of a token, every repetition takes
-//! one, and three may be under way whatever there is: the shares are Envoy's. The host counts its requests anyway, so
+//! one, and three may be under way without a token: the shares are Envoy's. The host counts its requests anyway, so
 //! only a repetition pays.
 
 use std::sync::Arc;

@@ -11,11 +11,11 @@ use super::host::Host;
 /// How a dial may begin.
 #[derive(Debug)]
 pub(crate) enum Admission {
-    /// As any other.
+    /// As any other dial.
     Free,
-    /// As the one that tries.
+    /// As the dial that tries.
     Trial(Trial),
-    /// Not at all: another one tries already.
+    /// Not at all: another dial tries already.
     Held,
 }
 

@@ -59,12 +59,13 @@ pub enum ErrorKind {
     Connect,
     /// No connection was open within the connect timeout.
     ConnectTimeout,
-    /// No connection could be opened several times in a row, so the pool does not try for a moment; see
+    /// No connection could be opened several times in a row, so the address is not tried for a while; see
     /// [`Builder::backoff`](crate::Builder::backoff).
     BackingOff,
     /// A connection was open, but closed before the request was written: it is proven unsent.
     Unsent,
-    /// An HTTP/2 server has said that it did not process the request, on more connections than are tried.
+    /// An HTTP/2 server has said that it did not process the request, which cannot be sent again, or was refused each
+    /// time.
     Refused,
     /// The caller's request body failed, or broke the promise of its length.
     RequestBody,
@@ -161,7 +162,7 @@ impl Error {
     ///
     /// # Errors
     ///
-    /// The error itself, if the request cannot be had back.
+    /// The error itself, if the request cannot be given back.
     pub fn into_request(mut self) -> Result<Request<RequestBody>, Self> {
         let request = self.0.request.get_mut().take();
         request.ok_or(self)

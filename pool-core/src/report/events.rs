@@ -11,8 +11,8 @@ use super::stats::Reason;
 
 /// Receives an event for everything that happens to the connections of a pool.
 ///
-/// The pool calls it where the event happens, which may be in any task or thread and within a `Drop`: it must not block,
-/// and must not call the pool. Set by [`Builder::observer`](crate::Builder::observer).
+/// The pool calls it where the event happens, which may be in any task or thread and within a `Drop`: it must not
+/// block, and must not call the pool. Set by [`Builder::observer`](crate::Builder::observer).
 pub trait Observer: Send + Sync + 'static {
     /// Something has happened to a connection to `address`, which is given as its `Debug` text.
     fn observe(&self, address: &str, event: &Event<'_>);
@@ -45,7 +45,7 @@ pub enum Event<'a> {
         /// For how long.
         pause: Duration,
     },
-    /// A request is sent again, because its connection turned out to be given up by the server.
+    /// A request is sent again, because an attempt failed in a way that [allows it](crate::Pool::http).
     Retried {
         /// How the attempt failed.
         error: &'a Error,
@@ -59,7 +59,7 @@ pub enum Event<'a> {
         /// How long the connection had been idle.
         idle_for: Duration,
     },
-    /// A request has ended, and its connection is back.
+    /// A connection was checked in; over HTTP/2, the stream of a request has ended.
     CheckedIn {
         /// Its [`id`](crate::ConnectionInfo::id).
         id: u64,

@@ -6,10 +6,12 @@ use super::info::ConnectionInfo;
 
 /// How far a request had come when it failed. From [`Error::evidence`](crate::Error::evidence).
 ///
-/// A gateway maps it to what it tells its own client, as HAProxy does: a request that is
-/// [unprocessed](Self::is_unprocessed) may be answered with `REFUSED_STREAM`, or tried elsewhere; one that was
-/// lost with a [reused](Self::is_fresh) connection before anything was [read](Self::bytes_read) ends in a closed
-/// connection, after which the client may itself send it again; only what failed otherwise is a `502`.
+/// A gateway maps it to what it tells its own client, as HAProxy does:
+///
+/// * A request that is [unprocessed](Self::is_unprocessed) may be answered with `REFUSED_STREAM`, or tried elsewhere.
+/// * A request that was lost with a [reused](Self::is_fresh) connection before anything was [read](Self::bytes_read)
+///   ends in a closed connection. The client may then send it again itself.
+/// * Only a request that failed otherwise is a `502`.
 #[derive(Clone, Debug, Default)]
 pub struct Evidence {
     pub(super) attempts: u32,
@@ -65,8 +67,8 @@ impl Evidence {
         self.last.as_ref().map_or(Written::Nothing, |last| last.written)
     }
 
-    /// The bytes of the request that the connection of the last attempt had accepted; zero over HTTP/2, where
-    /// they are not told apart from those of other requests.
+    /// The bytes of the request that the connection of the last attempt had accepted; zero over HTTP/2, where they are
+    /// not told apart from those of other requests.
     pub fn bytes_written(&self) -> u64 {
         self.last.as_ref().map_or(0, |last| last.bytes_written)
     }

@@ -1,7 +1,7 @@
 //! Which connections have been lent for too long: an observer that finds bodies which are never read to their end.
 //!
 //! In Rust a body that is dropped gives its connection up, so what leaks is a body that is held and neither read nor
-//! dropped. The pool itself keeps no list of what is lent; a caller who wants one pays for it here.
+//! dropped. The pool itself keeps no list of what is lent; a caller that wants one pays for it here.
 
 use std::collections::HashMap;
 use std::sync::Arc;

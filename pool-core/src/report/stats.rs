@@ -1,7 +1,7 @@
 //! Counters: what the pool has done and what it holds.
 //!
-//! Each host counts for itself, so that requests to different addresses share no counter; a host that is
-//! forgotten leaves its sums with the pool. At rest the numbers are exact:
+//! Each host counts for itself, so that requests to different addresses share no counter; a host that is forgotten
+//! leaves its sums with the pool. The numbers are exact while nothing moves:
 //! `opened = leased + idle + parked + closed`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,13 +12,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub enum Reason {
     /// The message ended the connection: `Connection: close`, HTTP/1.0, or a body that ends with it.
     Ended,
-    /// The server closed it while it was idle.
+    /// The server closed it while it was idle, or before it had accepted the next request. Over HTTP/2, the server
+    /// ended it, or takes no further request.
     ClosedByPeer,
     /// Bytes arrived while no request was on it.
     Unsolicited,
     /// Its server has lately sent bytes without a request, on this connection or another.
     Quarantined,
-    /// It had been idle for longer than the idle timeout.
+    /// It had been idle for longer than the idle timeout, or than its server keeps connections.
     IdleTimeout,
     /// Its lifetime was over.
     MaxLifetime,
@@ -30,9 +31,9 @@ pub enum Reason {
     Failed,
     /// The server took longer than the response or body timeout, or sent 1xx answers without end.
     TimedOut,
-    /// The request was dropped before its response came.
+    /// The request was dropped before its response came, or the checkout was closed.
     Cancelled,
-    /// The response body was dropped early and had too much left to drain.
+    /// The response body was dropped early, and what was left went beyond the drain limit.
     BodyDropped,
     /// It cannot carry what the next request needs, as an HTTP/1.0 server cannot a body of unknown length.
     Unsuitable,

@@ -3,8 +3,8 @@
 //! A connection outlives its requests, so its type cannot depend on theirs. Bodies whose whole content is
 //! known are recognised and kept as they are; any other is boxed once, as an [`ErasedBody`].
 //!
-//! What must hold: a body that can be had [`again`](RequestBody::again) is had again whole, whatever was read
-//! of the first.
+//! What must hold: a body that can be replayed ([`again`](RequestBody::again)) is replayed whole, whatever was read of
+//! it.
 
 use std::any::Any;
 use std::fmt;
@@ -32,9 +32,9 @@ pub struct RequestBody(Content);
 
 /// As large as the content of the first variant, and no larger: it is moved about with every request.
 enum Content {
-    /// All of it at hand; nothing, once it is sent.
+    /// All of it at hand; empty once it is sent.
     Full(Bytes),
-    /// It comes as it comes.
+    /// Read frame by frame.
     Streaming(Pin<Box<dyn ErasedBody>>),
 }
 

@@ -84,8 +84,7 @@ impl HeadFacts {
         }
     }
 
-    /// `chunked` stands once and last, RFC 9112 6.1. hyper adds one that is missing, but does not see one
-    /// that stands elsewhere.
+    /// `chunked` stands once and last, RFC 9112 6.1. hyper adds it where it is missing, but does not see it elsewhere.
     fn coding(&mut self, value: &HeaderValue) -> Result<(), &'static str> {
         self.transfer_encoding = true;
         let codings = value.to_str().map_err(|_| "transfer-encoding is not text")?;

@@ -51,7 +51,7 @@ pub(crate) fn fit_http1(
     default_target: &DefaultTarget,
 ) -> Result<(), &'static str> {
     if request.version() != Version::HTTP_10 {
-        // One taken over from HTTP/2 is written as HTTP/1.1, as a gateway expects.
+        // A request taken over from HTTP/2 is written as HTTP/1.1, as a gateway expects.
         *request.version_mut() = Version::HTTP_11;
     }
     set_framing(request, facts);

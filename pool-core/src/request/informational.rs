@@ -38,7 +38,8 @@ pub fn on_informational<B>(
     request.extensions_mut().insert(Informational(Arc::new(callback)));
 }
 
-/// Passes hyper's 1xx answers to the caller's callback, and to a body that waits for `100`; gives the gate of such a body.
+/// Passes hyper's 1xx answers to the caller's callback, and to a body that waits for `100`; gives the gate of such a
+/// body.
 pub(crate) fn route_informational(
     request: &mut Request<RequestBody>,
     expects_continue: bool,

@@ -1,4 +1,4 @@
-//! A request body that can be had twice, because the caller can make it anew.
+//! A request body that can be replayed, because the caller can make it anew.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -18,9 +18,9 @@ type Make = Arc<dyn Fn() -> AnyBody + Send + Sync>;
 
 /// A streaming request body that the pool may send a second time.
 ///
-/// A request whose connection the server had just closed is sent again where HTTP allows it and its body can
-/// be had again. `Full`, `Empty` and strings can; a body that streams can only if the caller makes it anew,
-/// such as from a file that is opened again.
+/// A request whose connection the server had just closed is sent again where HTTP allows it and its body can be
+/// replayed. `Full`, `Empty` and strings can; a body that streams can only if the caller makes it anew, for example
+/// from a file that is opened again.
 ///
 /// # Examples
 ///
@@ -50,13 +50,13 @@ impl ReplayableBody {
         Self { make: Arc::new(make), made: None, begun: false }
     }
 
-    /// The same body from its beginning, not made yet; none if this one has been read already, by somebody who
-    /// may want to send only the rest.
+    /// The same body from its beginning, not made yet; none if this one has been read already, by a caller that may
+    /// want to send only the rest.
     pub(super) fn unread(&self) -> Option<Self> {
         (!self.begun).then(|| Self { make: Arc::clone(&self.make), made: None, begun: false })
     }
 
-    /// Makes the body, so that its length can be facts.
+    /// Makes the body, so that its length is known.
     pub(super) fn make(&mut self) -> &mut AnyBody {
         let Self { make, made, .. } = self;
         made.get_or_insert_with(|| make())

@@ -6,8 +6,8 @@
 //! | because an HTTP/2 server refused it unprocessed, on any connection | yes, whatever its method |
 //! | on a fresh connection | no: a server that fails would fail again |
 //! | on a reused connection that accepted no byte of it | yes, whatever its method |
-//! | on a reused HTTP/1 connection, before anything was read, and it is idempotent or carries an `Idempotency-Key` | yes, over a fresh connection, and that attempt is final |
-//! | likewise over HTTP/2 | yes, within the budget, over a connection that was opened after the failure |
+//! | on a reused HTTP/1 connection, with nothing read, and idempotent or with an `Idempotency-Key` | yes, over a fresh one, and that attempt is final |
+//! | likewise over HTTP/2 | yes, within the budget, over one opened after the failure |
 //! | in any other way | no: what the server did is unknown |
 //!
 //! The policy is Go's, with its loop bounded: RFC 9110 9.2.2 for what may be repeated, RFC 9113 8.7 for what an HTTP/2
@@ -28,7 +28,7 @@ pub(super) static IDEMPOTENCY_KEYS: [HeaderName; 2] =
 /// All that the rule looks at.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Failure {
-    /// Head and body can be had again, whole.
+    /// Head and body can be replayed whole.
     pub(crate) repeatable: bool,
     /// An HTTP/2 server has said that it did not process the request.
     pub(crate) refused: bool,

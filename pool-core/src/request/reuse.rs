@@ -11,9 +11,9 @@ use http::{Extensions, Request};
 pub enum Reuse {
     /// Over a new connection, whatever there is.
     Never,
-    /// Over an idle one only if the request can be sent again should the server just have closed it: it is
-    /// idempotent, or carries an `Idempotency-Key`, and its body can be had again. Others pay for a new
-    /// connection, and cannot be lost with an old one.
+    /// Over an idle one only if the request can be sent again should the server just have closed it: it is idempotent,
+    /// or carries an `Idempotency-Key`, and its body can be replayed. Other requests pay for a new connection, and
+    /// cannot be lost with an old one.
     Safe,
     /// Over whatever connection is best. The default, as in every client: connections that their server has
     /// closed are nearly always found out before anything is written.

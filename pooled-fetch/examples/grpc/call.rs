@@ -142,7 +142,7 @@ impl Status {
         Self { code, message: message.to_string() }
     }
 
-    /// Of a call that no server has acted upon, whoever called may say so, and try again.
+    /// A call that no server has acted upon is unavailable, so that the caller may try again.
     fn of_call(error: Error) -> Self {
         let code = if error.evidence().is_unprocessed() { UNAVAILABLE } else { UNKNOWN };
         Self::new(code, error)

@@ -1,4 +1,5 @@
-//! The stream of a connection as hyper sees it: not read again while it is armed, that is, holds the connection's waker.
+//! The stream of a connection as hyper sees it: not read again while it is armed, that is, while it holds the
+//! connection's waker.
 //!
 //! hyper reads two or three times in each poll, to find out whether there is more; one read is enough to be woken when
 //! more comes. The waker itself tells whether the stream is armed (`io/waker.rs`).

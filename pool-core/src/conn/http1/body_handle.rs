@@ -1,7 +1,7 @@
 //! What hyper sees of a request body over HTTP/1: a handle as small as a pointer, and nothing where there is no body.
 //!
-//! hyper moves a request about a dozen times. With the body within, each move would be of more than 256 bytes, for which
-//! the machine has no short way.
+//! hyper moves a request about a dozen times. With the body within, each move would be of more than 256 bytes, for
+//! which the machine has no short way.
 //!
 //! What must hold: a body that has panicked has not ended, because hyper may poll on after a panic.
 

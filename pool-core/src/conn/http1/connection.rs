@@ -156,7 +156,7 @@ impl Connection {
         }
     }
 
-    /// As [`ended_for`](Self::ended_for), while no message was under way.
+    /// As [`ended_for`](Self::ended_for), for a connection that closed while no message was under way.
     pub(crate) fn closed_for(&self) -> Reason {
         match self.ended_for() {
             Reason::Ended | Reason::Failed => Reason::ClosedByPeer,

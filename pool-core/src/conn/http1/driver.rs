@@ -50,7 +50,7 @@ pub(super) trait Drive: Send {
     /// How it came to its end, if it has.
     fn ending(&self) -> Option<Ending>;
 
-    /// The error that ended it, if it was one that no response could tell.
+    /// The error that ended it, if no response could report it.
     fn take_error(&mut self) -> Option<hyper::Error>;
 
     /// Opens HTTP/1 anew over the stream, from here on without copying what is written; none if that cannot be done.
@@ -148,7 +148,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Bare for Counted<S> {
     fn poll_woken(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        // As long as a status line up to its code, so that a 408 can be facts from other bytes.
+        // As long as a status line up to its code, so that a 408 can be told from other bytes.
         let mut bytes = [0; 16];
         Pin::new(self).poll_read(cx, &mut ReadBuf::new(&mut bytes)).map(|_| ())
     }

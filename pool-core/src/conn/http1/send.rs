@@ -1,4 +1,4 @@
-//! What a connection does for one request: it is edited for the request, handed the request, and told of the answer.
+//! What a connection does for one request: it keeps a copy, hands the request to hyper, and notes what the answer says.
 
 use std::future::Future;
 
@@ -57,8 +57,8 @@ impl Connection {
         self.sender.try_send_request(request)
     }
 
-    /// From here on hyper does not copy what it writes; unless it has learnt that the server speaks HTTP/1.0, which it
-    /// would forget. If something has come over the stream meanwhile, hyper takes no request.
+    /// From here on hyper does not copy what it writes, unless it has learnt that the server speaks HTTP/1.0, which a
+    /// new handshake would forget. If something has come over the stream meanwhile, hyper takes no request.
     #[cold]
     fn gather(&mut self) {
         if self.core.speaks_http10 {

@@ -7,7 +7,7 @@
 //!           ends with its last lease
 //! ```
 //!
-//! What must hold: no stream is opened beyond the live limit of the server; a lease keeps the connection alive; and a
+//! What must hold: no stream is opened beyond the live limit of the server. A lease keeps the connection alive. A
 //! connection that is leaving gives no further lease.
 
 use std::fmt;
@@ -120,12 +120,12 @@ impl Connection {
         self.open.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Counts a stream as closed; true if the connection is in use no more. Under the lock of the lane's list.
+    /// Counts a stream as closed; true if the connection is no longer in use. Under the lock of the lane's list.
     pub(crate) fn close_stream(&self) -> bool {
         self.open.fetch_sub(1, Ordering::SeqCst) == 1 && !self.opening.load(Ordering::SeqCst)
     }
 
-    /// Its dial has ended; true if the connection is in use no more. Under the lock of the lane's list.
+    /// Its dial has ended; true if the connection is no longer in use. Under the lock of the lane's list.
     pub(crate) fn end_opening(&self) -> bool {
         self.opening.store(false, Ordering::SeqCst);
         self.driver.notify_changed();

@@ -42,7 +42,7 @@ pub(super) struct DriverCell {
     /// A thread wants the cell empty.
     closing: AtomicBool,
     streams: AtomicUsize,
-    /// Notified when the server has said how many streams it allows, or never will.
+    /// Notified when the server changes how many streams it allows, and when the dial or the task ends.
     changed: Notify,
     ended: AtomicBool,
     /// A stream has become a tunnel, which goes on without a lease.

@@ -21,7 +21,7 @@ use crate::io::{Counted, Traffic};
 use crate::request::RequestBody;
 use crate::settings::{ConnectionSettings, KeepAlive, jittered};
 
-/// Servers, and what is between, shall not be asked by all connections at one instant; Envoy spreads as much.
+/// So that not all connections ask for a sign of life at one instant; Envoy spreads as much.
 const JITTER: f64 = 0.15;
 
 /// A connection over which HTTP/2 has been opened, and whose task has not started.
