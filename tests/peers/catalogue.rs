@@ -7,7 +7,9 @@ use std::sync::Arc;
 use pooled_fetch_tests::{Authority, Valid};
 
 use crate::client::{NAME, Speaks};
-use crate::peer::{Directory, GoAway, Informational, Offers, Peer, Uploads, find, free_addresses};
+use crate::real_server::{
+    Directory, GoAway, Informational, Offers, Peer, Uploads, find, free_addresses,
+};
 
 /// What all servers have: a certificate, and the files.
 #[derive(Clone)]

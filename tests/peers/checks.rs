@@ -14,7 +14,7 @@ use tokio::task::{JoinSet, yield_now};
 
 use crate::LARGE;
 use crate::client::Client;
-use crate::peer::{GoAway, Informational, Offers, Peer, Site, Uploads};
+use crate::real_server::{GoAway, Informational, Offers, Peer, Site, Uploads};
 
 type Outcome = Result<(), String>;
 type Applies = Result<(), &'static str>;

@@ -11,7 +11,7 @@ use pool_tcp::TcpConnector;
 use pool_tls::{ServerName, TlsAddress, TlsConnector};
 use pooled_fetch_tests::{Authority, Whole};
 
-use crate::peer::Site;
+use crate::real_server::Site;
 
 /// The name that every server here proves.
 pub(crate) const NAME: &str = "peer.test";

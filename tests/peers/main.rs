@@ -6,7 +6,7 @@
 mod catalogue;
 mod checks;
 mod client;
-mod peer;
+mod real_server;
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use crate::catalogue::Backing;
 use crate::checks::{CHECKS, Check};
 use crate::client::Speaks;
-use crate::peer::Peer;
+use crate::real_server::Peer;
 
 /// What became of one check.
 enum Cell {

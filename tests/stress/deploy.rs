@@ -18,8 +18,8 @@ use pooled_fetch_tests::{Whole, bounded, eventually, get, poll_once, post};
 use tokio::task::JoinSet;
 
 use crate::knobs::{Seed, Watchdog, rounds};
-use crate::peer::{Peer, content};
 use crate::sockets::connected_to;
+use crate::test_server::{Peer, content};
 
 const SERVERS: usize = 20;
 const CLIENTS: usize = 32;

@@ -16,7 +16,7 @@ use tokio::runtime;
 use tokio::task::JoinSet;
 
 use crate::knobs::{Seed, Watchdog, polled, rounds};
-use crate::peer::{Peer, content};
+use crate::test_server::{Peer, content};
 
 type ProbedPool = Pool<Probe<TcpConnector>>;
 

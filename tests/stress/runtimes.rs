@@ -15,7 +15,7 @@ use tokio::runtime::{self, Runtime};
 use tokio::task::JoinSet;
 
 use crate::knobs::{Watchdog, rounds};
-use crate::peer::Peer;
+use crate::test_server::Peer;
 
 type TcpPool = Pool<TcpConnector>;
 
@@ -73,7 +73,7 @@ fn come_and_go(settings: impl FnOnce(Builder<TcpConnector>) -> Builder<TcpConnec
         assert_eq!(Whole::read(response).await.expect("a body").body, "/plain/asleep");
         assert_eq!(
             Whole::read(lent).await.expect("a body").body,
-            crate::peer::content("/large/lent")
+            crate::test_server::content("/large/lent")
         );
         fetch(&pool, &peer, "/plain/awake").await.expect("a response");
         let stats = pool.stats();

@@ -15,7 +15,7 @@ use tokio::runtime;
 use tokio::time::timeout;
 
 use crate::knobs::{Seed, Watchdog, rounds};
-use crate::peer::Peer;
+use crate::test_server::Peer;
 
 /// Much longer than a turn takes, and shorter than anything that would come by in the end.
 const OVERLOOKED: Duration = Duration::from_secs(10);

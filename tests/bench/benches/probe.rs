@@ -1,19 +1,19 @@
 //! What it costs to ask the kernel before a connection is reused.
 //!
-//! `cargo bench --package pooled-fetch-tests --no-default-features --bench probe`
+//! `cargo bench --package pooled-fetch-bench --bench probe`
 //!
 //! Small requests, 64 at once, on one thread that is never idle, so that the time of a request is that of the
 //! processor; with and without the question in turns, medians of the turns.
 
-mod peer;
+mod server_process;
 
 use std::time::{Duration, Instant};
 
 use http::Request;
 use http_body_util::{BodyExt, Empty};
-use peer::{Peer, serve_if_asked};
 use pool_core::Pool;
 use pool_tcp::TcpConnector;
+use server_process::{ServerProcess, serve_if_asked};
 use tokio::task::JoinSet;
 
 const TURNS: usize = 15;
@@ -32,7 +32,7 @@ fn main() {
 }
 
 async fn measure() {
-    let peer = Peer::start();
+    let server = ServerProcess::start();
     let pools = [false, true].map(|probe| {
         let builder = Pool::builder(TcpConnector::new()).probe(probe);
         builder.build().expect("settings that make sense")
@@ -40,7 +40,7 @@ async fn measure() {
     let mut times = [Vec::new(), Vec::new()];
     for turn in 0..=TURNS {
         for (pool, times) in pools.iter().zip(&mut times) {
-            let time = crowd(pool, &peer).await;
+            let time = crowd(pool, &server).await;
             // The first turn opens the connections.
             if turn > 0 {
                 times.push(time);
@@ -57,11 +57,11 @@ async fn measure() {
 }
 
 /// The time of a crowd of requests, for each request.
-async fn crowd(pool: &Pool<TcpConnector>, peer: &Peer) -> Duration {
+async fn crowd(pool: &Pool<TcpConnector>, server: &ServerProcess) -> Duration {
     let started = Instant::now();
     let mut crowd = JoinSet::new();
     for _ in 0..AT_ONCE {
-        let (pool, address) = (pool.clone(), peer.address);
+        let (pool, address) = (pool.clone(), server.address);
         crowd.spawn(async move {
             for _ in 0..REQUESTS {
                 let request = Request::get("/").body(Empty::new()).expect("a valid request");

@@ -9,16 +9,16 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
-use super::client::{Client, Error};
-use super::figures::Figures;
-use super::heap::Heap;
-use super::server::{BODY, Server, accepted, addresses, raise_descriptor_limit};
-use super::task::{Task, Way};
+use crate::client::{Client, Error};
+use crate::figures::Figures;
+use crate::heap::Heap;
+use crate::server::{BODY, Server, accepted, addresses, raise_descriptor_limit};
+use crate::task::{Task, Way};
 
 /// Three digits of a latency are more than any two runs agree on.
 const DIGITS: u8 = 3;
 
-pub(super) fn run<C: Client>(task: &Task, counted: bool) -> Result<Figures, Error> {
+pub(crate) fn run<C: Client>(task: &Task, counted: bool) -> Result<Figures, Error> {
     raise_descriptor_limit()?;
     let (server, _own) = match task.server {
         Some(address) => (address, None),

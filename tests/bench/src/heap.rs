@@ -3,14 +3,14 @@
 
 /// What has been allocated so far.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Heap {
-    pub(super) allocations: u64,
-    pub(super) bytes: usize,
+pub(crate) struct Heap {
+    pub(crate) allocations: u64,
+    pub(crate) bytes: usize,
 }
 
 impl Heap {
     /// None where nobody counts.
-    pub(super) fn now(counted: bool) -> Option<Self> {
+    pub(crate) fn now(counted: bool) -> Option<Self> {
         counted.then(|| {
             let stats = dhat::HeapStats::get();
             Self { allocations: stats.total_blocks, bytes: stats.curr_bytes }

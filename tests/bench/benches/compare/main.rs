@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use lexopt::{Arg, Parser};
-use pooled_fetch_tests::measured::{Programs, Server};
+use pooled_fetch_bench::{Programs, Server};
 use serde::Serialize;
 
 use plan::Plan;

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use pooled_fetch_tests::measured::{Kind, Server, Task, Way, require};
+use pooled_fetch_bench::{Kind, Server, Task, Way, require};
 
 use crate::plan::{ALL, CROWD, Plan, REFERENCE};
 use crate::progress::Progress;

@@ -2,7 +2,7 @@
 
 use std::iter::zip;
 
-use pooled_fetch_tests::measured::{Figures, Kind, Server, Task};
+use pooled_fetch_bench::{Figures, Kind, Server, Task};
 
 use crate::plan::{LOADS, Load, Plan, REFERENCE, median};
 use crate::progress::Progress;

@@ -19,12 +19,12 @@ const BACKLOG: u32 = 4096;
 
 /// A server process.
 #[derive(Debug)]
-pub(crate) struct Peer {
+pub(crate) struct ServerProcess {
     child: Child,
     pub(crate) address: SocketAddr,
 }
 
-impl Peer {
+impl ServerProcess {
     pub(crate) fn start() -> Self {
         let program = std::env::current_exe().expect("a program that runs has a path");
         let mut child = Command::new(program)
@@ -41,7 +41,7 @@ impl Peer {
     }
 }
 
-impl Drop for Peer {
+impl Drop for ServerProcess {
     fn drop(&mut self) {
         drop(self.child.stdin.take());
         let _ = self.child.wait();

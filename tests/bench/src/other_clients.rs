@@ -17,11 +17,11 @@ use pingora_core::upstreams::peer::HttpPeer;
 use pingora_http::RequestHeader;
 use reqwest::Url;
 
-use super::client::{Client, Error, length};
-use super::task::Task;
+use crate::client::{Client, Error, length};
+use crate::task::Task;
 
 /// hyper-util's legacy client.
-pub(super) struct HyperUtil {
+pub(crate) struct HyperUtil {
     client: LegacyClient<HttpConnector, Empty<Bytes>>,
     uris: Arc<[Uri]>,
 }
@@ -44,7 +44,7 @@ impl Client for HyperUtil {
 }
 
 /// reqwest.
-pub(super) struct Reqwest {
+pub(crate) struct Reqwest {
     client: reqwest::Client,
     urls: Arc<[Url]>,
 }
@@ -65,7 +65,7 @@ impl Client for Reqwest {
 }
 
 /// pingora-core's connector, which is a part of a proxy and has no client of its own around it.
-pub(super) struct Pingora {
+pub(crate) struct Pingora {
     connector: Arc<Connector>,
     peers: Arc<[HttpPeer]>,
     host: Arc<str>,
@@ -102,7 +102,7 @@ impl Client for Pingora {
 }
 
 /// `pooled_fetch` 0.1.11, whose only pool is one for the process.
-pub(super) struct OldCrate {
+pub(crate) struct OldCrate {
     addresses: Vec<SocketAddr>,
     host: HeaderValue,
 }

@@ -1,6 +1,6 @@
 //! Holds what a request and a connection at rest cost to the budget in `tests/budget.toml`.
 //!
-//! `cargo bench --package pooled-fetch-tests --no-default-features --features bench --bench budget`
+//! `cargo bench --package pooled-fetch-bench --bench budget`
 //!
 //! Only figures that come out alike on every run: a gate that is red on a busy machine teaches people to
 //! ignore it. Times are in the side-by-side run, which gates nothing.
@@ -10,13 +10,13 @@ use std::error::Error;
 use std::path::Path;
 use std::process::ExitCode;
 
-use pooled_fetch_tests::measured::{Kind, Programs, Server, Task, Way, require};
+use pooled_fetch_bench::{Kind, Programs, Server, Task, Way, require};
 use serde::Deserialize;
 
 const PROGRAMS: Programs<'static> =
     Programs { measured: env!("CARGO_BIN_EXE_measured"), counted: env!("CARGO_BIN_EXE_counted") };
 
-const BUDGET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/budget.toml");
+const BUDGET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../budget.toml");
 
 /// Read off this many and three times as many.
 const REQUESTS: usize = 1_000;

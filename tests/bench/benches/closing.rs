@@ -1,20 +1,20 @@
 //! Ten thousand idle connections that go at one instant: how long do requests to others wait?
 //!
-//! `cargo bench --package pooled-fetch-tests --no-default-features --bench closing`
+//! `cargo bench --package pooled-fetch-bench --bench closing`
 //!
 //! For each kind of runtime and each way to go (closed by their server, or expired) the worst latency of
 //! requests to another server, one every millisecond, beside that of a quiet run; medians of five runs.
 
-mod peer;
+mod server_process;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use http::Request;
 use http_body_util::{BodyExt, Empty};
-use peer::{Peer, serve_if_asked};
 use pool_core::Pool;
 use pool_tcp::TcpConnector;
+use server_process::{ServerProcess, serve_if_asked};
 use tokio::runtime::{Builder, Runtime};
 
 const RUNS: usize = 5;
@@ -60,7 +60,7 @@ enum Way {
 
 /// The worst latency without anything else, and while the connections go.
 async fn run(way: Way) -> (Duration, Duration) {
-    let (crowd, other) = (Peer::start(), Peer::start());
+    let (crowd, other) = (ServerProcess::start(), ServerProcess::start());
     let idle_timeout = match way {
         Way::Closed => Duration::from_secs(90),
         Way::Expired => Duration::from_secs(2),

@@ -6,9 +6,9 @@
 use std::fmt;
 use std::process::{Command, Output, Stdio};
 
-use super::client::Error;
-use super::figures::Figures;
-use super::task::Task;
+use crate::client::Error;
+use crate::figures::Figures;
+use crate::task::Task;
 
 /// The measured program, and the same with every allocation counted.
 #[derive(Clone, Copy, Debug)]

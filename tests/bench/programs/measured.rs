@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    pooled_fetch_tests::measured::main(false)
+    pooled_fetch_bench::main(false)
 }

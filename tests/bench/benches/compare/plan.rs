@@ -1,6 +1,6 @@
 //! How much is measured, and what for.
 
-use pooled_fetch_tests::measured::Kind;
+use pooled_fetch_bench::Kind;
 
 /// In the order of the tables: what it is held against first, then by what a request costs.
 pub(crate) const ALL: &[Kind] = &[

@@ -136,16 +136,16 @@ impl Task {
     }
 
     /// Requests that go first: every connection is open, every buffer has its size, and every branch was taken.
-    pub(super) fn warm_up(&self) -> usize {
+    pub(crate) fn warm_up(&self) -> usize {
         200.max(4 * self.at_once).max(2 * self.addresses)
     }
 
     /// How often each of those at once asks, for at least so many in all.
-    pub(super) fn turns(&self, requests: usize) -> usize {
+    pub(crate) fn turns(&self, requests: usize) -> usize {
         requests.div_ceil(self.at_once)
     }
 
-    pub(super) fn from_arguments(mut arguments: Parser) -> Result<Self, lexopt::Error> {
+    pub(crate) fn from_arguments(mut arguments: Parser) -> Result<Self, lexopt::Error> {
         let mut task = Self::new(Kind::Ours, 10_000);
         while let Some(argument) = arguments.next()? {
             match argument {
@@ -169,7 +169,7 @@ impl Task {
     }
 
     /// What [`from_arguments`](Self::from_arguments) reads.
-    pub(super) fn arguments(&self) -> Vec<String> {
+    pub(crate) fn arguments(&self) -> Vec<String> {
         let mut words = vec![format!("--client={}", self.client)];
         for (name, number) in [
             ("at-once", self.at_once),

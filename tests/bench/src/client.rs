@@ -16,13 +16,13 @@ use pool_tcp::TcpConnector;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::server::{BODY, REQUEST};
-use super::task::{Kind, Task, Way};
+use crate::server::{BODY, REQUEST};
+use crate::task::{Kind, Task, Way};
 
-pub(super) type Error = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// One of those at once. Clones of a pooled client share its pool.
-pub(super) trait Client: Send + Sized + 'static {
+pub(crate) trait Client: Send + Sized + 'static {
     /// As many as the task has at once.
     fn open(
         task: &Task,
@@ -39,7 +39,7 @@ pub(super) trait Client: Send + Sized + 'static {
 }
 
 /// The length of a body that is read to its end.
-pub(super) async fn length<B>(mut body: B) -> Result<usize, Error>
+pub(crate) async fn length<B>(mut body: B) -> Result<usize, Error>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<Error>,
@@ -52,7 +52,7 @@ where
 }
 
 /// No client: what is left when there is nothing to measure.
-pub(super) struct Loop;
+pub(crate) struct Loop;
 
 impl Client for Loop {
     async fn open(task: &Task, _: &[SocketAddr]) -> Result<Vec<Self>, Error> {
@@ -65,7 +65,7 @@ impl Client for Loop {
 }
 
 /// A socket for each address, and no HTTP.
-pub(super) struct BareSocket(Vec<(SocketAddr, Option<TcpStream>)>);
+pub(crate) struct BareSocket(Vec<(SocketAddr, Option<TcpStream>)>);
 
 impl Client for BareSocket {
     async fn open(task: &Task, addresses: &[SocketAddr]) -> Result<Vec<Self>, Error> {
@@ -94,7 +94,7 @@ impl Client for BareSocket {
 type Sender = SendRequest<Empty<Bytes>>;
 
 /// A connection of hyper's for each address, driven by a task of its own, and no pool.
-pub(super) struct BareHyper {
+pub(crate) struct BareHyper {
     connections: Vec<(SocketAddr, Option<Sender>)>,
     host: HeaderValue,
 }
@@ -136,7 +136,7 @@ async fn connect(address: SocketAddr) -> Result<TcpStream, Error> {
 }
 
 /// Our pool.
-pub(super) struct Ours {
+pub(crate) struct Ours {
     pool: Pool<TcpConnector>,
     addresses: Arc<[SocketAddr]>,
 }

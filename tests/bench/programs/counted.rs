@@ -7,5 +7,5 @@ static HEAP: dhat::Alloc = dhat::Alloc;
 
 fn main() -> ExitCode {
     let _counting = dhat::Profiler::builder().testing().build();
-    pooled_fetch_tests::measured::main(true)
+    pooled_fetch_bench::main(true)
 }

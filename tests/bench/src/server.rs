@@ -16,7 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::{LocalSet, spawn_local};
 
-use super::client::Error;
+use crate::client::Error;
 
 const SERVE: &str = "serve";
 
@@ -25,10 +25,10 @@ const SERVE: &str = "serve";
 const BACKLOG: u32 = 4096;
 
 /// A request that asks for no more than what every request gets.
-pub(super) const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
+pub(crate) const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
 /// The body of every response.
-pub(super) const BODY: &[u8] = b"hello";
+pub(crate) const BODY: &[u8] = b"hello";
 
 const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello";
 
@@ -68,12 +68,12 @@ impl Drop for Server {
 }
 
 /// How many connections the server has accepted, this one included.
-pub(super) fn accepted(server: SocketAddr) -> Result<u64, Error> {
+pub(crate) fn accepted(server: SocketAddr) -> Result<u64, Error> {
     Ok(ask(server, "/accepted")?.parse()?)
 }
 
 /// So many addresses of the server, its first included.
-pub(super) fn addresses(server: SocketAddr, count: usize) -> Result<Vec<SocketAddr>, Error> {
+pub(crate) fn addresses(server: SocketAddr, count: usize) -> Result<Vec<SocketAddr>, Error> {
     if count == 1 {
         return Ok(vec![server]);
     }
@@ -92,13 +92,13 @@ fn ask(server: SocketAddr, path: &str) -> Result<String, Error> {
 }
 
 /// As many descriptors as the system allows without being asked by its administrator.
-pub(super) fn raise_descriptor_limit() -> Result<(), Error> {
+pub(crate) fn raise_descriptor_limit() -> Result<(), Error> {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     Ok(setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?)
 }
 
 /// Serves if this process was started to do so; true if it was.
-pub(super) fn serve_if_asked() -> Result<bool, Error> {
+pub(crate) fn serve_if_asked() -> Result<bool, Error> {
     let asked = std::env::args().nth(1).is_some_and(|argument| argument == SERVE);
     if asked {
         raise_descriptor_limit()?;

@@ -2,7 +2,7 @@
 
 use std::iter::zip;
 
-use pooled_fetch_tests::measured::{Kind, Server, Task};
+use pooled_fetch_bench::{Kind, Server, Task};
 
 use crate::plan::{Plan, median};
 use crate::progress::Progress;

@@ -10,7 +10,7 @@ mod figures;
 mod heap;
 mod load;
 #[cfg(feature = "peers")]
-mod peers;
+mod other_clients;
 mod server;
 mod task;
 mod tools;
@@ -47,13 +47,13 @@ fn command(counted: bool) -> Result<(), Error> {
         Kind::BareHyper => load::run::<BareHyper>(&task, counted),
         Kind::Ours | Kind::OursUnprobed => load::run::<Ours>(&task, counted),
         #[cfg(feature = "peers")]
-        Kind::HyperUtil => load::run::<peers::HyperUtil>(&task, counted),
+        Kind::HyperUtil => load::run::<other_clients::HyperUtil>(&task, counted),
         #[cfg(feature = "peers")]
-        Kind::OldCrate => load::run::<peers::OldCrate>(&task, counted),
+        Kind::OldCrate => load::run::<other_clients::OldCrate>(&task, counted),
         #[cfg(feature = "peers")]
-        Kind::Pingora => load::run::<peers::Pingora>(&task, counted),
+        Kind::Pingora => load::run::<other_clients::Pingora>(&task, counted),
         #[cfg(feature = "peers")]
-        Kind::Reqwest => load::run::<peers::Reqwest>(&task, counted),
+        Kind::Reqwest => load::run::<other_clients::Reqwest>(&task, counted),
     }?;
     println!("{}", serde_json::to_string(&figures)?);
     Ok(())

@@ -1,0 +1,5 @@
+//! How many connections there may be, and how requests wait for one.
+
+mod connections;
+mod fairness;
+mod queue;
