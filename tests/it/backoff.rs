@@ -7,7 +7,7 @@ use std::time::Duration;
 use pool_core::{
     Backoff, Connected, Connector, ErrorKind, Event, Observer, Pool, Target, async_trait,
 };
-use pooled_fetch_tests::{Whole, Wire, Wires, bounded, get};
+use pooled_fetch_tests::{CutHttp1, CutHttp1Stream, Whole, bounded, get};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, advance};
@@ -17,14 +17,14 @@ const RESPONSE: &str = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone";
 /// A server that can be up or down, and sees every dial.
 #[derive(Clone, Debug)]
 struct Switch {
-    wires: Wires,
+    wires: CutHttp1,
     up: watch::Sender<bool>,
     dials: Arc<Mutex<Vec<Instant>>>,
 }
 
 impl Switch {
     fn down() -> Self {
-        let (wires, up) = (Wires::new(RESPONSE, []), watch::Sender::new(false));
+        let (wires, up) = (CutHttp1::new(RESPONSE, []), watch::Sender::new(false));
         Self { wires, up, dials: Arc::default() }
     }
 
@@ -36,9 +36,9 @@ impl Switch {
 #[async_trait]
 impl Connector for Switch {
     type Address = &'static str;
-    type Stream = Wire;
+    type Stream = CutHttp1Stream;
 
-    async fn connect(&self, address: &&'static str) -> io::Result<Connected<Wire>> {
+    async fn connect(&self, address: &&'static str) -> io::Result<Connected<CutHttp1Stream>> {
         self.dials.lock().expect("nobody panics with it").push(Instant::now());
         if *self.up.borrow() {
             self.wires.connect(address).await

@@ -7,8 +7,8 @@ use http::Request;
 use http_body_util::BodyExt;
 use pool_core::Reason;
 use pooled_fetch_tests::{
-    Backend, Server, Service, answer, ends_at_rest, eventually, feed, for_each_backend, get, start,
-    start_elsewhere, start_with,
+    Backend, EchoServer, Server, answer, ends_at_rest, eventually, feed, for_each_backend, get,
+    start, start_elsewhere, start_with,
 };
 use tokio::runtime::Runtime;
 
@@ -29,7 +29,7 @@ const LONG: Duration = Duration::from_secs(3600);
 
 async fn bodies_dropped_half_way_never_reach_another_request<B: Backend>() {
     let (caller, server) = start::<B>().await;
-    let service = Service::start(server, |request| {
+    let service = EchoServer::start(server, |request| {
         // As much as fits into one read, more than that, and more than is ever drained.
         let length = match request.target() {
             "/small" => 100,

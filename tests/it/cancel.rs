@@ -7,7 +7,7 @@ use std::thread;
 use http::Request;
 use pool_core::ErrorKind;
 use pooled_fetch_tests::{
-    Backend, Caller, Lent, Pieces, Server, Service, answer, ends_at_rest, eventually,
+    Backend, Caller, EchoServer, Lent, Pieces, Server, answer, ends_at_rest, eventually,
     for_each_backend, get, poll_once, start, start_with,
 };
 use tokio::runtime::Runtime;
@@ -70,7 +70,7 @@ fn numbers_of_polls() -> impl Iterator<Item = usize> {
 async fn a_request_can_be_dropped_at_any_point_from_its_dial_to_its_end<B: Backend>() {
     for polls in numbers_of_polls() {
         let (caller, server) = start::<B>().await;
-        let _service = Service::start(server, |request| answer(request.target()));
+        let _service = EchoServer::start(server, |request| answer(request.target()));
         let ended = dropped_after(polls, caller.fetch(get("/dropped"))).await;
         goes_on(&caller).await;
         ends_at_rest(caller).await;
@@ -84,7 +84,7 @@ async fn a_request_can_be_dropped_at_any_point_from_its_dial_to_its_end<B: Backe
 async fn a_request_can_be_dropped_at_any_point_of_a_reuse<B: Backend>() {
     let (caller, server) =
         start_with::<B>(|settings| settings.max_connections_per_address(1)).await;
-    let _service = Service::start(server, |request| answer(request.target()));
+    let _service = EchoServer::start(server, |request| answer(request.target()));
     for polls in numbers_of_polls() {
         goes_on(&caller).await;
         if dropped_after(polls, caller.fetch(get("/dropped"))).await {
@@ -105,7 +105,7 @@ async fn a_request_can_be_dropped_while_it_waits_for_its_dial<B: Backend>() {
         let next = tokio::spawn(caller.fetch(get("/next")));
         caller.watch.until_waiting(1).await;
         caller.watch.open_gate();
-        let service = Service::start(server, |_| answer("served"));
+        let service = EchoServer::start(server, |_| answer("served"));
         next.await.expect("no panic").expect("a response");
         assert_eq!(service.served(), [(1, "/next".to_owned())]);
         is_at_rest(&caller).await;
@@ -310,7 +310,7 @@ async fn requests_can_be_dropped_outside_any_runtime<B: Backend>() {
         thread::spawn(move || drop(client)).join().expect("a drop without a panic");
         caller.watch.open_gate();
         drop(held);
-        let _service = Service::start(server, |_| answer("served"));
+        let _service = EchoServer::start(server, |_| answer("served"));
         goes_on(&caller).await;
         ends_at_rest(caller).await;
     }

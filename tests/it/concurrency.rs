@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
 use pooled_fetch_tests::{
-    Backend, Caller, Memory, Pieces, Received, Service, Tcp, Tls, Whole, answer, bounded,
+    Backend, Caller, EchoServer, Memory, Pieces, Received, Tcp, Tls, Whole, answer, bounded,
     ends_at_rest, get, start,
 };
 use tokio::task::JoinSet;
@@ -26,7 +26,7 @@ fn echo(request: &Received) -> Bytes {
 /// Sixteen workers ask in every way there is; some drop their bodies, some give up before the answer.
 async fn everyone_gets_the_answer_to_their_own_request<B: Backend>() {
     let (caller, server) = start::<B>().await;
-    let service = Service::start(server, echo);
+    let service = EchoServer::start(server, echo);
     let mut workers = JoinSet::new();
     for worker in 0..WORKERS {
         let caller = caller.clone();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use pool_core::Reason;
 use pooled_fetch_tests::{
     Caller, Connection, Memory, Server, answer, bounded, ends_at_rest, get, let_pass, start,
-    start_several,
+    start_many_addresses,
 };
 use tokio::time::{Instant, advance, timeout};
 
@@ -112,7 +112,8 @@ async fn serve_with_idle_limit(mut server: Server, limit: Duration) {
 async fn the_idle_limit_of_a_server_that_says_nothing_is_learnt_from_two_closes() {
     const REQUESTS: u32 = 1_200;
     const LIMITS: [u64; 9] = [1, 2, 3, 5, 10, 15, 30, 60, 75];
-    let (callers, servers) = start_several::<Memory>(LIMITS.len(), |settings| settings).await;
+    let (callers, servers) =
+        start_many_addresses::<Memory>(LIMITS.len(), |settings| settings).await;
     let (mut sent, mut stale) = (0, 0);
     for ((caller, server), seconds) in callers.into_iter().zip(servers).zip(LIMITS) {
         let limit = SECOND * u32::try_from(seconds).expect("a minute or so");
@@ -148,7 +149,7 @@ async fn an_address_whose_idle_limit_was_learnt_is_forgotten_when_nobody_uses_it
     const HOUR: Duration = Duration::from_secs(3600);
     bounded(async {
         let (mut callers, mut servers) =
-            start_several::<Memory>(2, |settings| settings.idle_timeout(None)).await;
+            start_many_addresses::<Memory>(2, |settings| settings.idle_timeout(None)).await;
         for limit in [HOUR * 24, SECOND * 10] {
             tokio::spawn(serve_with_idle_limit(servers.pop().expect("two"), limit));
         }
@@ -172,7 +173,7 @@ async fn an_address_whose_idle_limit_was_learnt_is_forgotten_when_nobody_uses_it
 #[tokio::test(start_paused = true)]
 async fn nothing_is_learnt_where_that_is_turned_off() {
     let (callers, servers) =
-        start_several::<Memory>(1, |settings| settings.learn_idle_limit(false)).await;
+        start_many_addresses::<Memory>(1, |settings| settings.learn_idle_limit(false)).await;
     let (caller, server) = (&callers[0], servers.into_iter().next().expect("one server"));
     let server = tokio::spawn(serve_with_idle_limit(server, SECOND * 5));
     for _ in 0..10 {

@@ -13,7 +13,8 @@ use http::header::{CONNECTION, HeaderValue, UPGRADE};
 use pool_core::{ErrorKind, Pool, Reason, Reuse, reuse};
 use pooled_fetch_tests::{
     Backend, Endpoint, Memory, Pattern, Pieces, Tcp, Upload, Whole, answer, bounded, ends_at_rest,
-    eventually, for_each_backend, get, post, start, start_elsewhere, start_several, start_with,
+    eventually, for_each_backend, get, post, start, start_elsewhere, start_many_addresses,
+    start_with,
 };
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::unbounded_channel;
@@ -316,7 +317,8 @@ fn a_request_that_waits_while_its_runtime_shuts_down_fails() {
 }
 
 async fn a_connection_whose_address_is_retired_takes_no_other_along<B: Backend>() {
-    let (mut callers, mut servers) = start_several::<B>(2, |settings| settings.max_idle(1)).await;
+    let (mut callers, mut servers) =
+        start_many_addresses::<B>(2, |settings| settings.max_idle(1)).await;
     let (mut kept, ..) = servers[0].open(callers[0].fetch(get("/")), answer("rests")).await;
     let (mut lent, _, response) = servers[1].open(callers[1].send(get("/")), HALF).await;
     // Somebody waits who would not take what comes home.

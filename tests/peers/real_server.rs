@@ -20,7 +20,7 @@ use crate::client::Speaks;
 const PATIENCE: usize = 1_500;
 const TICK: Duration = Duration::from_millis(10);
 
-pub(crate) struct Peer {
+pub(crate) struct RealServer {
     pub(crate) name: &'static str,
     pub(crate) sites: Vec<Site>,
     /// The first is the one that signals are for.
@@ -73,7 +73,7 @@ pub(crate) enum GoAway {
     Path(&'static str),
 }
 
-impl Peer {
+impl RealServer {
     pub(crate) fn new(name: &'static str, directory: Directory) -> Self {
         Self { name, sites: Vec::new(), processes: Vec::new(), directory }
     }

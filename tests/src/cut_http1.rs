@@ -41,7 +41,7 @@ pub enum How {
 
 /// Opens streams that are cut as planned, in order; those that are not planned are not cut.
 #[derive(Clone, Debug)]
-pub struct Wires(Arc<Mutex<State>>);
+pub struct CutHttp1(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
@@ -53,7 +53,7 @@ struct State {
     response: Vec<u8>,
 }
 
-impl Wires {
+impl CutHttp1 {
     /// A server that gives every request this response.
     pub fn new(response: impl AsRef<[u8]>, plans: impl IntoIterator<Item = Cut>) -> Self {
         let (plans, response) = (plans.into_iter().collect(), response.as_ref().to_vec());
@@ -93,16 +93,16 @@ impl Wires {
 }
 
 #[async_trait]
-impl Connector for Wires {
+impl Connector for CutHttp1 {
     type Address = &'static str;
-    type Stream = Wire;
+    type Stream = CutHttp1Stream;
 
-    async fn connect(&self, _: &&'static str) -> io::Result<Connected<Wire>> {
+    async fn connect(&self, _: &&'static str) -> io::Result<Connected<CutHttp1Stream>> {
         let mut state = self.state();
         state.opened += 1;
         let cut = state.plans.pop_front().unwrap_or_default();
         let server = self.clone();
-        Ok(Connected::new(Wire {
+        Ok(Connected::new(CutHttp1Stream {
             server,
             cut,
             served: 0,
@@ -120,10 +120,10 @@ impl Connector for Wires {
     }
 }
 
-/// A stream of [`Wires`].
+/// A stream of [`CutHttp1`].
 #[derive(Debug)]
-pub struct Wire {
-    server: Wires,
+pub struct CutHttp1Stream {
+    server: CutHttp1,
     cut: Cut,
     served: usize,
     /// Somebody has tried to write the request that is to be cut.
@@ -137,7 +137,7 @@ pub struct Wire {
     reader: Option<Waker>,
 }
 
-impl Wire {
+impl CutHttp1Stream {
     fn cut(&self) -> How {
         if self.served >= self.cut.after { self.cut.how } else { How::Never }
     }
@@ -184,7 +184,7 @@ impl Wire {
     }
 }
 
-impl AsyncRead for Wire {
+impl AsyncRead for CutHttp1Stream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -214,7 +214,7 @@ impl AsyncRead for Wire {
     }
 }
 
-impl AsyncWrite for Wire {
+impl AsyncWrite for CutHttp1Stream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,

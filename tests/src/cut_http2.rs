@@ -118,9 +118,9 @@ async fn execute(
 #[async_trait]
 impl Connector for CutHttp2 {
     type Address = &'static str;
-    type Stream = CutStream;
+    type Stream = CutHttp2Stream;
 
-    async fn connect(&self, _: &&'static str) -> io::Result<Connected<CutStream>> {
+    async fn connect(&self, _: &&'static str) -> io::Result<Connected<CutHttp2Stream>> {
         let (ours, theirs) = tokio::io::duplex(ROOM);
         let how = {
             let mut state = self.state();
@@ -132,7 +132,7 @@ impl Connector for CutHttp2 {
         let first = self.opened() == 1;
         let server = self.clone();
         let counts = Counts { first, ..Counts::default() };
-        Ok(Connected::new(CutStream { server, inner: ours, how, counts, reader: None }))
+        Ok(Connected::new(CutHttp2Stream { server, inner: ours, how, counts, reader: None }))
     }
 
     fn target(&self, name: &&'static str) -> Target {
@@ -142,7 +142,7 @@ impl Connector for CutHttp2 {
 
 /// A stream of [`CutHttp2`].
 #[derive(Debug)]
-pub struct CutStream {
+pub struct CutHttp2Stream {
     server: CutHttp2,
     inner: DuplexStream,
     how: How,
@@ -160,7 +160,7 @@ struct Counts {
     cut: bool,
 }
 
-impl CutStream {
+impl CutHttp2Stream {
     fn how(&self) -> How {
         if self.server.state().armed { self.how } else { How::Never }
     }
@@ -185,7 +185,7 @@ impl CutStream {
     }
 }
 
-impl AsyncRead for CutStream {
+impl AsyncRead for CutHttp2Stream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -217,7 +217,7 @@ impl AsyncRead for CutStream {
     }
 }
 
-impl AsyncWrite for CutStream {
+impl AsyncWrite for CutHttp2Stream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

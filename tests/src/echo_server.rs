@@ -9,12 +9,12 @@ use crate::{Connection, Received, Server};
 
 /// Answers every request on every connection; dropping it ends it and all of its connections.
 #[derive(Debug)]
-pub struct Service {
+pub struct EchoServer {
     served: Arc<Mutex<Vec<(usize, String)>>>,
     task: AbortHandle,
 }
 
-impl Service {
+impl EchoServer {
     /// Answers with what `respond` makes of each request.
     pub fn start<F>(mut server: Server, respond: F) -> Self
     where
@@ -38,7 +38,7 @@ impl Service {
     }
 }
 
-impl Drop for Service {
+impl Drop for EchoServer {
     fn drop(&mut self) {
         self.task.abort();
     }

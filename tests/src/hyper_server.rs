@@ -33,7 +33,7 @@ use crate::{Acceptor, Duplex, Pattern, Pieces};
 type Answer = Response<UnsyncBoxBody<Bytes, hyper::Error>>;
 
 /// A running site. Dropping it ends it, and closes its door.
-pub struct Site {
+pub struct HyperServer {
     state: Arc<State>,
     task: AbortHandle,
 }
@@ -46,7 +46,7 @@ struct State {
     leave: Notify,
 }
 
-impl Site {
+impl HyperServer {
     /// Serves what `acceptor` lets in, over HTTP/2 with so many streams at once.
     pub fn start(mut acceptor: Acceptor, version: Version, streams: u32) -> Self {
         let state = Arc::new(State {
@@ -100,15 +100,15 @@ impl Site {
     }
 }
 
-impl Drop for Site {
+impl Drop for HyperServer {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-impl fmt::Debug for Site {
+impl fmt::Debug for HyperServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Site").field("accepted", &self.accepted()).finish_non_exhaustive()
+        f.debug_struct("HyperServer").field("accepted", &self.accepted()).finish_non_exhaustive()
     }
 }
 

@@ -34,16 +34,16 @@ pub use certs::{Authority, Issued, Valid};
 pub use connectors::{
     Failing, FailingStream, Interrupted, InterruptedStream, NextRead, Probe, ProbeStream, Watch,
 };
-pub use cut_http1::{Cut, How, Wire, Wires};
-pub use cut_http2::{CutHttp2, CutStream};
-pub use echo_server::Service;
-pub use hyper_server::Site;
+pub use cut_http1::{Cut, CutHttp1, CutHttp1Stream, How};
+pub use cut_http2::{CutHttp2, CutHttp2Stream};
+pub use echo_server::EchoServer;
+pub use hyper_server::HyperServer;
 pub use leak::ends_at_rest;
-pub use many_addresses::{Several, SeveralConnector, start_several};
+pub use many_addresses::{ManyAddresses, ManyAddressesConnector, start_many_addresses};
 pub use nginx::{Nginx, Served, Setup};
 pub use protocol::{
     H2c, MemoryHttp1, MemoryHttp2, Negotiated, OneAtATime, PriorKnowledge, Protocol, TcpHttp1,
-    TlsHttp1, TlsHttp2, TlsOfBoth, start_site,
+    TlsHttp1, TlsHttp2, TlsOfBoth, start_hyper_server,
 };
 pub use scripted_http1::{Connection, Received, Server, answer};
 pub use scripted_http2::{Http2Server, Stream};

@@ -9,7 +9,8 @@ use pool_tls::{ServerName, TlsAddress, TlsConnector};
 
 use crate::backend::trust;
 use crate::{
-    Backend, Caller, Endpoint, Memory, Probe, SERVER_NAME, Site, Tcp, Tls, start_with, tls_endpoint,
+    Backend, Caller, Endpoint, HyperServer, Memory, Probe, SERVER_NAME, Tcp, Tls, start_with,
+    tls_endpoint,
 };
 
 /// Mounts generic test functions once for each protocol over each backend.
@@ -105,13 +106,13 @@ impl Backend for TlsOfBoth {
 }
 
 /// A caller that speaks `P` with settings of its own, and a site that allows so many streams on a connection.
-pub async fn start_site<P: Protocol>(
+pub async fn start_hyper_server<P: Protocol>(
     streams: u32,
     settings: impl FnOnce(
         Builder<Probe<<P::Backend as Backend>::Connector>>,
     ) -> Builder<Probe<<P::Backend as Backend>::Connector>>,
-) -> (Caller<P::Backend>, Site) {
+) -> (Caller<P::Backend>, HyperServer) {
     let (caller, server) =
         start_with::<P::Backend>(|builder| settings(builder.http2(P::HTTP2))).await;
-    (caller, Site::start(server.into_acceptor(), P::VERSION, streams))
+    (caller, HyperServer::start(server.into_acceptor(), P::VERSION, streams))
 }

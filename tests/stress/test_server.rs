@@ -29,7 +29,7 @@ use tokio::task::{JoinSet, yield_now};
 
 const LARGE: usize = 200_000;
 
-pub(crate) struct Peer {
+pub(crate) struct TestServer {
     pub(crate) address: SocketAddr,
     counts: Arc<Counts>,
     stop: Option<oneshot::Sender<()>>,
@@ -42,7 +42,7 @@ struct Counts {
     held: AtomicUsize,
 }
 
-impl Peer {
+impl TestServer {
     pub(crate) fn start() -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port on the loopback");
         listener.set_nonblocking(true).expect("a socket");
@@ -75,7 +75,7 @@ impl Peer {
     }
 }
 
-impl Drop for Peer {
+impl Drop for TestServer {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {

@@ -9,7 +9,7 @@ use http_body_util::Full;
 use pool_core::{Builder, ErrorKind, Http2, Reuse, reuse};
 use pooled_fetch_tests::{
     Http2Server, Memory, Pieces, bounded, ends_at_rest, eventually, get, poll_once, settle,
-    start_several,
+    start_many_addresses,
 };
 use tokio::task::JoinSet;
 
@@ -298,7 +298,7 @@ async fn who_wants_a_connection_of_their_own_waits_for_it_while_streams_come_and
 async fn a_connection_that_is_always_in_use_makes_way_for_another_address() {
     bounded(async {
         let settings = |builder: Builder<_>| builder.http2(Http2::Assumed).max_connections(1);
-        let (callers, servers) = start_several::<Memory>(2, settings).await;
+        let (callers, servers) = start_many_addresses::<Memory>(2, settings).await;
         let mut servers: Vec<_> = servers
             .into_iter()
             .map(|server| Http2Server::start(server.into_acceptor(), 100))

@@ -8,7 +8,7 @@ use http::Request;
 use http_body_util::BodyExt;
 use pool_core::{Builder, Reason};
 use pooled_fetch_tests::{
-    Caller, Connection, Lent, Memory, MemoryConnector, Probe, Server, Service, answer, bounded,
+    Caller, Connection, EchoServer, Lent, Memory, MemoryConnector, Probe, Server, answer, bounded,
     ends_at_rest, eventually, get, poll_once, start_with,
 };
 use tokio::task::yield_now;
@@ -244,7 +244,7 @@ async fn a_lifetime_or_idle_timeout_without_end_is_no_nonsense() {
 async fn a_connection_serves_as_many_requests_as_it_may() {
     bounded(async {
         let (caller, server) = start_with::<Memory>(|settings| settings.max_uses(3)).await;
-        let service = Service::start(server, |_| answer("served"));
+        let service = EchoServer::start(server, |_| answer("served"));
         for _ in 0..8 {
             caller.fetch(get("/")).await.expect("a response");
         }
@@ -277,7 +277,7 @@ async fn a_thousand_connections_that_expire_at_one_instant_hold_nobody_up() {
         let lent = lend(&caller, &mut server, 1000).await;
         let connections = come_home(lent).await;
         assert_eq!(caller.watch.open(), 1000);
-        let _service = Service::start(server, |_| answer("meanwhile"));
+        let _service = EchoServer::start(server, |_| answer("meanwhile"));
         in_a_blink(LONG * 2);
         let meanwhile = async {
             caller.fetch(get("/meanwhile")).await.expect("a response");

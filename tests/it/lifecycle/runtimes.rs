@@ -5,7 +5,7 @@ use std::time::Duration;
 use pool_core::ErrorKind;
 use pooled_fetch_tests::{
     Backend, Lent, Whole, answer, ends_at_rest, eventually, for_each_backend, get, poll_once,
-    start_several, start_with,
+    start_many_addresses, start_with,
 };
 use tokio::runtime::Runtime;
 
@@ -112,7 +112,7 @@ async fn a_runtime_that_ends_makes_room<B: Backend>() {
 }
 
 async fn a_request_that_outlives_its_runtime_keeps_no_place_in_the_line<B: Backend>() {
-    let (mut callers, mut servers) = start_several::<B>(3, |settings| {
+    let (mut callers, mut servers) = start_many_addresses::<B>(3, |settings| {
         settings.max_connections(1).drain_limit(0, Duration::ZERO)
     })
     .await;

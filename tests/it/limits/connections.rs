@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use pool_core::{Builder, Pool, Reason};
 use pooled_fetch_tests::{
-    Backend, Caller, Connection, Endpoint, Lent, Memory, MemoryConnector, Server, Service, Tcp,
-    Whole, answer, bounded, ends_at_rest, eventually, for_each_backend, get, settle, start_several,
-    start_with,
+    Backend, Caller, Connection, EchoServer, Endpoint, Lent, Memory, MemoryConnector, Server, Tcp,
+    Whole, answer, bounded, ends_at_rest, eventually, for_each_backend, get, settle,
+    start_many_addresses, start_with,
 };
 use tokio::task::JoinSet;
 
@@ -35,7 +35,7 @@ async fn idle<B: Backend>(caller: &Caller<B>, server: &mut Server) -> Connection
 async fn an_address_never_has_more_connections_than_its_limit<B: Backend>() {
     let (caller, server) =
         start_with::<B>(|settings| settings.max_connections_per_address(4)).await;
-    let _service = Service::start(server, |request| answer(request.target()));
+    let _service = EchoServer::start(server, |request| answer(request.target()));
     let mut clients = JoinSet::new();
     for number in 0..200 {
         let path = format!("/{number}");
@@ -63,7 +63,7 @@ async fn connections_being_opened_count_too<B: Backend>() {
     settle().await;
     assert_eq!((caller.watch.held(), caller.pool.stats().opening), (3, 2));
     caller.watch.open_gate();
-    let _service = Service::start(server, |_| answer("done"));
+    let _service = EchoServer::start(server, |_| answer("done"));
     while let Some(whole) = clients.join_next().await {
         whole.expect("no panic").expect("a response");
     }
@@ -101,10 +101,10 @@ async fn parked_connections_count_too() {
 
 async fn a_pool_never_has_more_connections_than_its_limit<B: Backend>() {
     let (mut callers, servers) =
-        start_several::<B>(5, |settings| settings.max_connections(3)).await;
+        start_many_addresses::<B>(5, |settings| settings.max_connections(3)).await;
     let _services: Vec<_> = servers
         .into_iter()
-        .map(|server| Service::start(server, |request| answer(request.target())))
+        .map(|server| EchoServer::start(server, |request| answer(request.target())))
         .collect();
     let mut clients = JoinSet::new();
     for number in 0..100 {
@@ -121,7 +121,7 @@ async fn a_pool_never_has_more_connections_than_its_limit<B: Backend>() {
 
 async fn the_connection_idle_longest_of_all_makes_room_for_another_address<B: Backend>() {
     let (mut callers, mut servers) =
-        start_several::<B>(6, |settings| settings.max_connections(4)).await;
+        start_many_addresses::<B>(6, |settings| settings.max_connections(4)).await;
     let mut connections = Vec::new();
     // The first address gets two connections, and they come home first and last.
     let first = Lent::open(&callers[0], &mut servers[0]).await;
@@ -152,7 +152,7 @@ async fn the_connection_idle_longest_of_all_makes_room_for_another_address<B: Ba
 
 async fn a_connection_that_closes_makes_room_for_another_address<B: Backend>() {
     let (mut callers, mut servers) =
-        start_several::<B>(2, |settings| settings.max_connections(1)).await;
+        start_many_addresses::<B>(2, |settings| settings.max_connections(1)).await;
     let lent = Lent::open(&callers[0], &mut servers[0]).await;
     let client = tokio::spawn(callers[1].fetch(get("/waits")));
     eventually("it waits", || callers[0].pool.stats().waiting == 1).await;
@@ -167,7 +167,7 @@ async fn a_connection_that_closes_makes_room_for_another_address<B: Backend>() {
 
 async fn a_connection_that_comes_home_makes_room_for_another_address<B: Backend>() {
     let (mut callers, mut servers) =
-        start_several::<B>(2, |settings| settings.max_connections(1)).await;
+        start_many_addresses::<B>(2, |settings| settings.max_connections(1)).await;
     let lent = Lent::open(&callers[0], &mut servers[0]).await;
     let client = tokio::spawn(callers[1].fetch(get("/waits")));
     eventually("it waits", || callers[0].pool.stats().waiting == 1).await;
@@ -182,14 +182,14 @@ async fn a_connection_that_comes_home_makes_room_for_another_address<B: Backend>
 
 async fn addresses_wait_for_room_first_in_first_out<B: Backend>() {
     let (mut callers, servers) =
-        start_several::<B>(4, |settings| settings.max_connections(1)).await;
+        start_many_addresses::<B>(4, |settings| settings.max_connections(1)).await;
     let (order, mut arrivals) = tokio::sync::mpsc::unbounded_channel();
     let _services: Vec<_> = servers
         .into_iter()
         .map(|server| {
             let order = order.clone();
             // Each response is the last of its connection, so each request needs room of its own.
-            Service::start(server, move |request| {
+            EchoServer::start(server, move |request| {
                 order.send(request.target().to_owned()).expect("the test waits");
                 LAST.into()
             })
@@ -220,7 +220,7 @@ async fn addresses_wait_for_room_first_in_first_out<B: Backend>() {
 }
 
 async fn who_comes_later_does_not_overtake_the_line<B: Backend>() {
-    let (mut callers, mut servers) = start_several::<B>(3, |settings| {
+    let (mut callers, mut servers) = start_many_addresses::<B>(3, |settings| {
         settings.max_connections(1).drain_limit(0, Duration::ZERO)
     })
     .await;
@@ -247,7 +247,8 @@ async fn who_comes_later_does_not_overtake_the_line<B: Backend>() {
 }
 
 async fn the_connection_idle_longest_of_all_goes_when_too_many_are_idle<B: Backend>() {
-    let (mut callers, mut servers) = start_several::<B>(4, |settings| settings.max_idle(2)).await;
+    let (mut callers, mut servers) =
+        start_many_addresses::<B>(4, |settings| settings.max_idle(2)).await;
     let mut connections = Vec::new();
     for number in [0, 1] {
         connections.push(idle(&callers[number], &mut servers[number]).await);
@@ -267,7 +268,7 @@ async fn the_connection_idle_longest_of_all_goes_when_too_many_are_idle<B: Backe
 
 async fn the_connection_idle_longest_goes_when_an_address_has_too_many_idle<B: Backend>() {
     let (mut callers, mut servers) =
-        start_several::<B>(2, |settings| settings.max_idle_per_address(2)).await;
+        start_many_addresses::<B>(2, |settings| settings.max_idle_per_address(2)).await;
     let mut others = Vec::new();
     let mut lent = Vec::new();
     for _ in 0..4 {
@@ -357,7 +358,7 @@ async fn settings_that_make_no_sense_are_refused_by_their_name() {
 async fn the_limit_holds_for_a_crowd_on_several_threads<B: Backend>() {
     let (caller, server) =
         start_with::<B>(|settings| settings.max_connections_per_address(8)).await;
-    let _service = Service::start(server, |request| answer(request.target()));
+    let _service = EchoServer::start(server, |request| answer(request.target()));
     let mut clients = JoinSet::new();
     for number in 0..1000_u64 {
         let path = format!("/{number}");

@@ -11,9 +11,9 @@ use http::Request;
 use http_body_util::Full;
 use pool_core::{Builder, Error, Pool};
 use pooled_fetch_tests::{
-    Backend, Caller, Connection, Endpoint, Interrupted, Lent, Server, Service, Tcp, Whole, answer,
-    bounded, ends_at_rest, eventually, for_each_backend, get, poll_once, settle, start_several,
-    start_with,
+    Backend, Caller, Connection, EchoServer, Endpoint, Interrupted, Lent, Server, Tcp, Whole,
+    answer, bounded, ends_at_rest, eventually, for_each_backend, get, poll_once, settle,
+    start_many_addresses, start_with,
 };
 use tokio::runtime;
 use tokio::sync::mpsc;
@@ -32,9 +32,9 @@ for_each_backend! {
 
 async fn a_busy_address_leaves_room_for_another<B: Backend>() {
     let settings = |builder: Builder<_>| builder.max_connections(1);
-    let (mut callers, servers) = start_several::<B>(2, settings).await;
+    let (mut callers, servers) = start_many_addresses::<B>(2, settings).await;
     let _services: Vec<_> =
-        servers.into_iter().map(|server| Service::start(server, |_| answer("served"))).collect();
+        servers.into_iter().map(|server| EchoServer::start(server, |_| answer("served"))).collect();
     let mut busy = JoinSet::new();
     for _ in 0..2 {
         let caller = callers[0].clone();
@@ -60,7 +60,7 @@ async fn who_comes_while_the_one_connection_is_looked_after_is_served<B: Backend
     // As soon as it stirs, or at the watcher's next pass.
     for (park_after, stirs) in [(None, true), (Some(Duration::ZERO), false)] {
         let Endpoint { connector, address, acceptor } = B::start().await;
-        let _service = Service::start(Server::new(acceptor), |_| answer("served"));
+        let _service = EchoServer::start(Server::new(acceptor), |_| answer("served"));
         let (connector, next_read) = Interrupted::new(connector);
         let settings = Pool::builder(connector).max_connections_per_address(1);
         let settings = settings.park_after(park_after).checkout_timeout(None);
@@ -98,7 +98,7 @@ async fn a_runtime_that_stands_still_holds_up_nobody_else<B: Backend>() {
         assert!(poll_once(waiting.as_mut()).is_pending());
     }
     drop(lent);
-    let _service = Service::start(server, |_| answer("served"));
+    let _service = EchoServer::start(server, |_| answer("served"));
     for _ in 0..3 {
         bounded(caller.fetch(get("/here"))).await.expect("a response");
     }
@@ -125,7 +125,7 @@ async fn a_runtime_that_stands_still_costs_nobody_their_connection<B: Backend>()
             assert!(poll_once(waiting.as_mut()).is_pending());
         }
         drop(lent.come_home().await);
-        let service = Service::start(server, |request| answer(request.target()));
+        let service = EchoServer::start(server, |request| answer(request.target()));
         for _ in 0..5 {
             bounded(caller.fetch(get("/here"))).await.expect("a response");
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use pool_core::{Error, ErrorKind};
 use pooled_fetch_tests::{
-    Backend, Lent, Memory, Service, answer, bounded, ends_at_rest, eventually, for_each_backend,
+    Backend, EchoServer, Lent, Memory, answer, bounded, ends_at_rest, eventually, for_each_backend,
     get, poll_once, settle, start, start_with,
 };
 use tokio::task::JoinSet;
@@ -136,7 +136,7 @@ async fn no_more_is_dialled_than_there_are_waiters<B: Backend>() {
     clients.push(tokio::spawn(caller.fetch(get("/"))));
     caller.watch.until_waiting(11).await;
     caller.watch.open_gate();
-    let _service = Service::start(server, |_| answer("served"));
+    let _service = EchoServer::start(server, |_| answer("served"));
     for client in clients {
         client.await.expect("no panic").expect("a response");
     }
@@ -159,7 +159,7 @@ async fn a_connection_that_came_home_saves_a_dial<B: Backend>() {
     assert_eq!(caller.pool.stats().opening, 3);
     connection.write(answer("served")).await;
     caller.watch.open_gate();
-    let _service = Service::start(server, |_| answer("served"));
+    let _service = EchoServer::start(server, |_| answer("served"));
     // The one in hand may serve again, so it has to be answered for as well.
     let again = tokio::spawn(async move {
         while connection.next_request().await.is_some() {
@@ -216,7 +216,7 @@ async fn where_nobody_may_wait_a_request_still_dials<B: Backend>() {
     caller.watch.until_waiting(2).await;
     fails_at_once(caller.fetch(get("/")), ErrorKind::QueueFull);
     caller.watch.open_gate();
-    let _service = Service::start(server, |_| answer("served"));
+    let _service = EchoServer::start(server, |_| answer("served"));
     while let Some(whole) = clients.join_next().await {
         whole.expect("no panic").expect("a response");
     }
@@ -230,7 +230,7 @@ async fn a_failed_dial_fails_one_waiter_and_no_other<B: Backend>() {
     let mut clients: JoinSet<_> = (0..5).map(|_| caller.fetch(get("/"))).collect();
     caller.watch.until_waiting(5).await;
     caller.watch.fail_next(io::ErrorKind::ConnectionRefused);
-    let _service = Service::start(server, |_| answer("served"));
+    let _service = EchoServer::start(server, |_| answer("served"));
     caller.watch.open_gate();
     let mut failed = Vec::new();
     while let Some(whole) = clients.join_next().await {
@@ -251,7 +251,7 @@ async fn after_a_failed_dial_the_next_waiter_gets_one<B: Backend>() {
     }
     caller.watch.until_waiting(1).await;
     caller.watch.fail_next(io::ErrorKind::ConnectionRefused);
-    let _service = Service::start(server, |_| answer("served"));
+    let _service = EchoServer::start(server, |_| answer("served"));
     caller.watch.open_gate();
     let mut failed = Vec::new();
     for client in clients {
@@ -264,7 +264,7 @@ async fn after_a_failed_dial_the_next_waiter_gets_one<B: Backend>() {
 
 async fn sixty_four_at_once_ten_times_open_sixty_four_in_all<B: Backend>() {
     let (caller, server) = start::<B>().await;
-    let _service = Service::start(server, |request| answer(request.target()));
+    let _service = EchoServer::start(server, |request| answer(request.target()));
     caller.watch.close_gate();
     for round in 0..10 {
         let mut clients = JoinSet::new();

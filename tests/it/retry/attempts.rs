@@ -8,8 +8,8 @@ use http::Request;
 use http_body_util::{BodyExt, Full};
 use pool_core::{Builder, Error, ErrorKind, Event, Observer, Pool, Reuse, Written, reuse};
 use pooled_fetch_tests::{
-    Backend, Cut, How, Lent, Pieces, Whole, Wires, answer, bounded, ends_at_rest, for_each_backend,
-    get, poll_once, post, start, start_with,
+    Backend, Cut, CutHttp1, How, Lent, Pieces, Whole, answer, bounded, ends_at_rest,
+    for_each_backend, get, poll_once, post, start, start_with,
 };
 use std::pin::pin;
 
@@ -28,9 +28,9 @@ const STALE: Cut = Cut { after: 1, how: How::Write(20) };
 
 /// A pool with so many connections at rest that have served once and fail their next request, and then such as
 /// are planned.
-async fn stale(count: usize, then: &[Cut]) -> (Pool<Wires>, Wires) {
+async fn stale(count: usize, then: &[Cut]) -> (Pool<CutHttp1>, CutHttp1) {
     let plans = vec![STALE; count].into_iter().chain(then.iter().copied());
-    let wires = Wires::new(RESPONSE, plans);
+    let wires = CutHttp1::new(RESPONSE, plans);
     let pool = Pool::new(wires.clone());
     let mut leases = Vec::new();
     for _ in 0..count {
@@ -122,7 +122,7 @@ impl Observer for Retries {
 async fn an_observer_is_told_of_what_was_saved() {
     bounded(async {
         let retries = Arc::<Retries>::default();
-        let wires = Wires::new(RESPONSE, [STALE]);
+        let wires = CutHttp1::new(RESPONSE, [STALE]);
         let builder: Builder<_> = Pool::builder(wires).observer(Arc::clone(&retries));
         let pool = builder.build().expect("settings that make sense");
         for _ in 0..2 {
@@ -247,12 +247,12 @@ async fn a_request_that_found_no_connection_comes_back_as_it_was<B: Backend>() {
 #[tokio::test]
 async fn a_request_that_came_back_can_be_sent_elsewhere() {
     bounded(async {
-        let refuses = Wires::new(RESPONSE, [Cut { after: 0, how: How::Write(0) }]);
+        let refuses = CutHttp1::new(RESPONSE, [Cut { after: 0, how: How::Write(0) }]);
         let error = Pool::new(refuses).http(&"refuses", post("/path", "content")).await;
         let request =
             error.expect_err("it accepts nothing").into_request().expect("nothing was sent");
         assert!(request.headers().get("host").is_none(), "the address of another server");
-        let takes = Wires::new(RESPONSE, []);
+        let takes = CutHttp1::new(RESPONSE, []);
         let response = Pool::new(takes.clone()).http(&"takes", request).await.expect("a response");
         assert_eq!(Whole::read(response).await.expect("a body").body, "done");
         assert_eq!(takes.executed(), ["post /path http/1.1"]);
@@ -264,7 +264,7 @@ async fn a_request_that_came_back_can_be_sent_elsewhere() {
 async fn a_refused_request_comes_back_too() {
     bounded(async {
         let request = Request::post("/").header("content-length", "5").body(Full::from("four"));
-        let pool = Pool::new(Wires::new(RESPONSE, []));
+        let pool = Pool::new(CutHttp1::new(RESPONSE, []));
         let error =
             pool.http(&"wire", request.expect("a request")).await.expect_err("a contradiction");
         assert_eq!(error.kind(), ErrorKind::InvalidRequest);
@@ -280,7 +280,7 @@ async fn a_refused_request_comes_back_too() {
 async fn a_request_that_waits_for_a_hundred_is_sent_again_whole() {
     bounded(async {
         let stale = Cut { after: 1, how: How::AtRest };
-        let wires = Wires::new(RESPONSE, [stale]);
+        let wires = CutHttp1::new(RESPONSE, [stale]);
         let pool = Pool::builder(wires.clone())
             .expect_continue_timeout(Duration::ZERO)
             .build()

@@ -8,7 +8,7 @@ use http::Request;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use pool_core::{Error, ErrorKind, Pool, ReplayableBody, Written};
-use pooled_fetch_tests::{Cut, How, Pieces, Whole, Wires, bounded, get};
+use pooled_fetch_tests::{Cut, CutHttp1, How, Pieces, Whole, bounded, get};
 use std::error::Error as StdError;
 
 const RESPONSE: &str = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone";
@@ -68,7 +68,7 @@ impl Case {
         }
     }
 
-    async fn send(self, pool: &Pool<Wires>) -> Result<Whole, Error> {
+    async fn send(self, pool: &Pool<CutHttp1>) -> Result<Whole, Error> {
         let mut builder = Request::builder().method(self.method).uri("/case").header("host", "h");
         if self.key {
             builder = builder.header("idempotency-key", "k");
@@ -95,14 +95,14 @@ impl Case {
 
     /// The bytes of the request on the wire.
     async fn length(self) -> usize {
-        let wires = Wires::new(RESPONSE, []);
+        let wires = CutHttp1::new(RESPONSE, []);
         self.send(&Pool::new(wires.clone())).await.expect("nothing is cut");
         wires.last_length()
     }
 
     async fn run(self) {
         let cut = Cut { after: usize::from(self.reused), how: self.how };
-        let wires = Wires::new(RESPONSE, [cut]);
+        let wires = CutHttp1::new(RESPONSE, [cut]);
         let pool = Pool::new(wires.clone());
         if self.reused {
             let first = pool.http(&"wire", get("/first")).await.expect("nothing is cut yet");

@@ -16,7 +16,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use pool_core::{Connected, Connector, ErrorKind, KernelCheck, Pool, Reason, Target, async_trait};
 use pooled_fetch_tests::{
-    Backend, Endpoint, Memory, MemoryConnector, Pieces, Server, Service, Whole, answer, bounded,
+    Backend, EchoServer, Endpoint, Memory, MemoryConnector, Pieces, Server, Whole, answer, bounded,
     ends_at_rest, for_each_backend, get, poll_once, post, start, start_elsewhere, start_with,
 };
 use tokio::io::DuplexStream;
@@ -266,7 +266,7 @@ async fn the_kernel_is_asked_unless_told_otherwise() {
     bounded(async {
         for (probe, asked) in [(None, true), (Some(true), true), (Some(false), false)] {
             let Endpoint { connector, address, acceptor } = Memory::start().await;
-            let _service = Service::start(Server::new(acceptor), |_| answer("served"));
+            let _service = EchoServer::start(Server::new(acceptor), |_| answer("served"));
             let check = KernelCheck::new();
             let settings = Pool::builder(Asked { inner: connector, check: check.clone() });
             let settings = match probe {
