@@ -1,6 +1,7 @@
 //! A caller of the pool under test, over any backend, under watch.
 
 use std::error::Error as StdError;
+use std::pin::Pin;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 
@@ -78,27 +79,27 @@ impl<B: Backend> Caller<B> {
     pub fn send<Q>(
         &self,
         request: Request<Q>,
-    ) -> impl Future<Output = Result<Response<Body>, Error>> + Send + use<B, Q>
+    ) -> Pin<Box<dyn Future<Output = Result<Response<Body>, Error>> + Send>>
     where
         Q: http_body::Body<Data = Bytes> + Send + 'static,
         Q::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
         let pool = self.pool.clone();
         let address = self.address.clone();
-        async move { pool.http(&address, request).await }
+        Box::pin(async move { pool.http(&address, request).await })
     }
 
     /// Sends a request and reads the response to its end.
     pub fn fetch<Q>(
         &self,
         request: Request<Q>,
-    ) -> impl Future<Output = Result<Whole, Error>> + Send + use<B, Q>
+    ) -> Pin<Box<dyn Future<Output = Result<Whole, Error>> + Send>>
     where
         Q: http_body::Body<Data = Bytes> + Send + 'static,
         Q::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
         let response = self.send(request);
-        async move { Whole::read(response.await?).await }
+        Box::pin(async move { Whole::read(response.await?).await })
     }
 }
 

@@ -7,6 +7,9 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use crate::{Connection, Received, Server};
 
+/// In a box, so that the server is compiled once, and not for each answer.
+type Respond = Arc<dyn Fn(&Received) -> Bytes + Send + Sync>;
+
 /// Answers every request on every connection; dropping it ends it and all of its connections.
 #[derive(Debug)]
 pub struct EchoServer {
@@ -16,16 +19,20 @@ pub struct EchoServer {
 
 impl EchoServer {
     /// Answers with what `respond` makes of each request.
-    pub fn start<F>(mut server: Server, respond: F) -> Self
-    where
-        F: Fn(&Received) -> Bytes + Clone + Send + 'static,
-    {
+    pub fn start(
+        server: Server,
+        respond: impl Fn(&Received) -> Bytes + Send + Sync + 'static,
+    ) -> Self {
+        Self::respond_with(server, Arc::new(respond))
+    }
+
+    fn respond_with(mut server: Server, respond: Respond) -> Self {
         let served = Arc::<Mutex<Vec<_>>>::default();
         let log = Arc::clone(&served);
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             while let Some(connection) = server.next_connection().await {
-                connections.spawn(serve(connection, Arc::clone(&log), respond.clone()));
+                connections.spawn(serve(connection, Arc::clone(&log), Arc::clone(&respond)));
             }
             while connections.join_next().await.is_some() {}
         });
@@ -47,7 +54,7 @@ impl Drop for EchoServer {
 async fn serve(
     mut connection: Connection,
     log: Arc<Mutex<Vec<(usize, String)>>>,
-    respond: impl Fn(&Received) -> Bytes,
+    respond: Respond,
 ) {
     while let Some(request) = connection.next_request().await {
         let entry = (connection.number(), request.target().to_owned());

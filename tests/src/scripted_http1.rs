@@ -6,11 +6,15 @@
 
 use std::fmt;
 use std::io;
+use std::pin::Pin;
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{Acceptor, Duplex};
+
+/// What the client does meanwhile: in a box, so that a server is compiled once, and not for each client.
+type Client<'a, T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + 'a>>;
 
 /// Takes connections in.
 #[derive(Debug)]
@@ -51,10 +55,22 @@ impl Server {
     /// # Panics
     ///
     /// When the client fails.
-    pub async fn open<T, E: fmt::Display>(
-        &mut self,
-        client: impl Future<Output = Result<T, E>>,
+    pub fn open<'a, T, E>(
+        &'a mut self,
+        client: impl Future<Output = Result<T, E>> + 'a,
         bytes: impl AsRef<[u8]>,
+    ) -> impl Future<Output = (Connection, Received, T)> + 'a
+    where
+        T: 'a,
+        E: fmt::Display + 'a,
+    {
+        self.open_for(Box::pin(client), bytes.as_ref().to_vec())
+    }
+
+    async fn open_for<T, E: fmt::Display>(
+        &mut self,
+        client: Client<'_, T, E>,
+        bytes: Vec<u8>,
     ) -> (Connection, Received, T) {
         let server = async {
             let mut connection = self.accept().await;
@@ -73,11 +89,24 @@ impl Server {
     /// # Panics
     ///
     /// When the client fails, or opens another connection.
-    pub async fn reuse<T, E: fmt::Display>(
+    pub fn reuse<'a, T, E>(
+        &'a mut self,
+        connection: &'a mut Connection,
+        client: impl Future<Output = Result<T, E>> + 'a,
+        bytes: impl AsRef<[u8]>,
+    ) -> impl Future<Output = (Received, T)> + 'a
+    where
+        T: 'a,
+        E: fmt::Display + 'a,
+    {
+        self.reuse_for(connection, Box::pin(client), bytes.as_ref().to_vec())
+    }
+
+    async fn reuse_for<T, E: fmt::Display>(
         &mut self,
         connection: &mut Connection,
-        client: impl Future<Output = Result<T, E>>,
-        bytes: impl AsRef<[u8]>,
+        client: Client<'_, T, E>,
+        bytes: Vec<u8>,
     ) -> (Received, T) {
         let server = async {
             let request = tokio::select! {
