@@ -27,8 +27,8 @@ for_each_backend! {
 /// A limit that no test reaches.
 const LONG: Duration = Duration::from_secs(3600);
 
-async fn bodies_dropped_half_way_never_reach_another_request<B: Backend>() {
-    let (caller, server) = start::<B>().await;
+async fn bodies_dropped_half_way_never_reach_another_request(backend: Backend) {
+    let (caller, server) = start(backend).await;
     let service = EchoServer::start(server, |request| {
         // As much as fits into one read, more than that, and more than is ever drained.
         let length = match request.target() {
@@ -54,8 +54,8 @@ async fn bodies_dropped_half_way_never_reach_another_request<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn a_dropped_body_that_never_goes_on_closes_its_connection<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn a_dropped_body_that_never_goes_on_closes_its_connection(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let half = "HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nhalf";
     let (mut connection, _, response) = server.open(caller.send(get("/")), half).await;
     drop(response);
@@ -65,8 +65,8 @@ async fn a_dropped_body_that_never_goes_on_closes_its_connection<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn a_dropped_body_that_announces_too_much_closes_its_connection_at_once<B: Backend>() {
-    let (caller, mut server) = start_with::<B>(|settings| settings.drain_limit(7, LONG)).await;
+async fn a_dropped_body_that_announces_too_much_closes_its_connection_at_once(backend: Backend) {
+    let (caller, mut server) = start_with(backend, |settings| settings.drain_limit(7, LONG)).await;
     let half = "HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\n";
     let (mut connection, _, response) = server.open(caller.send(get("/")), half).await;
     drop(response);
@@ -75,8 +75,8 @@ async fn a_dropped_body_that_announces_too_much_closes_its_connection_at_once<B:
     ends_at_rest(caller).await;
 }
 
-async fn what_is_left_of_a_dropped_body_is_drained_within_the_limits<B: Backend>() {
-    let (caller, mut server) = start_with::<B>(|settings| settings.drain_limit(8, LONG)).await;
+async fn what_is_left_of_a_dropped_body_is_drained_within_the_limits(backend: Backend) {
+    let (caller, mut server) = start_with(backend, |settings| settings.drain_limit(8, LONG)).await;
     let half = "HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nhalf";
     let (mut connection, _, response) = server.open(caller.send(get("/")), half).await;
     drop(response);
@@ -101,8 +101,8 @@ async fn half_then_silence(mut server: Server) {
     connection.ends().await;
 }
 
-async fn a_body_dropped_outside_a_runtime_closes_its_connection<B: Backend>() {
-    let (caller, server) = start_elsewhere::<B, _, _>(half_then_silence);
+async fn a_body_dropped_outside_a_runtime_closes_its_connection(backend: Backend) {
+    let (caller, server) = start_elsewhere(backend, half_then_silence);
     let response = caller.send(get("/")).await.expect("a response");
     thread::spawn(move || drop(response)).join().expect("a drop without a panic");
     caller.watch.until_open(0).await;
@@ -110,9 +110,9 @@ async fn a_body_dropped_outside_a_runtime_closes_its_connection<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn a_body_dropped_after_its_runtime_closes_its_connection<B: Backend>() {
+async fn a_body_dropped_after_its_runtime_closes_its_connection(backend: Backend) {
     for inside_another_runtime in [false, true] {
-        let (caller, server) = start_elsewhere::<B, _, _>(half_then_silence);
+        let (caller, server) = start_elsewhere(backend, half_then_silence);
         let client = caller.send(get("/"));
         let short_lived = thread::spawn(|| Runtime::new().expect("a runtime").block_on(client));
         let response = short_lived.join().expect("no panic").expect("a response");
@@ -126,8 +126,8 @@ async fn a_body_dropped_after_its_runtime_closes_its_connection<B: Backend>() {
     }
 }
 
-async fn a_request_body_that_outlasts_its_response_harms_no_other_request<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn a_request_body_that_outlasts_its_response_harms_no_other_request(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let (upload, body) = feed();
     upload.send("begun".into()).expect("a body that listens");
     let client = tokio::spawn(caller.fetch(Request::post("/").body(body).expect("a request")));
@@ -144,8 +144,8 @@ async fn a_request_body_that_outlasts_its_response_harms_no_other_request<B: Bac
     ends_at_rest(caller).await;
 }
 
-async fn a_request_body_that_ends_soon_after_its_response_saves_the_connection<B: Backend>() {
-    let (caller, mut server) = start_with::<B>(|settings| settings.drain_limit(8, LONG)).await;
+async fn a_request_body_that_ends_soon_after_its_response_saves_the_connection(backend: Backend) {
+    let (caller, mut server) = start_with(backend, |settings| settings.drain_limit(8, LONG)).await;
     let (upload, body) = feed();
     let client = tokio::spawn(caller.fetch(Request::post("/").body(body).expect("a request")));
     let mut connection = server.accept().await;
@@ -161,8 +161,8 @@ async fn a_request_body_that_ends_soon_after_its_response_saves_the_connection<B
     ends_at_rest(caller).await;
 }
 
-async fn an_upload_that_is_refused_early_gets_the_refusal<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn an_upload_that_is_refused_early_gets_the_refusal(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let (upload, body) = feed();
     let client = tokio::spawn(caller.fetch(Request::post("/").body(body).expect("a request")));
     let mut connection = server.accept().await;

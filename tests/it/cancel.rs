@@ -46,12 +46,12 @@ async fn dropped_after<F: Future>(polls: usize, request: F) -> bool {
 }
 
 /// Everything is where it belongs, and the next request is served.
-async fn goes_on<B: Backend>(caller: &Caller<B>) {
+async fn goes_on(caller: &Caller) {
     caller.fetch(get("/next")).await.expect("the next is served");
     is_at_rest(caller).await;
 }
 
-async fn is_at_rest<B: Backend>(caller: &Caller<B>) {
+async fn is_at_rest(caller: &Caller) {
     eventually("all is at rest", || {
         let stats = caller.pool.stats();
         let resting = stats.idle + stats.parked;
@@ -67,9 +67,9 @@ fn numbers_of_polls() -> impl Iterator<Item = usize> {
     (0..60).chain((60..MANY).step_by(40))
 }
 
-async fn a_request_can_be_dropped_at_any_point_from_its_dial_to_its_end<B: Backend>() {
+async fn a_request_can_be_dropped_at_any_point_from_its_dial_to_its_end(backend: Backend) {
     for polls in numbers_of_polls() {
-        let (caller, server) = start::<B>().await;
+        let (caller, server) = start(backend).await;
         let _service = EchoServer::start(server, |request| answer(request.target()));
         let ended = dropped_after(polls, caller.fetch(get("/dropped"))).await;
         goes_on(&caller).await;
@@ -81,9 +81,9 @@ async fn a_request_can_be_dropped_at_any_point_from_its_dial_to_its_end<B: Backe
     panic!("it never ended by itself");
 }
 
-async fn a_request_can_be_dropped_at_any_point_of_a_reuse<B: Backend>() {
+async fn a_request_can_be_dropped_at_any_point_of_a_reuse(backend: Backend) {
     let (caller, server) =
-        start_with::<B>(|settings| settings.max_connections_per_address(1)).await;
+        start_with(backend, |settings| settings.max_connections_per_address(1)).await;
     let _service = EchoServer::start(server, |request| answer(request.target()));
     for polls in numbers_of_polls() {
         goes_on(&caller).await;
@@ -95,10 +95,10 @@ async fn a_request_can_be_dropped_at_any_point_of_a_reuse<B: Backend>() {
     panic!("it never ended by itself");
 }
 
-async fn a_request_can_be_dropped_while_it_waits_for_its_dial<B: Backend>() {
+async fn a_request_can_be_dropped_while_it_waits_for_its_dial(backend: Backend) {
     for polls in 0..5 {
         let (caller, server) =
-            start_with::<B>(|settings| settings.max_connections_per_address(1)).await;
+            start_with(backend, |settings| settings.max_connections_per_address(1)).await;
         caller.watch.close_gate();
         assert!(!dropped_after(polls, caller.fetch(get("/dropped"))).await);
         assert_eq!(caller.pool.stats().waiting, 0);
@@ -114,10 +114,10 @@ async fn a_request_can_be_dropped_while_it_waits_for_its_dial<B: Backend>() {
     }
 }
 
-async fn a_request_can_be_dropped_while_it_waits_in_the_queue<B: Backend>() {
+async fn a_request_can_be_dropped_while_it_waits_in_the_queue(backend: Backend) {
     for polls in 0..5 {
         let (caller, mut server) =
-            start_with::<B>(|settings| settings.max_connections_per_address(1)).await;
+            start_with(backend, |settings| settings.max_connections_per_address(1)).await;
         let lent = Lent::open(&caller, &mut server).await;
         let before = tokio::spawn(caller.fetch(get("/before")));
         eventually("it waits", || caller.pool.stats().waiting == 1).await;
@@ -137,10 +137,10 @@ async fn a_request_can_be_dropped_while_it_waits_in_the_queue<B: Backend>() {
     }
 }
 
-async fn a_request_can_be_dropped_while_its_response_is_half_there<B: Backend>() {
+async fn a_request_can_be_dropped_while_its_response_is_half_there(backend: Backend) {
     let whole = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n";
     let (caller, mut server) =
-        start_with::<B>(|settings| settings.max_connections_per_address(1)).await;
+        start_with(backend, |settings| settings.max_connections_per_address(1)).await;
     for length in 0..whole.len() {
         let mut client = Box::pin(caller.fetch(get("/dropped")));
         let half = async {
@@ -174,10 +174,10 @@ async fn a_request_can_be_dropped_while_its_response_is_half_there<B: Backend>()
     ends_at_rest(caller).await;
 }
 
-async fn an_upload_can_be_dropped_at_any_point<B: Backend>() {
+async fn an_upload_can_be_dropped_at_any_point(backend: Backend) {
     for polls in numbers_of_polls() {
         let (caller, server) =
-            start_with::<B>(|settings| settings.max_connections_per_address(1)).await;
+            start_with(backend, |settings| settings.max_connections_per_address(1)).await;
         let _service = tolerant(server);
         let upload = Pieces::new(["bit ", "by ", "bit"]);
         let request = Request::post("/dropped").body(upload).expect("a request");
@@ -206,9 +206,9 @@ fn tolerant(mut server: Server) -> tokio::task::JoinHandle<()> {
     })
 }
 
-async fn a_returned_connection_given_to_a_dropped_request_goes_to_the_next<B: Backend>() {
+async fn a_returned_connection_given_to_a_dropped_request_goes_to_the_next(backend: Backend) {
     let (caller, mut server) =
-        start_with::<B>(|settings| settings.max_connections_per_address(1)).await;
+        start_with(backend, |settings| settings.max_connections_per_address(1)).await;
     let lent = Lent::open(&caller, &mut server).await;
     let mut dropped = Box::pin(caller.fetch(get("/dropped")));
     assert!(poll_once(dropped.as_mut()).is_pending());
@@ -223,9 +223,11 @@ async fn a_returned_connection_given_to_a_dropped_request_goes_to_the_next<B: Ba
     ends_at_rest(caller).await;
 }
 
-async fn a_returned_connection_given_to_a_dropped_request_rests_when_nobody_waits<B: Backend>() {
+async fn a_returned_connection_given_to_a_dropped_request_rests_when_nobody_waits(
+    backend: Backend,
+) {
     let (caller, mut server) =
-        start_with::<B>(|settings| settings.max_connections_per_address(1)).await;
+        start_with(backend, |settings| settings.max_connections_per_address(1)).await;
     let lent = Lent::open(&caller, &mut server).await;
     let mut dropped = Box::pin(caller.fetch(get("/dropped")));
     assert!(poll_once(dropped.as_mut()).is_pending());
@@ -236,9 +238,9 @@ async fn a_returned_connection_given_to_a_dropped_request_rests_when_nobody_wait
     ends_at_rest(caller).await;
 }
 
-async fn a_new_connection_given_to_a_dropped_request_goes_to_the_next<B: Backend>() {
+async fn a_new_connection_given_to_a_dropped_request_goes_to_the_next(backend: Backend) {
     let (caller, mut server) =
-        start_with::<B>(|settings| settings.max_connections_per_address(1)).await;
+        start_with(backend, |settings| settings.max_connections_per_address(1)).await;
     caller.watch.close_gate();
     let mut dropped = Box::pin(caller.fetch(get("/dropped")));
     assert!(poll_once(dropped.as_mut()).is_pending());
@@ -254,8 +256,8 @@ async fn a_new_connection_given_to_a_dropped_request_goes_to_the_next<B: Backend
     ends_at_rest(caller).await;
 }
 
-async fn a_new_connection_given_to_a_dropped_request_rests_when_nobody_waits<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn a_new_connection_given_to_a_dropped_request_rests_when_nobody_waits(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let mut dropped = Box::pin(caller.fetch(get("/dropped")));
     assert!(poll_once(dropped.as_mut()).is_pending());
     let mut connection = server.accept().await;
@@ -267,11 +269,12 @@ async fn a_new_connection_given_to_a_dropped_request_rests_when_nobody_waits<B: 
 }
 
 /// Requests at each stage: waiting for a dial, waiting in the queue, sent, and half answered.
-async fn stages<B: Backend>(
+async fn stages(
+    backend: Backend,
     stage: usize,
-) -> (Caller<B>, Server, Box<dyn Send>, Vec<Box<dyn Send>>) {
+) -> (Caller, Server, Box<dyn Send>, Vec<Box<dyn Send>>) {
     let (caller, mut server) =
-        start_with::<B>(|settings| settings.max_connections_per_address(1)).await;
+        start_with(backend, |settings| settings.max_connections_per_address(1)).await;
     let mut client = Box::pin(caller.fetch(get("/dropped")));
     let mut held: Vec<Box<dyn Send>> = Vec::new();
     match stage {
@@ -304,9 +307,9 @@ async fn stages<B: Backend>(
     (caller, server, Box::new(client), held)
 }
 
-async fn requests_can_be_dropped_outside_any_runtime<B: Backend>() {
+async fn requests_can_be_dropped_outside_any_runtime(backend: Backend) {
     for stage in 0..4 {
-        let (caller, server, client, held) = stages::<B>(stage).await;
+        let (caller, server, client, held) = stages(backend, stage).await;
         thread::spawn(move || drop(client)).join().expect("a drop without a panic");
         caller.watch.open_gate();
         drop(held);
@@ -316,11 +319,11 @@ async fn requests_can_be_dropped_outside_any_runtime<B: Backend>() {
     }
 }
 
-async fn requests_can_be_dropped_after_their_runtime<B: Backend>() {
+async fn requests_can_be_dropped_after_their_runtime(backend: Backend) {
     for stage in 0..4 {
         let elsewhere = thread::spawn(move || {
             let runtime = Runtime::new().expect("a runtime");
-            let (caller, _, client, held) = runtime.block_on(stages::<B>(stage));
+            let (caller, _, client, held) = runtime.block_on(stages(backend, stage));
             drop(runtime);
             (caller, client, held)
         });
@@ -337,8 +340,8 @@ async fn requests_can_be_dropped_after_their_runtime<B: Backend>() {
     }
 }
 
-async fn a_pool_can_be_dropped_outside_any_runtime<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn a_pool_can_be_dropped_outside_any_runtime(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let lent = Lent::open(&caller, &mut server).await;
     let (mut idle, ..) = server.open(caller.fetch(get("/")), answer("idle")).await;
     caller.watch.close_gate();
@@ -354,8 +357,8 @@ async fn a_pool_can_be_dropped_outside_any_runtime<B: Backend>() {
     assert_eq!(watch.open(), 0);
 }
 
-async fn a_request_outside_any_runtime_is_an_error<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn a_request_outside_any_runtime_is_an_error(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let client = caller.fetch(get("/"));
     let polled = thread::spawn(move || match poll_once(pin!(client)) {
         Poll::Ready(whole) => whole.map(drop),

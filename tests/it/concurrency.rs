@@ -6,8 +6,7 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
 use pooled_fetch_tests::{
-    Backend, Caller, EchoServer, Memory, Pieces, Received, Tcp, Tls, Whole, answer, bounded,
-    ends_at_rest, get, start,
+    Backend, Caller, EchoServer, Pieces, Received, Whole, answer, bounded, ends_at_rest, get, start,
 };
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -24,8 +23,8 @@ fn echo(request: &Received) -> Bytes {
 }
 
 /// Sixteen workers ask in every way there is; some drop their bodies, some give up before the answer.
-async fn everyone_gets_the_answer_to_their_own_request<B: Backend>() {
-    let (caller, server) = start::<B>().await;
+async fn everyone_gets_the_answer_to_their_own_request(backend: Backend) {
+    let (caller, server) = start(backend).await;
     let service = EchoServer::start(server, echo);
     let mut workers = JoinSet::new();
     for worker in 0..WORKERS {
@@ -41,7 +40,7 @@ async fn everyone_gets_the_answer_to_their_own_request<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn one_of_each<B: Backend>(caller: &Caller<B>, worker: usize, round: usize) {
+async fn one_of_each(caller: &Caller, worker: usize, round: usize) {
     let path = format!("/{worker}/{round}");
     let length = [0, 100, 5_000, 100_000][round % 4];
     let head = || Request::post(&path).header("x-length", length);
@@ -71,15 +70,15 @@ async fn one_of_each<B: Backend>(caller: &Caller<B>, worker: usize, round: usize
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn everyone_gets_their_own_answer_over_memory() {
-    bounded(everyone_gets_the_answer_to_their_own_request::<Memory>()).await;
+    bounded(everyone_gets_the_answer_to_their_own_request(Backend::Memory)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn everyone_gets_their_own_answer_over_tcp() {
-    bounded(everyone_gets_the_answer_to_their_own_request::<Tcp>()).await;
+    bounded(everyone_gets_the_answer_to_their_own_request(Backend::Tcp)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn everyone_gets_their_own_answer_over_tls() {
-    bounded(everyone_gets_the_answer_to_their_own_request::<Tls>()).await;
+    bounded(everyone_gets_the_answer_to_their_own_request(Backend::Tls)).await;
 }

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use pool_core::Reason;
 use pooled_fetch_tests::{
-    Backend, Memory, Tcp, Whole, answer, bounded, ends_at_rest, for_each_backend, get, start,
-    start_with,
+    Backend, Whole, answer, bounded, ends_at_rest, for_each_backend, get, start, start_with,
 };
 use tokio::time::advance;
 
@@ -14,8 +13,8 @@ for_each_backend! {
     a_server_that_gives_an_idle_connection_up_politely_has_closed_it,
 }
 
-async fn a_response_tells_which_connection_brought_it<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn a_response_tells_which_connection_brought_it(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let (mut connection, _, response) = server.open(caller.send(get("/")), answer("")).await;
     let first = response.body().connection().clone();
     assert_eq!((first.use_number(), first.is_reused()), (1, false));
@@ -42,16 +41,16 @@ async fn a_response_tells_which_connection_brought_it<B: Backend>() {
 #[tokio::test]
 async fn a_response_over_a_socket_tells_both_of_its_ends() {
     bounded(async {
-        let (caller, mut server) = start::<Tcp>().await;
+        let (caller, mut server) = start(Backend::Tcp).await;
         let (_one, _, response) = server.open(caller.send(get("/")), answer("")).await;
         let info = response.body().connection();
-        assert_eq!(info.peer_address(), Some(caller.address));
+        assert_eq!(info.peer_address(), Some(caller.address.socket()));
         let ours = info.local_address().expect("a socket has an address");
-        assert_eq!(ours.ip(), caller.address.ip());
-        assert_ne!(ours, caller.address);
+        assert_eq!(ours.ip(), caller.address.socket().ip());
+        assert_ne!(ours, caller.address.socket());
         ends_at_rest(caller).await;
 
-        let (caller, mut server) = start::<Memory>().await;
+        let (caller, mut server) = start(Backend::Memory).await;
         let (_one, _, response) = server.open(caller.send(get("/")), answer("")).await;
         let info = response.body().connection();
         assert_eq!((info.peer_address(), info.local_address()), (None, None));
@@ -65,7 +64,7 @@ async fn a_response_tells_for_how_long_it_waited_and_its_connection_rested() {
     bounded(async {
         let second = Duration::from_secs(1);
         let (caller, mut server) =
-            start_with::<Memory>(|settings| settings.max_connections_per_address(1)).await;
+            start_with(Backend::Memory, |settings| settings.max_connections_per_address(1)).await;
         caller.watch.close_gate();
         let client = tokio::spawn(caller.send(get("/")));
         caller.watch.until_waiting(1).await;
@@ -105,7 +104,7 @@ async fn a_response_tells_for_how_long_it_waited_and_its_connection_rested() {
 #[tokio::test(start_paused = true)]
 async fn after_stray_bytes_an_address_lends_no_connection_twice_for_a_second() {
     bounded(async {
-        let (caller, mut server) = start::<Memory>().await;
+        let (caller, mut server) = start(Backend::Memory).await;
         // Two that are lent at one time, so that there are two of them.
         let half = "HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nhalf";
         let (mut lent, _, response) = server.open(caller.send(get("/")), half).await;
@@ -139,7 +138,7 @@ async fn after_stray_bytes_an_address_lends_no_connection_twice_for_a_second() {
 #[tokio::test(start_paused = true)]
 async fn a_sister_of_a_stray_connection_that_rests_is_not_lent_either() {
     bounded(async {
-        let (caller, mut server) = start::<Memory>().await;
+        let (caller, mut server) = start(Backend::Memory).await;
         let half = "HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nhalf";
         let (mut sister, _, response) = server.open(caller.send(get("/")), half).await;
         let (mut stray, ..) = server.open(caller.fetch(get("/")), answer("idle")).await;
@@ -160,8 +159,8 @@ async fn a_sister_of_a_stray_connection_that_rests_is_not_lent_either() {
     .await;
 }
 
-async fn a_server_that_gives_an_idle_connection_up_politely_has_closed_it<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn a_server_that_gives_an_idle_connection_up_politely_has_closed_it(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     for round in 1..4 {
         let (mut connection, ..) = server.open(caller.fetch(get("/")), answer("first")).await;
         server.reuse(&mut connection, caller.fetch(get("/")), answer("next")).await;

@@ -10,7 +10,7 @@ use hyper::{Request, Uri};
 use pooled_fetch::pool_tls::ServerName;
 use pooled_fetch::{ErrorKind, FullBytes, http, https, tls_pool};
 use pooled_fetch_tests::{
-    Authority, Backend, EchoServer, Endpoint, Server, Tcp, answer, bounded, get, tls_endpoint,
+    Authority, EchoServer, Endpoint, Server, answer, bounded, get, tcp_endpoint, tls_endpoint,
 };
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
@@ -34,7 +34,7 @@ fn greeting() -> Result<Request<FullBytes>, Box<dyn Error + Send + Sync>> {
 #[tokio::test]
 async fn a_caller_of_the_old_crate_works_unchanged() -> Result<(), Box<dyn Error + Send + Sync>> {
     bounded(async {
-        let Endpoint { address, acceptor, .. } = Tcp::start().await;
+        let Endpoint { address, acceptor, .. } = tcp_endpoint().await;
         let service = EchoServer::start(Server::new(acceptor), |request| answer(request.target()));
         let request = greeting()?;
         for _ in 0..3 {
@@ -51,7 +51,7 @@ async fn a_caller_of_the_old_crate_works_unchanged() -> Result<(), Box<dyn Error
 #[tokio::test]
 async fn a_request_may_run_as_a_task_of_its_own() -> Result<(), Box<dyn Error + Send + Sync>> {
     bounded(async {
-        let Endpoint { address, acceptor, .. } = Tcp::start().await;
+        let Endpoint { address, acceptor, .. } = tcp_endpoint().await;
         let _service = EchoServer::start(Server::new(acceptor), |request| answer(request.target()));
         let (_, content) = tokio::spawn(page(address, greeting()?)).await??;
         assert_eq!(content, "/greeting");
@@ -67,7 +67,7 @@ fn serve_elsewhere() -> (SocketAddr, oneshot::Sender<()>, thread::JoinHandle<usi
     let server = thread::spawn(move || {
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
-            let Endpoint { address, acceptor, .. } = Tcp::start().await;
+            let Endpoint { address, acceptor, .. } = tcp_endpoint().await;
             let service =
                 EchoServer::start(Server::new(acceptor), |request| answer(request.target()));
             ready.send(address).expect("the test waits");
@@ -104,7 +104,7 @@ fn the_one_pool_serves_runtimes_that_come_and_go() {
 #[tokio::test]
 async fn the_default_pool_can_be_looked_at() {
     bounded(async {
-        let Endpoint { address, acceptor, .. } = Tcp::start().await;
+        let Endpoint { address, acceptor, .. } = tcp_endpoint().await;
         let _service = EchoServer::start(Server::new(acceptor), |request| answer(request.target()));
         let before = pooled_fetch::pool().stats().opened;
         page(address, greeting().expect("a request")).await.expect("a response");

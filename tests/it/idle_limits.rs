@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pool_core::Reason;
 use pooled_fetch_tests::{
-    Caller, Connection, Memory, Server, answer, bounded, ends_at_rest, get, let_pass, start,
+    Backend, Caller, Connection, Server, answer, bounded, ends_at_rest, get, let_pass, start,
     start_many_addresses,
 };
 use tokio::time::{Instant, advance, timeout};
@@ -15,7 +15,7 @@ fn with_hint(hint: &str) -> String {
     format!("HTTP/1.1 200 OK\r\nkeep-alive: {hint}\r\ncontent-length: 2\r\n\r\nok")
 }
 
-async fn serve_again(connection: &mut Connection, caller: &Caller<Memory>, response: &str) {
+async fn serve_again(connection: &mut Connection, caller: &Caller, response: &str) {
     let server = async {
         connection.read_request().await;
         connection.write(response).await;
@@ -27,7 +27,7 @@ async fn serve_again(connection: &mut Connection, caller: &Caller<Memory>, respo
 #[tokio::test(start_paused = true)]
 async fn a_connection_is_reused_up_to_a_second_before_the_server_says_that_it_closes() {
     bounded(async {
-        let (caller, mut server) = start::<Memory>().await;
+        let (caller, mut server) = start(Backend::Memory).await;
         let hint = with_hint("timeout=5");
         let (mut connection, ..) = server.open(caller.fetch(get("/")), &hint).await;
         for _ in 0..3 {
@@ -47,7 +47,7 @@ async fn a_connection_is_reused_up_to_a_second_before_the_server_says_that_it_cl
 #[tokio::test(start_paused = true)]
 async fn the_watcher_closes_what_the_server_is_about_to_close() {
     bounded(async {
-        let (caller, mut server) = start::<Memory>().await;
+        let (caller, mut server) = start(Backend::Memory).await;
         let (mut connection, ..) =
             server.open(caller.fetch(get("/")), with_hint("timeout=20")).await;
         let since = Instant::now();
@@ -62,7 +62,7 @@ async fn the_watcher_closes_what_the_server_is_about_to_close() {
 #[tokio::test(start_paused = true)]
 async fn a_connection_whose_server_keeps_it_for_no_time_never_rests() {
     bounded(async {
-        let (caller, mut server) = start::<Memory>().await;
+        let (caller, mut server) = start(Backend::Memory).await;
         for hint in ["timeout=0", "timeout=1", "max=0"] {
             let (mut connection, ..) = server.open(caller.fetch(get("/")), with_hint(hint)).await;
             connection.ends().await;
@@ -76,7 +76,7 @@ async fn a_connection_whose_server_keeps_it_for_no_time_never_rests() {
 #[tokio::test(start_paused = true)]
 async fn a_connection_serves_as_often_as_its_server_says() {
     bounded(async {
-        let (caller, mut server) = start::<Memory>().await;
+        let (caller, mut server) = start(Backend::Memory).await;
         let hint = |left: u32| with_hint(&format!("timeout=60, max={left}"));
         let (mut connection, ..) = server.open(caller.fetch(get("/")), hint(2)).await;
         serve_again(&mut connection, &caller, &hint(1)).await;
@@ -113,7 +113,7 @@ async fn the_idle_limit_of_a_server_that_says_nothing_is_learnt_from_two_closes(
     const REQUESTS: u32 = 1_200;
     const LIMITS: [u64; 9] = [1, 2, 3, 5, 10, 15, 30, 60, 75];
     let (callers, servers) =
-        start_many_addresses::<Memory>(LIMITS.len(), |settings| settings).await;
+        start_many_addresses(Backend::Memory, LIMITS.len(), |settings| settings).await;
     let (mut sent, mut stale) = (0, 0);
     for ((caller, server), seconds) in callers.into_iter().zip(servers).zip(LIMITS) {
         let limit = SECOND * u32::try_from(seconds).expect("a minute or so");
@@ -149,7 +149,7 @@ async fn an_address_whose_idle_limit_was_learnt_is_forgotten_when_nobody_uses_it
     const HOUR: Duration = Duration::from_secs(3600);
     bounded(async {
         let (mut callers, mut servers) =
-            start_many_addresses::<Memory>(2, |settings| settings.idle_timeout(None)).await;
+            start_many_addresses(Backend::Memory, 2, |settings| settings.idle_timeout(None)).await;
         for limit in [HOUR * 24, SECOND * 10] {
             tokio::spawn(serve_with_idle_limit(servers.pop().expect("two"), limit));
         }
@@ -173,7 +173,7 @@ async fn an_address_whose_idle_limit_was_learnt_is_forgotten_when_nobody_uses_it
 #[tokio::test(start_paused = true)]
 async fn nothing_is_learnt_where_that_is_turned_off() {
     let (callers, servers) =
-        start_many_addresses::<Memory>(1, |settings| settings.learn_idle_limit(false)).await;
+        start_many_addresses(Backend::Memory, 1, |settings| settings.learn_idle_limit(false)).await;
     let (caller, server) = (&callers[0], servers.into_iter().next().expect("one server"));
     let server = tokio::spawn(serve_with_idle_limit(server, SECOND * 5));
     for _ in 0..10 {

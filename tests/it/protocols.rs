@@ -7,8 +7,8 @@ use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version};
 use http_body_util::BodyExt;
 use pool_core::{ErrorKind, Reason};
 use pooled_fetch_tests::{
-    Backend, Caller, Pattern, Pieces, Protocol, Upload, ends_at_rest, for_each_protocol, get,
-    poll_once, post, start_hyper_server,
+    Caller, Pattern, Pieces, Protocol, Upload, ends_at_rest, for_each_protocol, get, poll_once,
+    post, start_hyper_server,
 };
 use tokio::task::JoinSet;
 
@@ -34,30 +34,30 @@ for_each_protocol! {
 /// More than any test here sends at once.
 const MANY: u32 = 1_000;
 
-fn is_shared<P: Protocol>() -> bool {
-    P::VERSION == Version::HTTP_2
+fn is_shared(protocol: Protocol) -> bool {
+    protocol.version() == Version::HTTP_2
 }
 
 /// What a test leaves behind: no stream, and every connection counted.
-async fn over<B: Backend>(caller: Caller<B>) {
+async fn over(caller: Caller) {
     assert_eq!(caller.pool.stats().streams, 0);
     ends_at_rest(caller).await;
 }
 
-async fn requests_one_after_another_share_one_connection<P: Protocol>() {
-    let (caller, server) = start_hyper_server::<P>(MANY, |settings| settings).await;
+async fn requests_one_after_another_share_one_connection(protocol: Protocol) {
+    let (caller, server) = start_hyper_server(protocol, MANY, |settings| settings).await;
     for number in 0..100 {
         let path = format!("/{number}");
         let whole = caller.fetch(get(&path)).await.expect("a response");
-        assert_eq!((whole.head.version, whole.body), (P::VERSION, Bytes::from(path)));
+        assert_eq!((whole.head.version, whole.body), (protocol.version(), Bytes::from(path)));
     }
     let stats = caller.pool.stats();
     assert_eq!((server.accepted(), stats.opened, stats.reused, stats.idle), (1, 1, 99, 1));
     over(caller).await;
 }
 
-async fn bodies_arrive_byte_for_byte_both_ways<P: Protocol>() {
-    let (caller, server) = start_hyper_server::<P>(MANY, |settings| settings).await;
+async fn bodies_arrive_byte_for_byte_both_ways(protocol: Protocol) {
+    let (caller, server) = start_hyper_server(protocol, MANY, |settings| settings).await;
     for length in [0, 1, 64 * 1024, 1024 * 1024] {
         let whole = caller.fetch(get(&format!("/bytes/{length}"))).await.expect("a response");
         assert_eq!(whole.body.len(), length);
@@ -71,9 +71,9 @@ async fn bodies_arrive_byte_for_byte_both_ways<P: Protocol>() {
     over(caller).await;
 }
 
-async fn a_streamed_upload_comes_back_byte_for_byte<P: Protocol>() {
+async fn a_streamed_upload_comes_back_byte_for_byte(protocol: Protocol) {
     const LENGTH: usize = 4 * 1024 * 1024;
-    let (caller, server) = start_hyper_server::<P>(MANY, |settings| settings).await;
+    let (caller, server) = start_hyper_server(protocol, MANY, |settings| settings).await;
     let (upload, gauge) = Upload::new(LENGTH);
     let request = Request::post("/echo").body(upload).expect("a request");
     let mut body = caller.send(request).await.expect("a response").into_body();
@@ -93,8 +93,8 @@ fn checksum() -> HeaderMap {
     HeaderMap::from_iter([("checksum".parse().expect("a name"), HeaderValue::from_static("mine"))])
 }
 
-async fn trailers_come_with_the_response_and_go_with_the_request<P: Protocol>() {
-    let (caller, server) = start_hyper_server::<P>(MANY, |settings| settings).await;
+async fn trailers_come_with_the_response_and_go_with_the_request(protocol: Protocol) {
+    let (caller, server) = start_hyper_server(protocol, MANY, |settings| settings).await;
     let ask = |path, method| {
         let builder = Request::builder().method(method).uri(path).header("te", "trailers");
         builder.header("trailer", "checksum")
@@ -113,8 +113,8 @@ async fn trailers_come_with_the_response_and_go_with_the_request<P: Protocol>() 
     over(caller).await;
 }
 
-async fn a_head_has_no_content<P: Protocol>() {
-    let (caller, server) = start_hyper_server::<P>(MANY, |settings| settings).await;
+async fn a_head_has_no_content(protocol: Protocol) {
+    let (caller, server) = start_hyper_server(protocol, MANY, |settings| settings).await;
     for _ in 0..3 {
         let mut request = get("/bytes/100");
         *request.method_mut() = Method::HEAD;
@@ -128,8 +128,8 @@ async fn a_head_has_no_content<P: Protocol>() {
     over(caller).await;
 }
 
-async fn an_early_answer_to_an_upload_arrives_and_the_next_request_is_served<P: Protocol>() {
-    let (caller, server) = start_hyper_server::<P>(MANY, |settings| settings).await;
+async fn an_early_answer_to_an_upload_arrives_and_the_next_request_is_served(protocol: Protocol) {
+    let (caller, server) = start_hyper_server(protocol, MANY, |settings| settings).await;
     for _ in 0..3 {
         let (upload, _) = Upload::new(64 * 1024 * 1024);
         let request = Request::post("/early").body(upload).expect("a request");
@@ -138,28 +138,28 @@ async fn an_early_answer_to_an_upload_arrives_and_the_next_request_is_served<P: 
         assert_eq!(whole.body, "enough");
         assert_eq!(caller.fetch(get("/next")).await.expect("a response").body, "/next");
     }
-    if is_shared::<P>() {
+    if is_shared(protocol) {
         assert_eq!(server.accepted(), 1);
     }
     over(caller).await;
 }
 
-async fn a_dropped_body_does_not_hurt_the_next_request<P: Protocol>() {
-    let (caller, server) = start_hyper_server::<P>(MANY, |settings| settings).await;
+async fn a_dropped_body_does_not_hurt_the_next_request(protocol: Protocol) {
+    let (caller, server) = start_hyper_server(protocol, MANY, |settings| settings).await;
     for _ in 0..3 {
         let mut response = caller.send(get("/endless")).await.expect("a head");
         response.body_mut().frame().await.expect("a frame").expect("some of it");
         drop(response);
         assert_eq!(caller.fetch(get("/next")).await.expect("a response").body, "/next");
     }
-    if is_shared::<P>() {
+    if is_shared(protocol) {
         assert_eq!(server.accepted(), 1);
     }
     over(caller).await;
 }
 
-async fn a_cancelled_request_ends_at_its_server_and_hurts_nobody<P: Protocol>() {
-    let (caller, server) = start_hyper_server::<P>(MANY, |settings| settings).await;
+async fn a_cancelled_request_ends_at_its_server_and_hurts_nobody(protocol: Protocol) {
+    let (caller, server) = start_hyper_server(protocol, MANY, |settings| settings).await;
     server.close_gate();
     let kept = tokio::spawn(caller.fetch(get("/held")));
     server.until_held(1).await;
@@ -171,12 +171,12 @@ async fn a_cancelled_request_ends_at_its_server_and_hurts_nobody<P: Protocol>() 
     server.open_gate();
     assert_eq!(kept.await.expect("no panic").expect("a response").body, "/held");
     assert_eq!(caller.fetch(get("/next")).await.expect("a response").body, "/next");
-    assert_eq!(server.accepted(), if is_shared::<P>() { 1 } else { 2 });
+    assert_eq!(server.accepted(), if is_shared(protocol) { 1 } else { 2 });
     over(caller).await;
 }
 
-async fn two_hundred_at_once_get_each_its_own_answer<P: Protocol>() {
-    let (caller, server) = start_hyper_server::<P>(MANY, |settings| settings).await;
+async fn two_hundred_at_once_get_each_its_own_answer(protocol: Protocol) {
+    let (caller, server) = start_hyper_server(protocol, MANY, |settings| settings).await;
     let mut clients = JoinSet::new();
     for number in 0..200 {
         let (path, content) = (format!("/{number}"), format!("content {number}"));
@@ -192,17 +192,17 @@ async fn two_hundred_at_once_get_each_its_own_answer<P: Protocol>() {
     }
     assert_eq!(server.served().len(), 400);
     let opened = caller.pool.stats().opened;
-    assert!(opened <= if is_shared::<P>() { 1 } else { 200 }, "{opened} connections");
+    assert!(opened <= if is_shared(protocol) { 1 } else { 200 }, "{opened} connections");
     over(caller).await;
 }
 
-async fn a_limit_of_two_connections_holds_and_all_are_served<P: Protocol>() {
+async fn a_limit_of_two_connections_holds_and_all_are_served(protocol: Protocol) {
     const STREAMS: u32 = 5;
     let (caller, server) =
-        start_hyper_server::<P>(STREAMS, |settings| settings.max_connections(2)).await;
+        start_hyper_server(protocol, STREAMS, |settings| settings.max_connections(2)).await;
     server.close_gate();
     let mut clients: JoinSet<_> = (0..40).map(|_| caller.fetch(get("/held"))).collect();
-    let at_once = if is_shared::<P>() { 2 * STREAMS as usize } else { 2 };
+    let at_once = if is_shared(protocol) { 2 * STREAMS as usize } else { 2 };
     server.until_held(at_once).await;
     assert_eq!(caller.pool.stats().waiting, 40 - at_once);
     server.open_gate();
@@ -213,8 +213,8 @@ async fn a_limit_of_two_connections_holds_and_all_are_served<P: Protocol>() {
     over(caller).await;
 }
 
-async fn a_server_that_leaves_loses_nothing<P: Protocol>() {
-    let (caller, server) = start_hyper_server::<P>(MANY, |settings| settings).await;
+async fn a_server_that_leaves_loses_nothing(protocol: Protocol) {
+    let (caller, server) = start_hyper_server(protocol, MANY, |settings| settings).await;
     for round in 1..=5 {
         server.close_gate();
         let client = tokio::spawn(caller.fetch(get("/held")));
@@ -232,8 +232,8 @@ async fn a_server_that_leaves_loses_nothing<P: Protocol>() {
     over(caller).await;
 }
 
-async fn a_drained_address_serves_to_the_end_and_then_refuses<P: Protocol>() {
-    let (caller, server) = start_hyper_server::<P>(MANY, |settings| settings).await;
+async fn a_drained_address_serves_to_the_end_and_then_refuses(protocol: Protocol) {
+    let (caller, server) = start_hyper_server(protocol, MANY, |settings| settings).await;
     server.close_gate();
     let client = tokio::spawn(caller.fetch(get("/held")));
     server.until_held(1).await;
@@ -248,8 +248,8 @@ async fn a_drained_address_serves_to_the_end_and_then_refuses<P: Protocol>() {
     over(caller).await;
 }
 
-async fn a_warmed_address_opens_nothing_more_for_the_first_request<P: Protocol>() {
-    let (caller, server) = start_hyper_server::<P>(MANY, |settings| settings).await;
+async fn a_warmed_address_opens_nothing_more_for_the_first_request(protocol: Protocol) {
+    let (caller, server) = start_hyper_server(protocol, MANY, |settings| settings).await;
     caller.pool.warm(&caller.address, 1).await.expect("a connection");
     assert_eq!((caller.watch.opened(), caller.pool.stats().idle), (1, 1));
     caller.pool.warm(&caller.address, 1).await.expect("a connection");
@@ -258,8 +258,8 @@ async fn a_warmed_address_opens_nothing_more_for_the_first_request<P: Protocol>(
     over(caller).await;
 }
 
-async fn a_closed_pool_lets_end_what_is_under_way<P: Protocol>() {
-    let (caller, server) = start_hyper_server::<P>(MANY, |settings| settings).await;
+async fn a_closed_pool_lets_end_what_is_under_way(protocol: Protocol) {
+    let (caller, server) = start_hyper_server(protocol, MANY, |settings| settings).await;
     server.close_gate();
     let client = tokio::spawn(caller.fetch(get("/held")));
     server.until_held(1).await;
@@ -272,10 +272,10 @@ async fn a_closed_pool_lets_end_what_is_under_way<P: Protocol>() {
     over(caller).await;
 }
 
-async fn a_connection_at_rest_closes_after_the_idle_timeout<P: Protocol>() {
+async fn a_connection_at_rest_closes_after_the_idle_timeout(protocol: Protocol) {
     let limit = Duration::from_millis(50);
     let (caller, server) =
-        start_hyper_server::<P>(MANY, |settings| settings.idle_timeout(limit)).await;
+        start_hyper_server(protocol, MANY, |settings| settings.idle_timeout(limit)).await;
     for round in 1..=2 {
         caller.fetch(get("/")).await.expect("a response");
         caller.watch.until_open(0).await;
@@ -285,8 +285,8 @@ async fn a_connection_at_rest_closes_after_the_idle_timeout<P: Protocol>() {
     over(caller).await;
 }
 
-async fn an_address_where_nobody_listens_gives_the_request_back<P: Protocol>() {
-    let (caller, server) = start_hyper_server::<P>(MANY, |settings| settings).await;
+async fn an_address_where_nobody_listens_gives_the_request_back(protocol: Protocol) {
+    let (caller, server) = start_hyper_server(protocol, MANY, |settings| settings).await;
     drop(server);
     let refused = |error: &pool_core::Error| error.to_string().contains("connection refused");
     // The door closes when the task of the server has seen that it shall end.

@@ -12,9 +12,9 @@ use http::Request;
 use http::header::{CONNECTION, HeaderValue, UPGRADE};
 use pool_core::{ErrorKind, Pool, Reason, Reuse, reuse};
 use pooled_fetch_tests::{
-    Backend, Endpoint, Memory, Pattern, Pieces, Tcp, Upload, Whole, answer, bounded, ends_at_rest,
-    eventually, for_each_backend, get, post, start, start_elsewhere, start_many_addresses,
-    start_with,
+    Backend, Endpoint, Pattern, Pieces, Upload, Whole, answer, bounded, ends_at_rest, eventually,
+    for_each_backend, get, post, start, start_elsewhere, start_many_addresses, start_with,
+    tcp_endpoint,
 };
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::unbounded_channel;
@@ -60,12 +60,12 @@ const BUDGET: usize = 128;
 /// the head itself can have the task polled.
 const HALF: &str = "HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nhalf";
 
-async fn a_response_arrives_whatever_is_left_of_the_budget_of_its_task<B: Backend>() {
+async fn a_response_arrives_whatever_is_left_of_the_budget_of_its_task(backend: Backend) {
     for left in 0..8 {
         let answered = Arc::<AtomicBool>::default();
         let (is_out, out) = oneshot::channel();
         let flag = Arc::clone(&answered);
-        let (caller, server) = start_elsewhere::<B, _, _>(move |mut server| async move {
+        let (caller, server) = start_elsewhere(backend, move |mut server| async move {
             let mut connection = server.accept().await;
             connection.read_request().await;
             out.await.expect("the client waits");
@@ -99,12 +99,12 @@ async fn a_response_arrives_whatever_is_left_of_the_budget_of_its_task<B: Backen
     }
 }
 
-async fn many_requests_and_messages_in_one_task_all_arrive<B: Backend>() {
+async fn many_requests_and_messages_in_one_task_all_arrive(backend: Backend) {
     const REQUESTS: usize = 6;
     const ROUNDS: std::ops::Range<usize> = BUDGET - 4 * REQUESTS..BUDGET;
     let (written, all_written) = mpsc::channel();
     let (go_on, mut may_go_on) = unbounded_channel();
-    let (caller, server) = start_elsewhere::<B, _, _>(move |mut server| async move {
+    let (caller, server) = start_elsewhere(backend, move |mut server| async move {
         let mut connections = Vec::new();
         for _ in 0..REQUESTS {
             connections.push(server.accept().await);
@@ -163,9 +163,9 @@ async fn many_requests_and_messages_in_one_task_all_arrive<B: Backend>() {
     server.join().expect("a server without complaints");
 }
 
-async fn a_drain_without_end_in_time_or_volume_is_a_drain<B: Backend>() {
+async fn a_drain_without_end_in_time_or_volume_is_a_drain(backend: Backend) {
     let (caller, mut server) =
-        start_with::<B>(|settings| settings.drain_limit(u64::MAX, Duration::MAX)).await;
+        start_with(backend, |settings| settings.drain_limit(u64::MAX, Duration::MAX)).await;
     let (mut connection, _, response) = server.open(caller.send(get("/")), HALF).await;
     drop(response);
     connection.write("half").await;
@@ -176,8 +176,8 @@ async fn a_drain_without_end_in_time_or_volume_is_a_drain<B: Backend>() {
 
 const HTTP_1_0: &str = "HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ncontent-length: 4\r\n\r\nmore";
 
-async fn an_http_1_0_server_takes_a_streaming_body_of_known_length<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn an_http_1_0_server_takes_a_streaming_body_of_known_length(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let (mut connection, ..) = server.open(caller.fetch(get("/")), HTTP_1_0).await;
     for _ in 0..3 {
         let body = Pieces::new(["bit ", "by ", "bit"]);
@@ -191,9 +191,9 @@ async fn an_http_1_0_server_takes_a_streaming_body_of_known_length<B: Backend>()
 }
 
 /// The only connection that there may be comes free, but the one who waits for it cannot use it.
-async fn a_body_of_unknown_length_waits_for_a_server_that_knows_chunks<B: Backend>() {
+async fn a_body_of_unknown_length_waits_for_a_server_that_knows_chunks(backend: Backend) {
     let (caller, mut server) =
-        start_with::<B>(|settings| settings.max_connections_per_address(1)).await;
+        start_with(backend, |settings| settings.max_connections_per_address(1)).await;
     let first = tokio::spawn(caller.fetch(get("/")));
     let mut old = server.accept().await;
     old.read_request().await;
@@ -214,9 +214,9 @@ async fn a_body_of_unknown_length_waits_for_a_server_that_knows_chunks<B: Backen
     ends_at_rest(caller).await;
 }
 
-async fn an_upload_goes_on_after_an_early_response<B: Backend>() {
+async fn an_upload_goes_on_after_an_early_response(backend: Backend) {
     let (caller, mut server) =
-        start_with::<B>(|settings| settings.drain_limit(64 * 1024, LONG)).await;
+        start_with(backend, |settings| settings.drain_limit(64 * 1024, LONG)).await;
     let (upload, gauge) = Upload::new(32 * MIB);
     let request = Request::put("/").header("content-length", 32 * MIB).body(upload);
     let client = tokio::spawn(caller.fetch(request.expect("a request")));
@@ -239,7 +239,7 @@ async fn an_upload_goes_on_after_an_early_response<B: Backend>() {
 #[tokio::test(start_paused = true)]
 async fn an_upload_goes_on_after_an_early_response_as_long_as_the_server_reads() {
     bounded(async {
-        let (caller, mut server) = start::<Memory>().await;
+        let (caller, mut server) = start(Backend::Memory).await;
         let (upload, _) = Upload::new(32 * MIB);
         let request = Request::put("/").header("content-length", 32 * MIB).body(upload);
         let client = tokio::spawn(caller.fetch(request.expect("a request")));
@@ -280,7 +280,7 @@ fn a_request_from_a_runtime_that_has_shut_down_fails_at_once() {
     let (done, result) = mpsc::channel();
     thread::spawn(move || {
         let runtime = Runtime::new().expect("a runtime");
-        let Endpoint { connector, address, .. } = runtime.block_on(Tcp::start());
+        let Endpoint { connector, address, .. } = runtime.block_on(tcp_endpoint());
         let pool = Pool::new(connector);
         let handle = runtime.handle().clone();
         runtime.shutdown_timeout(LONG);
@@ -303,7 +303,7 @@ fn a_request_from_a_runtime_that_has_shut_down_fails_at_once() {
 fn a_request_that_waits_while_its_runtime_shuts_down_fails() {
     let runtime = Runtime::new().expect("a runtime");
     let (caller, _server) =
-        runtime.block_on(start_with::<Memory>(|settings| settings.checkout_timeout(None)));
+        runtime.block_on(start_with(Backend::Memory, |settings| settings.checkout_timeout(None)));
     caller.watch.close_gate();
     let (handle, client) = (runtime.handle().clone(), caller.fetch(get("/")));
     let (done, result) = mpsc::channel();
@@ -316,9 +316,9 @@ fn a_request_that_waits_while_its_runtime_shuts_down_fails() {
     assert_eq!((stats.opening, stats.waiting), (0, 0));
 }
 
-async fn a_connection_whose_address_is_retired_takes_no_other_along<B: Backend>() {
+async fn a_connection_whose_address_is_retired_takes_no_other_along(backend: Backend) {
     let (mut callers, mut servers) =
-        start_many_addresses::<B>(2, |settings| settings.max_idle(1)).await;
+        start_many_addresses(backend, 2, |settings| settings.max_idle(1)).await;
     let (mut kept, ..) = servers[0].open(callers[0].fetch(get("/")), answer("rests")).await;
     let (mut lent, _, response) = servers[1].open(callers[1].send(get("/")), HALF).await;
     // Somebody waits who would not take what comes home.
@@ -344,9 +344,9 @@ async fn a_connection_whose_address_is_retired_takes_no_other_along<B: Backend>(
     ends_at_rest(caller).await;
 }
 
-async fn a_connection_that_was_to_become_something_else_is_not_passed_on<B: Backend>() {
+async fn a_connection_that_was_to_become_something_else_is_not_passed_on(backend: Backend) {
     let (caller, mut server) =
-        start_with::<B>(|settings| settings.max_connections_per_address(1)).await;
+        start_with(backend, |settings| settings.max_connections_per_address(1)).await;
     let mut upgrade = get("/");
     upgrade.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
     upgrade.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));

@@ -25,26 +25,25 @@ mod steps;
 mod tls;
 
 pub use backend::{
-    Acceptor, Backend, Duplex, Endpoint, Memory, MemoryConnector, SERVER_NAME, Tcp, Tls,
+    Acceptor, Backend, Duplex, Endpoint, MemoryConnector, SERVER_NAME, memory_endpoint,
+    tcp_endpoint,
 };
 pub use bodies::{Feed, Gauge, Pattern, Pieces, Upload, feed};
 pub use bounded::{bounded, eventually};
-pub use caller::{Address, Caller, Whole, get, post, start, start_elsewhere, start_with};
+pub use caller::{Caller, Settings, Whole, get, post, start, start_elsewhere, start_with};
 pub use certs::{Authority, Issued, Valid};
 pub use connectors::{
-    Failing, FailingStream, Interrupted, InterruptedStream, NextRead, Probe, ProbeStream, Watch,
+    Address, AnyConnector, AnyStream, Failing, FailingStream, Interrupted, InterruptedStream,
+    NextRead, Probe, ProbeStream, Watch,
 };
 pub use cut_http1::{Cut, CutHttp1, CutHttp1Stream, How};
 pub use cut_http2::{CutHttp2, CutHttp2Stream};
 pub use echo_server::EchoServer;
 pub use hyper_server::HyperServer;
 pub use leak::ends_at_rest;
-pub use many_addresses::{ManyAddresses, ManyAddressesConnector, start_many_addresses};
+pub use many_addresses::start_many_addresses;
 pub use nginx::{Nginx, Served, Setup};
-pub use protocol::{
-    H2c, MemoryHttp1, MemoryHttp2, Negotiated, OneAtATime, PriorKnowledge, Protocol, TcpHttp1,
-    TlsHttp1, TlsHttp2, TlsOfBoth, start_hyper_server,
-};
+pub use protocol::{Protocol, start_hyper_server};
 pub use scripted_http1::{Connection, Received, Server, answer};
 pub use scripted_http2::{Http2Server, Stream};
 pub use steps::{Lent, let_pass, poll_once, settle};

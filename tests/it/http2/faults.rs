@@ -7,7 +7,7 @@ use h2::Reason;
 use http::Request;
 use http_body_util::BodyExt;
 use pool_core::{ErrorKind, Http2, Written};
-use pooled_fetch_tests::{Memory, bounded, ends_at_rest, feed, get, post, start_with};
+use pooled_fetch_tests::{Backend, bounded, ends_at_rest, feed, get, post, start_with};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -109,7 +109,7 @@ async fn a_connection_that_does_not_answer_is_replaced() {
 async fn a_server_that_speaks_no_http2_fails_all_who_wait_at_once() {
     bounded(async {
         let (caller, mut server) =
-            start_with::<Memory>(|settings| settings.http2(Http2::Assumed)).await;
+            start_with(Backend::Memory, |settings| settings.http2(Http2::Assumed)).await;
         let mut clients: JoinSet<_> = (0..10).map(|_| caller.fetch(get("/"))).collect();
         let mut connection = server.accept().await;
         connection.write("HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n").await;
@@ -127,7 +127,7 @@ async fn a_server_that_speaks_no_http2_fails_all_who_wait_at_once() {
 async fn a_server_that_says_nothing_fails_all_who_wait_after_the_connect_timeout() {
     bounded(async {
         let (caller, mut server) =
-            start_with::<Memory>(|settings| settings.http2(Http2::Assumed)).await;
+            start_with(Backend::Memory, |settings| settings.http2(Http2::Assumed)).await;
         let mut clients: JoinSet<_> = (0..10).map(|_| caller.fetch(get("/"))).collect();
         let _connection = server.accept().await;
         let mut timed_out = 0;

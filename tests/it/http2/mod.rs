@@ -5,20 +5,16 @@ mod ending;
 mod faults;
 mod sharing;
 
-use pool_core::{Builder, Http2};
-use pooled_fetch_tests::{
-    Caller, Http2Server, Memory, MemoryConnector, Probe, Stream, Whole, get, start_with,
-};
-
-type Settings = Builder<Probe<MemoryConnector>>;
+use pool_core::Http2;
+use pooled_fetch_tests::{Backend, Caller, Http2Server, Settings, Stream, Whole, get, start_with};
 
 /// A caller that speaks HTTP/2 from the first byte, and a server that allows so many streams.
 pub(crate) async fn start_http2(
     streams: u32,
-    settings: impl FnOnce(Settings) -> Settings,
-) -> (Caller<Memory>, Http2Server) {
+    settings: impl FnOnce(Settings) -> Settings + Send,
+) -> (Caller, Http2Server) {
     let (caller, server) =
-        start_with::<Memory>(|builder| settings(builder.http2(Http2::Assumed))).await;
+        start_with(Backend::Memory, |builder| settings(builder.http2(Http2::Assumed))).await;
     (caller, Http2Server::start(server.into_acceptor(), streams))
 }
 
@@ -39,7 +35,7 @@ pub(crate) fn echo(mut server: Http2Server) -> tokio::task::JoinHandle<Http2Serv
 
 /// A request that the server has, and has not answered.
 pub(crate) async fn under_way(
-    caller: &Caller<Memory>,
+    caller: &Caller,
     server: &mut Http2Server,
     path: &str,
 ) -> (tokio::task::JoinHandle<Result<Whole, pool_core::Error>>, Stream) {
@@ -48,7 +44,7 @@ pub(crate) async fn under_way(
 }
 
 /// A connection that has served, and rests.
-pub(crate) async fn served(caller: &Caller<Memory>, server: &mut Http2Server) {
+pub(crate) async fn served(caller: &Caller, server: &mut Http2Server) {
     let (client, stream) = under_way(caller, server, "/first").await;
     stream.answer("first");
     assert_eq!(client.await.expect("no panic").expect("a response").body, "first");

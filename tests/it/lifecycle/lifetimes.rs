@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use http::Request;
 use http_body_util::BodyExt;
-use pool_core::{Builder, Reason};
+use pool_core::Reason;
 use pooled_fetch_tests::{
-    Caller, Connection, EchoServer, Lent, Memory, MemoryConnector, Probe, Server, answer, bounded,
-    ends_at_rest, eventually, get, poll_once, start_with,
+    Backend, Caller, Connection, EchoServer, Lent, Server, Settings, answer, bounded, ends_at_rest,
+    eventually, get, poll_once, start_with,
 };
 use tokio::task::yield_now;
 use tokio::time::advance;
@@ -23,7 +23,7 @@ const MOMENT: Duration = Duration::from_millis(1);
 const BATCH: usize = 32;
 
 /// Settings under which nothing but age and use ends a connection.
-fn ageless(settings: Builder<Probe<MemoryConnector>>) -> Builder<Probe<MemoryConnector>> {
+fn ageless(settings: Settings) -> Settings {
     settings.idle_timeout(None).park_after(None)
 }
 
@@ -32,7 +32,7 @@ fn in_a_blink(time: Duration) {
     assert!(poll_once(pin!(advance(time))).is_pending(), "it would give others their turn");
 }
 
-async fn lend(caller: &Caller<Memory>, server: &mut Server, count: usize) -> Vec<Lent> {
+async fn lend(caller: &Caller, server: &mut Server, count: usize) -> Vec<Lent> {
     let mut lent = Vec::new();
     for _ in 0..count {
         lent.push(Lent::open(caller, server).await);
@@ -52,7 +52,8 @@ async fn come_home(lent: Vec<Lent>) -> Vec<Connection> {
 async fn a_connection_that_was_idle_for_too_long_is_not_lent_though_nobody_has_closed_it_yet() {
     bounded(async {
         let (caller, mut server) =
-            start_with::<Memory>(|settings| settings.idle_timeout(LONG).park_after(None)).await;
+            start_with(Backend::Memory, |settings| settings.idle_timeout(LONG).park_after(None))
+                .await;
         let mut connections = come_home(lend(&caller, &mut server, 1).await).await;
         in_a_blink(LONG - MOMENT);
         server.reuse(&mut connections[0], caller.fetch(get("/")), answer("in time")).await;
@@ -71,7 +72,7 @@ async fn a_connection_that_was_idle_for_too_long_is_not_lent_though_nobody_has_c
 #[tokio::test(start_paused = true)]
 async fn a_parked_connection_closes_when_its_time_is_over() {
     bounded(async {
-        let (caller, mut server) = start_with::<Memory>(|settings| {
+        let (caller, mut server) = start_with(Backend::Memory, |settings| {
             settings.idle_timeout(LONG).park_after(Duration::from_secs(1))
         })
         .await;
@@ -92,7 +93,7 @@ async fn a_parked_connection_closes_when_its_time_is_over() {
 async fn an_idle_timeout_of_zero_keeps_not_even_a_dial_that_nobody_waits_for() {
     bounded(async {
         let (caller, mut server) =
-            start_with::<Memory>(|settings| settings.idle_timeout(Duration::ZERO)).await;
+            start_with(Backend::Memory, |settings| settings.idle_timeout(Duration::ZERO)).await;
         caller.watch.close_gate();
         let cancelled = tokio::spawn(caller.fetch(get("/cancelled")));
         caller.watch.until_waiting(1).await;
@@ -109,7 +110,7 @@ async fn an_idle_timeout_of_zero_keeps_not_even_a_dial_that_nobody_waits_for() {
 async fn a_connection_that_grows_too_old_in_use_serves_its_request_to_the_end() {
     bounded(async {
         let (caller, mut server) =
-            start_with::<Memory>(|settings| ageless(settings).max_lifetime(LONG)).await;
+            start_with(Backend::Memory, |settings| ageless(settings).max_lifetime(LONG)).await;
         let half = "HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nha";
         let request = Request::post("/").body(pooled_fetch_tests::Pieces::new(["both ways"]));
         let client = caller.send(request.expect("a request"));
@@ -133,7 +134,7 @@ async fn a_connection_that_grows_too_old_in_use_serves_its_request_to_the_end() 
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_grew_too_old_at_rest_serves_no_more() {
     bounded(async {
-        let (caller, mut server) = start_with::<Memory>(|settings| {
+        let (caller, mut server) = start_with(Backend::Memory, |settings| {
             ageless(settings).max_lifetime(LONG).lifetime_jitter(0.0)
         })
         .await;
@@ -152,7 +153,7 @@ async fn a_connection_that_grew_too_old_at_rest_serves_no_more() {
 #[tokio::test(start_paused = true)]
 async fn behind_connections_that_grew_too_old_a_younger_one_is_found() {
     bounded(async {
-        let (caller, mut server) = start_with::<Memory>(|settings| {
+        let (caller, mut server) = start_with(Backend::Memory, |settings| {
             ageless(settings).max_lifetime(LONG).lifetime_jitter(0.0)
         })
         .await;
@@ -176,10 +177,10 @@ async fn behind_connections_that_grew_too_old_a_younger_one_is_found() {
 async fn connections_opened_together_end_at_different_ages_within_the_jitter() {
     const COUNT: usize = 100;
     bounded(async {
-        let retired = |caller: &Caller<Memory>| caller.pool.stats().closed(Reason::MaxLifetime);
+        let retired = |caller: &Caller| caller.pool.stats().closed(Reason::MaxLifetime);
         for jitter in [0.1, 0.5, 1.0] {
             let retired_at = async |age: Duration| {
-                let (caller, mut server) = start_with::<Memory>(|settings| {
+                let (caller, mut server) = start_with(Backend::Memory, |settings| {
                     ageless(settings).max_lifetime(LONG).lifetime_jitter(jitter)
                 })
                 .await;
@@ -207,7 +208,8 @@ async fn connections_opened_together_end_at_different_ages_within_the_jitter() {
 async fn a_lifetime_of_zero_lets_each_connection_serve_one_request() {
     bounded(async {
         let (caller, mut server) =
-            start_with::<Memory>(|settings| ageless(settings).max_lifetime(Duration::ZERO)).await;
+            start_with(Backend::Memory, |settings| ageless(settings).max_lifetime(Duration::ZERO))
+                .await;
         for _ in 0..3 {
             let (mut connection, ..) = server.open(caller.fetch(get("/")), answer("only")).await;
             connection.ends().await;
@@ -221,7 +223,7 @@ async fn a_lifetime_of_zero_lets_each_connection_serve_one_request() {
 #[tokio::test(start_paused = true)]
 async fn a_lifetime_or_idle_timeout_without_end_is_no_nonsense() {
     bounded(async {
-        let (caller, mut server) = start_with::<Memory>(|settings| {
+        let (caller, mut server) = start_with(Backend::Memory, |settings| {
             settings
                 .max_lifetime(Duration::MAX)
                 .lifetime_jitter(0.0)
@@ -243,7 +245,7 @@ async fn a_lifetime_or_idle_timeout_without_end_is_no_nonsense() {
 #[tokio::test(start_paused = true)]
 async fn a_connection_serves_as_many_requests_as_it_may() {
     bounded(async {
-        let (caller, server) = start_with::<Memory>(|settings| settings.max_uses(3)).await;
+        let (caller, server) = start_with(Backend::Memory, |settings| settings.max_uses(3)).await;
         let service = EchoServer::start(server, |_| answer("served"));
         for _ in 0..8 {
             caller.fetch(get("/")).await.expect("a response");
@@ -257,7 +259,7 @@ async fn a_connection_serves_as_many_requests_as_it_may() {
 }
 
 /// Watches how many connections close between two turns of another task, until `left` are open.
-async fn most_closed_in_a_turn(caller: &Caller<Memory>, left: usize) -> usize {
+async fn most_closed_in_a_turn(caller: &Caller, left: usize) -> usize {
     let mut most = 0;
     loop {
         let before = caller.watch.open();
@@ -273,7 +275,8 @@ async fn most_closed_in_a_turn(caller: &Caller<Memory>, left: usize) -> usize {
 async fn a_thousand_connections_that_expire_at_one_instant_hold_nobody_up() {
     bounded(async {
         let (caller, mut server) =
-            start_with::<Memory>(|settings| settings.idle_timeout(LONG).park_after(None)).await;
+            start_with(Backend::Memory, |settings| settings.idle_timeout(LONG).park_after(None))
+                .await;
         let lent = lend(&caller, &mut server, 1000).await;
         let connections = come_home(lent).await;
         assert_eq!(caller.watch.open(), 1000);
@@ -298,7 +301,7 @@ async fn a_thousand_connections_that_expire_at_one_instant_hold_nobody_up() {
 #[tokio::test(start_paused = true)]
 async fn a_thousand_connections_that_their_server_closes_at_one_instant_hold_nobody_up() {
     bounded(async {
-        let (caller, mut server) = start_with::<Memory>(ageless).await;
+        let (caller, mut server) = start_with(Backend::Memory, ageless).await;
         let lent = lend(&caller, &mut server, 1000).await;
         let mut connections = come_home(lent).await;
         // The one that will serve the request; the newest of all is asked first.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use pool_core::{ErrorKind, Event, Observer, Reason};
 use pooled_fetch_tests::{
-    Backend, Caller, Memory, Whole, answer, bounded, ends_at_rest, eventually, for_each_backend,
+    Address, Backend, Caller, Whole, answer, bounded, ends_at_rest, eventually, for_each_backend,
     get, start, start_with,
 };
 
@@ -39,8 +39,8 @@ fn is_pending<F: Future>(future: Pin<&mut F>) -> bool {
     future.poll(&mut Context::from_waker(Waker::noop())).is_pending()
 }
 
-async fn warming_opens_what_is_missing_and_no_more<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn warming_opens_what_is_missing_and_no_more(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     caller.pool.warm(&caller.address, 2).await.expect("two connections");
     assert_eq!((caller.watch.opened(), caller.pool.stats().idle), (2, 2));
     caller.pool.warm(&caller.address, 2).await.expect("two connections");
@@ -69,8 +69,8 @@ async fn warming_opens_what_is_missing_and_no_more<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn warming_tells_of_the_first_failure_and_keeps_the_rest<B: Backend>() {
-    let (caller, _server) = start::<B>().await;
+async fn warming_tells_of_the_first_failure_and_keeps_the_rest(backend: Backend) {
+    let (caller, _server) = start(backend).await;
     caller.watch.fail_next(io::ErrorKind::ConnectionRefused);
     let error = caller.pool.warm(&caller.address, 3).await.expect_err("one was refused");
     assert_eq!(error.kind(), ErrorKind::Connect);
@@ -78,8 +78,8 @@ async fn warming_tells_of_the_first_failure_and_keeps_the_rest<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn warming_stays_within_the_limits<B: Backend>() {
-    let (caller, mut server) = start_with::<B>(|settings| {
+async fn warming_stays_within_the_limits(backend: Backend) {
+    let (caller, mut server) = start_with(backend, |settings| {
         settings.max_connections_per_address(2).checkout_timeout(Duration::from_secs(1))
     })
     .await;
@@ -92,8 +92,8 @@ async fn warming_stays_within_the_limits<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn a_retired_address_serves_nobody_until_it_is_named_again<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn a_retired_address_serves_nobody_until_it_is_named_again(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let address = caller.address.clone();
     let (mut connection, ..) = server.open(caller.fetch(get("/")), answer("first")).await;
     assert!(caller.pool.sync([address.clone()]).is_empty(), "it is named");
@@ -120,8 +120,8 @@ async fn a_retired_address_serves_nobody_until_it_is_named_again<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn what_is_lent_when_its_address_retires_ends_in_peace<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn what_is_lent_when_its_address_retires_ends_in_peace(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let (mut connection, _, response) = server.open(caller.send(get("/")), HALF).await;
     assert_eq!(caller.pool.retain(|_| false).len(), 1);
     connection.write("half").await;
@@ -131,8 +131,8 @@ async fn what_is_lent_when_its_address_retires_ends_in_peace<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn draining_ends_when_the_last_connection_has<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn draining_ends_when_the_last_connection_has(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let (mut lent, _, response) = server.open(caller.send(get("/")), HALF).await;
     let (mut idle, ..) = server.open(caller.fetch(get("/")), answer("idle")).await;
     {
@@ -153,8 +153,8 @@ async fn draining_ends_when_the_last_connection_has<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn draining_waits_for_a_connection_that_is_being_opened<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn draining_waits_for_a_connection_that_is_being_opened(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     caller.watch.close_gate();
     let client = tokio::spawn(caller.fetch(get("/")));
     caller.watch.until_waiting(1).await;
@@ -175,9 +175,9 @@ async fn draining_waits_for_a_connection_that_is_being_opened<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn draining_lets_those_who_wait_be_served<B: Backend>() {
+async fn draining_lets_those_who_wait_be_served(backend: Backend) {
     let (caller, mut server) =
-        start_with::<B>(|settings| settings.max_connections_per_address(1)).await;
+        start_with(backend, |settings| settings.max_connections_per_address(1)).await;
     let (mut connection, _, response) = server.open(caller.send(get("/")), HALF).await;
     let waiting = tokio::spawn(caller.fetch(get("/waits")));
     eventually("one waits", || caller.pool.stats().waiting == 1).await;
@@ -198,8 +198,8 @@ async fn draining_lets_those_who_wait_be_served<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn draining_ends_when_who_waits_has_given_up<B: Backend>() {
-    let (caller, _server) = start_with::<B>(|settings| settings).await;
+async fn draining_ends_when_who_waits_has_given_up(backend: Backend) {
+    let (caller, _server) = start_with(backend, |settings| settings).await;
     caller.watch.close_gate();
     let waiting = tokio::spawn(caller.fetch(get("/")));
     eventually("one waits", || caller.pool.stats().waiting == 1).await;
@@ -214,8 +214,8 @@ async fn draining_ends_when_who_waits_has_given_up<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn an_address_that_nobody_knows_is_drained_at_once<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn an_address_that_nobody_knows_is_drained_at_once(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     caller.pool.drain(&caller.address).await;
     let error = caller.fetch(get("/")).await.expect_err("retired");
     assert_eq!(error.kind(), ErrorKind::Retired);
@@ -224,8 +224,8 @@ async fn an_address_that_nobody_knows_is_drained_at_once<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn a_closed_pool_serves_nobody<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn a_closed_pool_serves_nobody(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let (mut lent, _, response) = server.open(caller.send(get("/")), HALF).await;
     let (mut idle, ..) = server.open(caller.fetch(get("/")), answer("idle")).await;
     caller.pool.close();
@@ -245,8 +245,8 @@ async fn a_closed_pool_serves_nobody<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn closing_fails_those_who_wait_and_abandons_what_is_being_opened<B: Backend>() {
-    let (caller, _server) = start::<B>().await;
+async fn closing_fails_those_who_wait_and_abandons_what_is_being_opened(backend: Backend) {
+    let (caller, _server) = start(backend).await;
     caller.watch.close_gate();
     let client = tokio::spawn(caller.fetch(get("/")));
     caller.watch.until_waiting(1).await;
@@ -258,8 +258,8 @@ async fn closing_fails_those_who_wait_and_abandons_what_is_being_opened<B: Backe
     ends_at_rest(caller).await;
 }
 
-async fn an_address_has_counts_of_its_own<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn an_address_has_counts_of_its_own(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     assert!(caller.pool.stats_of(&caller.address).is_none(), "nobody has named it");
     let (mut connection, ..) = server.open(caller.fetch(get("/")), answer("first")).await;
     server.reuse(&mut connection, caller.fetch(get("/")), LAST).await;
@@ -272,23 +272,23 @@ async fn an_address_has_counts_of_its_own<B: Backend>() {
 #[tokio::test]
 async fn only_the_addresses_that_are_not_kept_retire() {
     bounded(async {
-        let (caller, mut server) = start::<Memory>().await;
-        let at = |address| Caller::<Memory> { address, ..caller.clone() };
+        let (caller, mut server) = start(Backend::Memory).await;
+        let at = |name| Caller { address: Address::Memory(name), ..caller.clone() };
         let mut connections = HashMap::new();
-        for address in ["one.test", "two.test", "three.test"] {
-            let client = at(address).fetch(get("/"));
+        for name in ["one.test", "two.test", "three.test"] {
+            let client = at(name).fetch(get("/"));
             let (connection, ..) = server.open(client, answer("first")).await;
-            connections.insert(address, connection);
+            connections.insert(Address::Memory(name), connection);
         }
-        let mut retired = caller.pool.sync(["two.test", "four.test"]);
-        retired.sort_unstable();
-        assert_eq!(retired, ["one.test", "three.test"]);
+        let mut retired = caller.pool.sync(["two.test", "four.test"].map(Address::Memory));
+        retired.sort_unstable_by_key(|address| format!("{address:?}"));
+        assert_eq!(retired, ["one.test", "three.test"].map(Address::Memory));
         for address in retired {
-            connections.get_mut(address).expect("an open connection").ends().await;
+            connections.get_mut(&address).expect("an open connection").ends().await;
             let stats = caller.pool.stats_of(&address).expect("a retired address is remembered");
             assert_eq!((stats.opened, stats.idle, stats.closed(Reason::Retired)), (1, 0, 1));
         }
-        let kept = connections.get_mut("two.test").expect("an open connection");
+        let kept = connections.get_mut(&Address::Memory("two.test")).expect("an open connection");
         server.reuse(kept, at("two.test").fetch(get("/")), answer("kept")).await;
         // Nobody had named it before, so nothing keeps it from serving.
         server.open(at("four.test").fetch(get("/")), answer("new")).await;
@@ -347,10 +347,10 @@ impl Observer for Log {
     }
 }
 
-async fn an_observer_is_told_what_the_counts_say<B: Backend>() {
+async fn an_observer_is_told_what_the_counts_say(backend: Backend) {
     let log = Log::default();
     let (caller, mut server) =
-        start_with::<B>(|settings| settings.observer(log.clone()).quarantine(false)).await;
+        start_with(backend, |settings| settings.observer(log.clone()).quarantine(false)).await;
     caller.watch.fail_next(io::ErrorKind::ConnectionRefused);
     caller.fetch(get("/")).await.expect_err("refused");
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use pool_core::{Builder, Connector, ErrorKind, Reason};
 use pooled_fetch_tests::{
-    Backend, Caller, Connection, Memory, Probe, Server, Tcp, Tls, Whole, answer, bounded,
-    ends_at_rest, eventually, get, start, start_with,
+    Backend, Caller, Connection, Server, Settings, Whole, answer, bounded, ends_at_rest,
+    eventually, get, start, start_with,
 };
 use tokio::task::JoinSet;
 use tokio::time::{Instant, advance};
@@ -26,7 +26,7 @@ macro_rules! paused_for_each_backend {
             $(
                 #[tokio::test(start_paused = true)]
                 async fn $test() {
-                    super::bounded(super::$test::<super::$backend>()).await;
+                    super::bounded(super::$test(super::Backend::$backend)).await;
                 }
             )+
         }
@@ -53,17 +53,18 @@ fn at_once<C: Connector>(settings: Builder<C>) -> Builder<C> {
     settings.connect_timeout(None).checkout_timeout(None)
 }
 
-async fn parking<B: Backend>() -> (Caller<B>, Server) {
-    parking_with(|settings| settings).await
+async fn parking(backend: Backend) -> (Caller, Server) {
+    parking_with(backend, |settings| settings).await
 }
 
-async fn parking_with<B: Backend>(
-    settings: impl FnOnce(Builder<Probe<B::Connector>>) -> Builder<Probe<B::Connector>>,
-) -> (Caller<B>, Server) {
-    start_with(|before| settings(at_once(before))).await
+async fn parking_with(
+    backend: Backend,
+    settings: impl FnOnce(Settings) -> Settings + Send,
+) -> (Caller, Server) {
+    start_with(backend, |before| settings(at_once(before))).await
 }
 
-async fn until_parked<B: Backend>(caller: &Caller<B>, count: usize) {
+async fn until_parked(caller: &Caller, count: usize) {
     eventually("they are parked", || {
         let stats = caller.pool.stats();
         (stats.parked, stats.idle) == (count, 0)
@@ -72,14 +73,14 @@ async fn until_parked<B: Backend>(caller: &Caller<B>, count: usize) {
 }
 
 /// Opens a connection, which is parked then.
-async fn parked<B: Backend>(caller: &Caller<B>, server: &mut Server) -> Connection {
+async fn parked(caller: &Caller, server: &mut Server) -> Connection {
     let (connection, ..) = server.open(caller.fetch(get("/")), answer("first")).await;
     until_parked(caller, 1).await;
     connection
 }
 
-async fn a_parked_connection_is_not_idle<B: Backend>() {
-    let (caller, mut server) = parking::<B>().await;
+async fn a_parked_connection_is_not_idle(backend: Backend) {
+    let (caller, mut server) = parking(backend).await;
     let (mut connection, ..) = server.open(caller.fetch(get("/")), answer("first")).await;
     until_parked(&caller, 1).await;
     let stats = caller.pool.stats_of(&caller.address).expect("a known address");
@@ -96,8 +97,8 @@ async fn a_parked_connection_is_not_idle<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn a_parked_connection_serves_the_next_request_over_the_same_stream<B: Backend>() {
-    let (caller, mut server) = parking::<B>().await;
+async fn a_parked_connection_serves_the_next_request_over_the_same_stream(backend: Backend) {
+    let (caller, mut server) = parking(backend).await;
     let (mut connection, _, response) = server.open(caller.send(get("/")), answer("first")).await;
     let id = response.body().connection().id();
     Whole::read(response).await.expect("a body");
@@ -115,7 +116,7 @@ async fn a_parked_connection_serves_the_next_request_over_the_same_stream<B: Bac
 }
 
 /// Closes at once, that is before the clock has moved to the watcher's next round.
-async fn closes_at_once<B: Backend>(caller: Caller<B>, reason: Reason) {
+async fn closes_at_once(caller: Caller, reason: Reason) {
     let start = Instant::now();
     caller.watch.until_open(0).await;
     assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
@@ -124,8 +125,8 @@ async fn closes_at_once<B: Backend>(caller: Caller<B>, reason: Reason) {
     ends_at_rest(caller).await;
 }
 
-async fn a_parked_connection_closes_as_soon_as_the_server_closes_it<B: Backend>() {
-    let (caller, mut server) = parking::<B>().await;
+async fn a_parked_connection_closes_as_soon_as_the_server_closes_it(backend: Backend) {
+    let (caller, mut server) = parking(backend).await;
     drop(parked(&caller, &mut server).await);
     caller.watch.until_open(0).await;
     assert_eq!(caller.pool.stats().closed(Reason::ClosedByPeer), 1);
@@ -133,8 +134,8 @@ async fn a_parked_connection_closes_as_soon_as_the_server_closes_it<B: Backend>(
     ends_at_rest(caller).await;
 }
 
-async fn a_parked_connection_closes_as_soon_as_the_server_writes_unasked<B: Backend>() {
-    let (caller, mut server) = parking::<B>().await;
+async fn a_parked_connection_closes_as_soon_as_the_server_writes_unasked(backend: Backend) {
+    let (caller, mut server) = parking(backend).await;
     let mut connection = parked(&caller, &mut server).await;
     connection.write("H").await;
     connection.read_to_end().await;
@@ -142,8 +143,8 @@ async fn a_parked_connection_closes_as_soon_as_the_server_writes_unasked<B: Back
     ends_at_rest(caller).await;
 }
 
-async fn a_parked_connection_that_the_server_gives_up_politely_was_closed_by_it<B: Backend>() {
-    let (caller, mut server) = parking::<B>().await;
+async fn a_parked_connection_that_the_server_gives_up_politely_was_closed_by_it(backend: Backend) {
+    let (caller, mut server) = parking(backend).await;
     let mut connection = parked(&caller, &mut server).await;
     connection.write("HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n\r\n").await;
     connection.finish().await;
@@ -157,9 +158,9 @@ async fn a_parked_connection_that_the_server_gives_up_politely_was_closed_by_it<
     ends_at_rest(caller).await;
 }
 
-async fn a_parked_connection_counts_as_one_of_its_address<B: Backend>() {
+async fn a_parked_connection_counts_as_one_of_its_address(backend: Backend) {
     let (caller, mut server) =
-        parking_with::<B>(|settings| settings.max_connections_per_address(1)).await;
+        parking_with(backend, |settings| settings.max_connections_per_address(1)).await;
     let mut connection = parked(&caller, &mut server).await;
 
     let first = tokio::spawn(caller.fetch(get("/")));
@@ -175,8 +176,8 @@ async fn a_parked_connection_counts_as_one_of_its_address<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn a_parked_connection_is_as_large_a_reader_as_any<B: Backend>() {
-    let (caller, mut server) = parking::<B>().await;
+async fn a_parked_connection_is_as_large_a_reader_as_any(backend: Backend) {
+    let (caller, mut server) = parking(backend).await;
     let mut connection = parked(&caller, &mut server).await;
     let large = vec![b'x'; 4 * 1024 * 1024];
     let (_, whole) = server.reuse(&mut connection, caller.fetch(get("/")), answer(&large)).await;
@@ -185,11 +186,7 @@ async fn a_parked_connection_is_as_large_a_reader_as_any<B: Backend>() {
 }
 
 /// Opens as many connections; they come home in their order, the last one last.
-async fn come_home<B: Backend>(
-    caller: &Caller<B>,
-    server: &mut Server,
-    count: usize,
-) -> VecDeque<Connection> {
+async fn come_home(caller: &Caller, server: &mut Server, count: usize) -> VecDeque<Connection> {
     let mut connections = VecDeque::new();
     for _ in 0..count {
         let client = tokio::spawn(caller.fetch(get("/")));
@@ -206,8 +203,8 @@ async fn come_home<B: Backend>(
     home
 }
 
-async fn the_connection_that_came_home_last_serves_next_parked_or_not<B: Backend>() {
-    let (caller, mut server) = parking::<B>().await;
+async fn the_connection_that_came_home_last_serves_next_parked_or_not(backend: Backend) {
+    let (caller, mut server) = parking(backend).await;
     let mut home = come_home(&caller, &mut server, 4).await;
     until_parked(&caller, 4).await;
 
@@ -237,8 +234,8 @@ async fn the_connection_that_came_home_last_serves_next_parked_or_not<B: Backend
     ends_at_rest(caller).await;
 }
 
-async fn a_parked_connection_that_was_lent_for_nothing_rests_again<B: Backend>() {
-    let (caller, mut server) = parking::<B>().await;
+async fn a_parked_connection_that_was_lent_for_nothing_rests_again(backend: Backend) {
+    let (caller, mut server) = parking(backend).await;
     let mut connection = parked(&caller, &mut server).await;
     for _ in 0..3 {
         drop(caller.pool.lease(&caller.address).await.expect("the one that is parked"));
@@ -249,8 +246,8 @@ async fn a_parked_connection_that_was_lent_for_nothing_rests_again<B: Backend>()
     ends_at_rest(caller).await;
 }
 
-async fn a_parked_connection_closes_with_its_pool<B: Backend>() {
-    let (caller, mut server) = parking::<B>().await;
+async fn a_parked_connection_closes_with_its_pool(backend: Backend) {
+    let (caller, mut server) = parking(backend).await;
     let mut connection = parked(&caller, &mut server).await;
     let watch = caller.watch.clone();
     drop(caller);
@@ -258,8 +255,8 @@ async fn a_parked_connection_closes_with_its_pool<B: Backend>() {
     connection.ends().await;
 }
 
-async fn a_parked_connection_closes_with_its_address<B: Backend>() {
-    let (caller, mut server) = parking::<B>().await;
+async fn a_parked_connection_closes_with_its_address(backend: Backend) {
+    let (caller, mut server) = parking(backend).await;
     let mut connection = parked(&caller, &mut server).await;
     caller.pool.drain(&caller.address).await;
     assert_eq!(caller.watch.open(), 0);
@@ -277,9 +274,10 @@ const AFTER: Duration = Duration::from_secs(3600);
 async fn a_connection_is_parked_when_its_time_has_come() {
     bounded(async {
         for after in [AFTER, Duration::from_secs(60), Duration::from_secs(10)] {
-            let (caller, mut server) =
-                start_with::<Memory>(|settings| settings.park_after(after).idle_timeout(None))
-                    .await;
+            let (caller, mut server) = start_with(Backend::Memory, |settings| {
+                settings.park_after(after).idle_timeout(None)
+            })
+            .await;
             let _open = server.open(caller.fetch(get("/")), answer("first")).await;
             advance(after - Duration::from_millis(1)).await;
             for _ in 0..10 {
@@ -302,7 +300,7 @@ async fn a_connection_is_parked_in_time_though_the_time_is_short() {
     bounded(async {
         let after = Duration::from_secs(1);
         let (caller, mut server) =
-            start_with::<Memory>(|settings| settings.park_after(after)).await;
+            start_with(Backend::Memory, |settings| settings.park_after(after)).await;
         let _open = server.open(caller.fetch(get("/")), answer("first")).await;
         let start = Instant::now();
         until_parked(&caller, 1).await;
@@ -315,7 +313,7 @@ async fn a_connection_is_parked_in_time_though_the_time_is_short() {
 #[tokio::test(start_paused = true)]
 async fn ten_seconds_at_rest_park_a_connection_unless_told_otherwise() {
     bounded(async {
-        let (caller, mut server) = start::<Memory>().await;
+        let (caller, mut server) = start(Backend::Memory).await;
         let (mut connection, ..) = server.open(caller.fetch(get("/")), answer("first")).await;
         advance(Duration::from_secs(20)).await;
         until_parked(&caller, 1).await;
@@ -331,7 +329,7 @@ async fn ten_seconds_at_rest_park_a_connection_unless_told_otherwise() {
 async fn a_connection_that_is_never_to_be_parked_is_not() {
     bounded(async {
         let settings = |settings: Builder<_>| settings.park_after(None).idle_timeout(None);
-        let (caller, mut server) = start_with::<Memory>(settings).await;
+        let (caller, mut server) = start_with(Backend::Memory, settings).await;
         let (mut connection, ..) = server.open(caller.fetch(get("/")), answer("first")).await;
         for _ in 0..100 {
             advance(AFTER).await;
@@ -353,7 +351,7 @@ async fn nothing_happens_to_a_parked_connection_later_than_it_should() {
             ("?", Reason::Unsolicited),
             ("HTTP/1.1 408 Request Timeout\r\n\r\n", Reason::ClosedByPeer),
         ] {
-            let (caller, mut server) = parking::<Memory>().await;
+            let (caller, mut server) = parking(Backend::Memory).await;
             let mut connection = parked(&caller, &mut server).await;
             connection.write(bytes).await;
             if bytes.is_empty() {
@@ -369,7 +367,7 @@ async fn nothing_happens_to_a_parked_connection_later_than_it_should() {
 async fn a_parked_connection_closes_when_its_time_is_over() {
     bounded(async {
         let settings = |settings: Builder<_>| settings.park_after(AFTER).idle_timeout(AFTER * 2);
-        let (caller, mut server) = start_with::<Memory>(settings).await;
+        let (caller, mut server) = start_with(Backend::Memory, settings).await;
         let (mut connection, ..) = server.open(caller.fetch(get("/")), answer("first")).await;
         let home = Instant::now();
         advance(AFTER).await;

@@ -45,9 +45,9 @@ impl Drop for Elsewhere {
     }
 }
 
-async fn an_idle_connection_of_another_runtime_makes_room<B: Backend>() {
+async fn an_idle_connection_of_another_runtime_makes_room(backend: Backend) {
     let (caller, mut server) =
-        start_with::<B>(|settings| settings.max_connections_per_address(1)).await;
+        start_with(backend, |settings| settings.max_connections_per_address(1)).await;
     let other = Elsewhere::new();
     let there = other.runtime().spawn(caller.fetch(get("/there")));
     let there = async { there.await.expect("no panic") };
@@ -59,9 +59,9 @@ async fn an_idle_connection_of_another_runtime_makes_room<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn a_connection_that_comes_home_in_another_runtime_makes_room<B: Backend>() {
+async fn a_connection_that_comes_home_in_another_runtime_makes_room(backend: Backend) {
     let (caller, mut server) =
-        start_with::<B>(|settings| settings.max_connections_per_address(1)).await;
+        start_with(backend, |settings| settings.max_connections_per_address(1)).await;
     let other = Elsewhere::new();
     let there = other.runtime().spawn(caller.send(get("/there")));
     let there = async { there.await.expect("no panic") };
@@ -79,10 +79,10 @@ async fn a_connection_that_comes_home_in_another_runtime_makes_room<B: Backend>(
     ends_at_rest(caller).await;
 }
 
-async fn a_runtime_that_ends_makes_room<B: Backend>() {
+async fn a_runtime_that_ends_makes_room(backend: Backend) {
     for still_dialling in [true, false] {
         let (caller, mut server) =
-            start_with::<B>(|settings| settings.max_connections_per_address(1)).await;
+            start_with(backend, |settings| settings.max_connections_per_address(1)).await;
         let other = Elsewhere::new();
         if still_dialling {
             caller.watch.close_gate();
@@ -111,8 +111,8 @@ async fn a_runtime_that_ends_makes_room<B: Backend>() {
     }
 }
 
-async fn a_request_that_outlives_its_runtime_keeps_no_place_in_the_line<B: Backend>() {
-    let (mut callers, mut servers) = start_many_addresses::<B>(3, |settings| {
+async fn a_request_that_outlives_its_runtime_keeps_no_place_in_the_line(backend: Backend) {
+    let (mut callers, mut servers) = start_many_addresses(backend, 3, |settings| {
         settings.max_connections(1).drain_limit(0, Duration::ZERO)
     })
     .await;
@@ -126,7 +126,10 @@ async fn a_request_that_outlives_its_runtime_keeps_no_place_in_the_line<B: Backe
     // Its watcher goes with it, and nobody else could dial for it.
     other.end().await;
     let next = tokio::spawn(callers[2].fetch(get("/next")));
-    eventually("it waits", || callers[2].pool.stats_of(&2).is_some_and(|at| at.waiting == 1)).await;
+    eventually("it waits", || {
+        callers[2].pool.stats_of(&callers[2].address).is_some_and(|at| at.waiting == 1)
+    })
+    .await;
     drop(lent);
     servers[2].open(async { next.await.expect("no panic") }, answer("served")).await;
     drop(stray);
@@ -135,11 +138,12 @@ async fn a_request_that_outlives_its_runtime_keeps_no_place_in_the_line<B: Backe
     ends_at_rest(caller).await;
 }
 
-async fn a_request_that_outlives_its_runtime_gets_an_error<B: Backend>() {
+async fn a_request_that_outlives_its_runtime_gets_an_error(backend: Backend) {
     // Without a timeout, which would belong to the runtime that has ended.
-    let (caller, mut server) =
-        start_with::<B>(|settings| settings.max_connections_per_address(1).checkout_timeout(None))
-            .await;
+    let (caller, mut server) = start_with(backend, |settings| {
+        settings.max_connections_per_address(1).checkout_timeout(None)
+    })
+    .await;
     let lent = Lent::open(&caller, &mut server).await;
     let other = Elsewhere::new();
     let mut stray = Box::pin(caller.fetch(get("/stray")));

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use pool_core::Reason;
 use pooled_fetch_tests::{
-    Backend, Memory, Whole, answer, bounded, ends_at_rest, eventually, for_each_backend, get,
-    start, start_with,
+    Backend, Whole, answer, bounded, ends_at_rest, eventually, for_each_backend, get, start,
+    start_with,
 };
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::oneshot;
@@ -24,8 +24,8 @@ for_each_backend! {
     two_runtimes_never_share_a_connection,
 }
 
-async fn dropping_the_last_pool_closes_its_idle_connections<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn dropping_the_last_pool_closes_its_idle_connections(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let mut clients: JoinSet<_> = (0..4).map(|_| caller.send(get("/"))).collect();
     let mut connections = Vec::new();
     for _ in 0..4 {
@@ -56,16 +56,16 @@ async fn dropping_the_last_pool_closes_its_idle_connections<B: Backend>() {
     }
 }
 
-async fn a_clone_keeps_the_connections_of_its_pool<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn a_clone_keeps_the_connections_of_its_pool(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let (mut connection, ..) = server.open(caller.fetch(get("/")), answer("first")).await;
     drop(caller.pool.clone());
     server.reuse(&mut connection, caller.fetch(get("/")), answer("next")).await;
     ends_at_rest(caller).await;
 }
 
-async fn a_cancelled_request_closes_its_connection<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn a_cancelled_request_closes_its_connection(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let client = tokio::spawn(caller.fetch(get("/")));
     let mut connection = server.accept().await;
     connection.read_request().await;
@@ -79,8 +79,8 @@ async fn a_cancelled_request_closes_its_connection<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn a_request_cancelled_while_it_connects_leaves_nothing_behind<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn a_request_cancelled_while_it_connects_leaves_nothing_behind(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     caller.watch.close_gate();
     let client = tokio::spawn(caller.fetch(get("/")));
     caller.watch.until_waiting(1).await;
@@ -92,8 +92,8 @@ async fn a_request_cancelled_while_it_connects_leaves_nothing_behind<B: Backend>
     ends_at_rest(caller).await;
 }
 
-async fn a_body_outlives_its_pool_and_its_connection_does_not<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn a_body_outlives_its_pool_and_its_connection_does_not(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let half = "HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nhalf";
     let (mut connection, _, response) = server.open(caller.send(get("/")), half).await;
     drop(caller);
@@ -102,9 +102,9 @@ async fn a_body_outlives_its_pool_and_its_connection_does_not<B: Backend>() {
     connection.ends().await;
 }
 
-async fn a_pool_leaves_no_task_behind<B: Backend>() {
+async fn a_pool_leaves_no_task_behind(backend: Backend) {
     let tasks = || Handle::current().metrics().num_alive_tasks();
-    let (caller, mut server) = start::<B>().await;
+    let (caller, mut server) = start(backend).await;
     let of_the_server = tasks();
     server.open(caller.fetch(get("/")), answer("first")).await;
     let half = "HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nhalf";
@@ -114,8 +114,8 @@ async fn a_pool_leaves_no_task_behind<B: Backend>() {
     eventually("the tasks of the pool end", || tasks() == of_the_server).await;
 }
 
-async fn idle_connections_close_with_their_runtime<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn idle_connections_close_with_their_runtime(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let client = caller.fetch(get("/"));
     let (ended, has_ended) = oneshot::channel();
     let short_lived = thread::spawn(move || {
@@ -135,8 +135,8 @@ async fn idle_connections_close_with_their_runtime<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn two_runtimes_never_share_a_connection<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn two_runtimes_never_share_a_connection(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let other = Runtime::new().expect("a runtime");
     let (mut ours, ..) = server.open(caller.fetch(get("/")), answer("first")).await;
     let there = |client| async { other.spawn(client).await.expect("no panic") };
@@ -156,7 +156,7 @@ const IDLE: Duration = Duration::from_secs(3600);
 async fn an_idle_connection_closes_when_its_time_is_over() {
     bounded(async {
         let (caller, mut server) =
-            start_with::<Memory>(|settings| settings.idle_timeout(IDLE)).await;
+            start_with(Backend::Memory, |settings| settings.idle_timeout(IDLE)).await;
         let (mut connection, ..) = server.open(caller.fetch(get("/")), answer("first")).await;
         let home = Instant::now();
         connection.ends().await;
@@ -173,7 +173,7 @@ async fn an_idle_connection_closes_when_its_time_is_over() {
 async fn a_connection_in_use_again_rests_anew() {
     bounded(async {
         let (caller, mut server) =
-            start_with::<Memory>(|settings| settings.idle_timeout(IDLE)).await;
+            start_with(Backend::Memory, |settings| settings.idle_timeout(IDLE)).await;
         let (mut connection, ..) = server.open(caller.fetch(get("/")), answer("first")).await;
         let start = Instant::now();
         for _ in 0..5 {
@@ -192,7 +192,7 @@ async fn a_connection_in_use_again_rests_anew() {
 async fn an_idle_timeout_of_zero_keeps_no_connection() {
     bounded(async {
         let (caller, mut server) =
-            start_with::<Memory>(|settings| settings.idle_timeout(Duration::ZERO)).await;
+            start_with(Backend::Memory, |settings| settings.idle_timeout(Duration::ZERO)).await;
         let (mut connection, ..) = server.open(caller.fetch(get("/")), answer("first")).await;
         connection.ends().await;
         assert_eq!(caller.pool.stats().idle, 0);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pool_core::Reason;
 use pooled_fetch_tests::{
-    Lent, Memory, answer, bounded, ends_at_rest, eventually, get, poll_once, start, start_with,
+    Backend, Lent, answer, bounded, ends_at_rest, eventually, get, poll_once, start, start_with,
 };
 use tokio::runtime::Handle;
 use tokio::task::yield_now;
@@ -20,7 +20,7 @@ const BATCH: usize = 32;
 #[tokio::test(start_paused = true)]
 async fn the_watcher_goes_when_nothing_is_open_and_another_comes_when_it_is_needed() {
     bounded(async {
-        let (caller, mut server) = start::<Memory>().await;
+        let (caller, mut server) = start(Backend::Memory).await;
         let tasks = || Handle::current().metrics().num_alive_tasks();
         let before = tasks();
         for _ in 0..3 {
@@ -37,7 +37,7 @@ async fn the_watcher_goes_when_nothing_is_open_and_another_comes_when_it_is_need
 #[tokio::test(start_paused = true)]
 async fn an_address_of_which_nothing_is_left_is_forgotten_but_not_its_counts() {
     bounded(async {
-        let (caller, mut server) = start::<Memory>().await;
+        let (caller, mut server) = start(Backend::Memory).await;
         let (connection, ..) = server.open(caller.fetch(get("/")), answer("once")).await;
         assert!(caller.pool.stats_of(&caller.address).is_some());
         drop(connection);
@@ -55,7 +55,8 @@ async fn an_address_of_which_nothing_is_left_is_forgotten_but_not_its_counts() {
 async fn a_thousand_connections_that_are_parked_at_one_instant_hold_nobody_up() {
     bounded(async {
         let (caller, mut server) =
-            start_with::<Memory>(|settings| settings.idle_timeout(None).park_after(LONG)).await;
+            start_with(Backend::Memory, |settings| settings.idle_timeout(None).park_after(LONG))
+                .await;
         let mut lent = Vec::new();
         for _ in 0..1000 {
             lent.push(Lent::open(&caller, &mut server).await);

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use pool_core::{Builder, Pool, Reason};
 use pooled_fetch_tests::{
-    Backend, Caller, Connection, EchoServer, Endpoint, Lent, Memory, MemoryConnector, Server, Tcp,
-    Whole, answer, bounded, ends_at_rest, eventually, for_each_backend, get, settle,
-    start_many_addresses, start_with,
+    Backend, Caller, Connection, EchoServer, Endpoint, Lent, Probe, Server, Settings, Whole,
+    answer, bounded, ends_at_rest, eventually, for_each_backend, get, settle, start_many_addresses,
+    start_with,
 };
 use tokio::task::JoinSet;
 
@@ -28,13 +28,13 @@ for_each_backend! {
 const LAST: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 4\r\n\r\nlast";
 
 /// A connection that has served once, and rests.
-async fn idle<B: Backend>(caller: &Caller<B>, server: &mut Server) -> Connection {
+async fn idle(caller: &Caller, server: &mut Server) -> Connection {
     server.open(caller.fetch(get("/")), answer("once")).await.0
 }
 
-async fn an_address_never_has_more_connections_than_its_limit<B: Backend>() {
+async fn an_address_never_has_more_connections_than_its_limit(backend: Backend) {
     let (caller, server) =
-        start_with::<B>(|settings| settings.max_connections_per_address(4)).await;
+        start_with(backend, |settings| settings.max_connections_per_address(4)).await;
     let _service = EchoServer::start(server, |request| answer(request.target()));
     let mut clients = JoinSet::new();
     for number in 0..200 {
@@ -53,9 +53,9 @@ async fn an_address_never_has_more_connections_than_its_limit<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn connections_being_opened_count_too<B: Backend>() {
+async fn connections_being_opened_count_too(backend: Backend) {
     let (caller, mut server) =
-        start_with::<B>(|settings| settings.max_connections_per_address(3)).await;
+        start_with(backend, |settings| settings.max_connections_per_address(3)).await;
     let lent = Lent::open(&caller, &mut server).await;
     caller.watch.close_gate();
     let mut clients: JoinSet<_> = (0..10).map(|_| caller.fetch(get("/"))).collect();
@@ -76,7 +76,7 @@ async fn connections_being_opened_count_too<B: Backend>() {
 async fn parked_connections_count_too() {
     bounded(async {
         let (caller, mut server) =
-            start_with::<Memory>(|settings| settings.max_connections_per_address(2)).await;
+            start_with(Backend::Memory, |settings| settings.max_connections_per_address(2)).await;
         let lent = Lent::open(&caller, &mut server).await;
         let mut parked = idle(&caller, &mut server).await;
         // Only time can make it park, and the paused clock moves on when nothing else does.
@@ -99,9 +99,9 @@ async fn parked_connections_count_too() {
     .await;
 }
 
-async fn a_pool_never_has_more_connections_than_its_limit<B: Backend>() {
+async fn a_pool_never_has_more_connections_than_its_limit(backend: Backend) {
     let (mut callers, servers) =
-        start_many_addresses::<B>(5, |settings| settings.max_connections(3)).await;
+        start_many_addresses(backend, 5, |settings| settings.max_connections(3)).await;
     let _services: Vec<_> = servers
         .into_iter()
         .map(|server| EchoServer::start(server, |request| answer(request.target())))
@@ -119,9 +119,9 @@ async fn a_pool_never_has_more_connections_than_its_limit<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn the_connection_idle_longest_of_all_makes_room_for_another_address<B: Backend>() {
+async fn the_connection_idle_longest_of_all_makes_room_for_another_address(backend: Backend) {
     let (mut callers, mut servers) =
-        start_many_addresses::<B>(6, |settings| settings.max_connections(4)).await;
+        start_many_addresses(backend, 6, |settings| settings.max_connections(4)).await;
     let mut connections = Vec::new();
     // The first address gets two connections, and they come home first and last.
     let first = Lent::open(&callers[0], &mut servers[0]).await;
@@ -150,9 +150,9 @@ async fn the_connection_idle_longest_of_all_makes_room_for_another_address<B: Ba
     ends_at_rest(caller).await;
 }
 
-async fn a_connection_that_closes_makes_room_for_another_address<B: Backend>() {
+async fn a_connection_that_closes_makes_room_for_another_address(backend: Backend) {
     let (mut callers, mut servers) =
-        start_many_addresses::<B>(2, |settings| settings.max_connections(1)).await;
+        start_many_addresses(backend, 2, |settings| settings.max_connections(1)).await;
     let lent = Lent::open(&callers[0], &mut servers[0]).await;
     let client = tokio::spawn(callers[1].fetch(get("/waits")));
     eventually("it waits", || callers[0].pool.stats().waiting == 1).await;
@@ -165,9 +165,9 @@ async fn a_connection_that_closes_makes_room_for_another_address<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn a_connection_that_comes_home_makes_room_for_another_address<B: Backend>() {
+async fn a_connection_that_comes_home_makes_room_for_another_address(backend: Backend) {
     let (mut callers, mut servers) =
-        start_many_addresses::<B>(2, |settings| settings.max_connections(1)).await;
+        start_many_addresses(backend, 2, |settings| settings.max_connections(1)).await;
     let lent = Lent::open(&callers[0], &mut servers[0]).await;
     let client = tokio::spawn(callers[1].fetch(get("/waits")));
     eventually("it waits", || callers[0].pool.stats().waiting == 1).await;
@@ -180,9 +180,9 @@ async fn a_connection_that_comes_home_makes_room_for_another_address<B: Backend>
     ends_at_rest(caller).await;
 }
 
-async fn addresses_wait_for_room_first_in_first_out<B: Backend>() {
+async fn addresses_wait_for_room_first_in_first_out(backend: Backend) {
     let (mut callers, servers) =
-        start_many_addresses::<B>(4, |settings| settings.max_connections(1)).await;
+        start_many_addresses(backend, 4, |settings| settings.max_connections(1)).await;
     let (order, mut arrivals) = tokio::sync::mpsc::unbounded_channel();
     let _services: Vec<_> = servers
         .into_iter()
@@ -219,8 +219,8 @@ async fn addresses_wait_for_room_first_in_first_out<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn who_comes_later_does_not_overtake_the_line<B: Backend>() {
-    let (mut callers, mut servers) = start_many_addresses::<B>(3, |settings| {
+async fn who_comes_later_does_not_overtake_the_line(backend: Backend) {
+    let (mut callers, mut servers) = start_many_addresses(backend, 3, |settings| {
         settings.max_connections(1).drain_limit(0, Duration::ZERO)
     })
     .await;
@@ -246,9 +246,9 @@ async fn who_comes_later_does_not_overtake_the_line<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn the_connection_idle_longest_of_all_goes_when_too_many_are_idle<B: Backend>() {
+async fn the_connection_idle_longest_of_all_goes_when_too_many_are_idle(backend: Backend) {
     let (mut callers, mut servers) =
-        start_many_addresses::<B>(4, |settings| settings.max_idle(2)).await;
+        start_many_addresses(backend, 4, |settings| settings.max_idle(2)).await;
     let mut connections = Vec::new();
     for number in [0, 1] {
         connections.push(idle(&callers[number], &mut servers[number]).await);
@@ -266,9 +266,9 @@ async fn the_connection_idle_longest_of_all_goes_when_too_many_are_idle<B: Backe
     ends_at_rest(caller).await;
 }
 
-async fn the_connection_idle_longest_goes_when_an_address_has_too_many_idle<B: Backend>() {
+async fn the_connection_idle_longest_goes_when_an_address_has_too_many_idle(backend: Backend) {
     let (mut callers, mut servers) =
-        start_many_addresses::<B>(2, |settings| settings.max_idle_per_address(2)).await;
+        start_many_addresses(backend, 2, |settings| settings.max_idle_per_address(2)).await;
     let mut others = Vec::new();
     let mut lent = Vec::new();
     for _ in 0..4 {
@@ -290,9 +290,9 @@ async fn the_connection_idle_longest_goes_when_an_address_has_too_many_idle<B: B
     ends_at_rest(caller).await;
 }
 
-async fn a_limit_of_no_idle_connections_keeps_none<B: Backend>() {
+async fn a_limit_of_no_idle_connections_keeps_none(backend: Backend) {
     for set in [Builder::max_idle, Builder::max_idle_per_address] {
-        let (caller, mut server) = start_with::<B>(|settings| set(settings, 0)).await;
+        let (caller, mut server) = start_with(backend, |settings| set(settings, 0)).await;
         for _ in 0..3 {
             idle(&caller, &mut server).await.ends().await;
             assert_eq!((caller.pool.stats().idle, caller.watch.open()), (0, 0));
@@ -301,9 +301,9 @@ async fn a_limit_of_no_idle_connections_keeps_none<B: Backend>() {
     }
 }
 
-async fn a_connection_that_may_not_rest_is_still_passed_on_to_who_waits<B: Backend>() {
+async fn a_connection_that_may_not_rest_is_still_passed_on_to_who_waits(backend: Backend) {
     let (caller, mut server) =
-        start_with::<B>(|settings| settings.max_connections_per_address(1).max_idle(0)).await;
+        start_with(backend, |settings| settings.max_connections_per_address(1).max_idle(0)).await;
     let lent = Lent::open(&caller, &mut server).await;
     let client = tokio::spawn(caller.fetch(get("/waits")));
     eventually("it waits", || caller.pool.stats().waiting == 1).await;
@@ -316,11 +316,10 @@ async fn a_connection_that_may_not_rest_is_still_passed_on_to_who_waits<B: Backe
 
 #[tokio::test]
 async fn settings_that_make_no_sense_are_refused_by_their_name() {
-    type Settings = Builder<MemoryConnector>;
     type Set = fn(Settings) -> Settings;
     let build = async |set: Set| -> Option<String> {
-        let Endpoint { connector, .. } = Memory::start().await;
-        set(Pool::builder(connector)).build().err().map(|error| error.to_string())
+        let Endpoint { connector, .. } = Backend::Memory.start().await;
+        set(Pool::builder(Probe::new(connector).0)).build().err().map(|error| error.to_string())
     };
     let refused: &[(&str, Set)] = &[
         ("max_connections", |settings| settings.max_connections(0)),
@@ -355,9 +354,9 @@ async fn settings_that_make_no_sense_are_refused_by_their_name() {
 }
 
 /// Everybody at once, on several threads, and a third of them give up at some point.
-async fn the_limit_holds_for_a_crowd_on_several_threads<B: Backend>() {
+async fn the_limit_holds_for_a_crowd_on_several_threads(backend: Backend) {
     let (caller, server) =
-        start_with::<B>(|settings| settings.max_connections_per_address(8)).await;
+        start_with(backend, |settings| settings.max_connections_per_address(8)).await;
     let _service = EchoServer::start(server, |request| answer(request.target()));
     let mut clients = JoinSet::new();
     for number in 0..1000_u64 {
@@ -381,10 +380,10 @@ async fn the_limit_holds_for_a_crowd_on_several_threads<B: Backend>() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_limit_holds_for_a_crowd_over_memory() {
-    bounded(the_limit_holds_for_a_crowd_on_several_threads::<Memory>()).await;
+    bounded(the_limit_holds_for_a_crowd_on_several_threads(Backend::Memory)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_limit_holds_for_a_crowd_over_tcp() {
-    bounded(the_limit_holds_for_a_crowd_on_several_threads::<Tcp>()).await;
+    bounded(the_limit_holds_for_a_crowd_on_several_threads(Backend::Tcp)).await;
 }

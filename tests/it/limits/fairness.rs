@@ -11,8 +11,8 @@ use http::Request;
 use http_body_util::Full;
 use pool_core::{Builder, Error, Pool};
 use pooled_fetch_tests::{
-    Backend, Caller, Connection, EchoServer, Endpoint, Interrupted, Lent, Server, Tcp, Whole,
-    answer, bounded, ends_at_rest, eventually, for_each_backend, get, poll_once, settle,
+    Backend, Caller, Connection, EchoServer, Endpoint, Interrupted, Lent, Server, Whole, answer,
+    bounded, ends_at_rest, eventually, for_each_backend, get, poll_once, settle,
     start_many_addresses, start_with,
 };
 use tokio::runtime;
@@ -30,9 +30,9 @@ for_each_backend! {
     a_connection_that_was_handed_on_rests_when_its_request_is_cancelled_before_it_began,
 }
 
-async fn a_busy_address_leaves_room_for_another<B: Backend>() {
+async fn a_busy_address_leaves_room_for_another(backend: Backend) {
     let settings = |builder: Builder<_>| builder.max_connections(1);
-    let (mut callers, servers) = start_many_addresses::<B>(2, settings).await;
+    let (mut callers, servers) = start_many_addresses(backend, 2, settings).await;
     let _services: Vec<_> =
         servers.into_iter().map(|server| EchoServer::start(server, |_| answer("served"))).collect();
     let mut busy = JoinSet::new();
@@ -56,10 +56,10 @@ async fn a_busy_address_leaves_room_for_another<B: Backend>() {
 
 /// Whoever looks after a connection, or parks it, takes it out of rest meanwhile and lays it back. A request that
 /// comes just then finds nothing at rest, and no room.
-async fn who_comes_while_the_one_connection_is_looked_after_is_served<B: Backend>() {
+async fn who_comes_while_the_one_connection_is_looked_after_is_served(backend: Backend) {
     // As soon as it stirs, or at the watcher's next pass.
     for (park_after, stirs) in [(None, true), (Some(Duration::ZERO), false)] {
-        let Endpoint { connector, address, acceptor } = B::start().await;
+        let Endpoint { connector, address, acceptor } = backend.start().await;
         let _service = EchoServer::start(Server::new(acceptor), |_| answer("served"));
         let (connector, next_read) = Interrupted::new(connector);
         let settings = Pool::builder(connector).max_connections_per_address(1);
@@ -86,9 +86,9 @@ async fn who_comes_while_the_one_connection_is_looked_after_is_served<B: Backend
     }
 }
 
-async fn a_runtime_that_stands_still_holds_up_nobody_else<B: Backend>() {
+async fn a_runtime_that_stands_still_holds_up_nobody_else(backend: Backend) {
     let (caller, mut server) =
-        start_with::<B>(|settings| settings.max_connections(1).checkout_timeout(None)).await;
+        start_with(backend, |settings| settings.max_connections(1).checkout_timeout(None)).await;
     let lent = Lent::open(&caller, &mut server).await;
     // Nobody drives it after this.
     let still = runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -109,14 +109,14 @@ async fn a_runtime_that_stands_still_holds_up_nobody_else<B: Backend>() {
 
 /// It is called as soon as there is room, and does not come. Others use the room, and what they lay to rest is
 /// not closed for its sake time and again; but when it wakes up at last, it is served.
-async fn a_runtime_that_stands_still_costs_nobody_their_connection<B: Backend>() {
+async fn a_runtime_that_stands_still_costs_nobody_their_connection(backend: Backend) {
     let limits: [fn(Builder<_>) -> Builder<_>; 2] = [
         |settings| settings.max_connections(1),
         |settings| settings.max_connections_per_address(1),
     ];
     for limit in limits {
         let (caller, mut server) =
-            start_with::<B>(|settings| limit(settings).checkout_timeout(None)).await;
+            start_with(backend, |settings| limit(settings).checkout_timeout(None)).await;
         let lent = Lent::open(&caller, &mut server).await;
         let still = runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let mut waiting = Box::pin(caller.fetch(get("/still")));
@@ -141,8 +141,8 @@ async fn a_runtime_that_stands_still_costs_nobody_their_connection<B: Backend>()
     }
 }
 
-async fn a_request_lets_those_read_first_whose_responses_have_come<B: Backend>() {
-    let (caller, mut server) = start_with::<B>(|settings| settings).await;
+async fn a_request_lets_those_read_first_whose_responses_have_come(backend: Backend) {
+    let (caller, mut server) = start_with(backend, |settings| settings).await;
     let (mut connection, due) = next_to_one_who_is_due(&caller, &mut server).await;
     let written = caller.watch.written();
     let mut next = Box::pin(caller.fetch(get("/next")));
@@ -160,7 +160,7 @@ async fn a_request_lets_those_read_first_whose_responses_have_come<B: Backend>()
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn in_a_runtime_of_many_threads_a_request_is_sent_at_once() {
     bounded(async {
-        let (caller, mut server) = start_with::<Tcp>(|settings| settings).await;
+        let (caller, mut server) = start_with(Backend::Tcp, |settings| settings).await;
         let (mut connection, due) = next_to_one_who_is_due(&caller, &mut server).await;
         let written = caller.watch.written();
         let mut next = Box::pin(caller.fetch(get("/next")));
@@ -173,8 +173,8 @@ async fn in_a_runtime_of_many_threads_a_request_is_sent_at_once() {
     .await;
 }
 
-async fn a_request_waits_for_nobody_who_has_gone<B: Backend>() {
-    let (caller, mut server) = start_with::<B>(|settings| settings).await;
+async fn a_request_waits_for_nobody_who_has_gone(backend: Backend) {
+    let (caller, mut server) = start_with(backend, |settings| settings).await;
     let (mut connection, due) = next_to_one_who_is_due(&caller, &mut server).await;
     drop(due);
     let written = caller.watch.written();
@@ -185,10 +185,10 @@ async fn a_request_waits_for_nobody_who_has_gone<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn a_request_that_is_cancelled_while_it_gives_way_leaves_its_connection_at_rest<
-    B: Backend,
->() {
-    let (caller, mut server) = start_with::<B>(|settings| settings).await;
+async fn a_request_that_is_cancelled_while_it_gives_way_leaves_its_connection_at_rest(
+    backend: Backend,
+) {
+    let (caller, mut server) = start_with(backend, |settings| settings).await;
     let (mut connection, due) = next_to_one_who_is_due(&caller, &mut server).await;
     let content = Arc::new(*b"content");
     let body = Full::new(Bytes::from_owner(Content(Arc::clone(&content))));
@@ -203,11 +203,11 @@ async fn a_request_that_is_cancelled_while_it_gives_way_leaves_its_connection_at
     ends_at_rest(caller).await;
 }
 
-async fn a_connection_that_was_handed_on_rests_when_its_request_is_cancelled_before_it_began<
-    B: Backend,
->() {
+async fn a_connection_that_was_handed_on_rests_when_its_request_is_cancelled_before_it_began(
+    backend: Backend,
+) {
     let (caller, mut server) =
-        start_with::<B>(|settings| settings.max_connections_per_address(2)).await;
+        start_with(backend, |settings| settings.max_connections_per_address(2)).await;
     let mut first = Box::pin(caller.fetch(get("/first")));
     let mut connection = under_way(&mut server, first.as_mut()).await;
     let mut due = Box::pin(caller.fetch(get("/due")));
@@ -254,10 +254,10 @@ impl AsRef<[u8]> for Content {
 }
 
 /// An idle connection, and a request whose response has come and which has not run since.
-async fn next_to_one_who_is_due<B: Backend>(
-    caller: &Caller<B>,
+async fn next_to_one_who_is_due(
+    caller: &Caller,
     server: &mut Server,
-) -> (Connection, Pin<Box<impl Future<Output = Result<Whole, Error>> + use<B>>>) {
+) -> (Connection, Pin<Box<impl Future<Output = Result<Whole, Error>>>>) {
     let [mut first, mut due] =
         [caller.fetch(get("/first")), caller.fetch(get("/due"))].map(Box::pin);
     let mut idle = under_way(server, first.as_mut()).await;

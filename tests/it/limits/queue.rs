@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use pool_core::{Error, ErrorKind};
 use pooled_fetch_tests::{
-    Backend, EchoServer, Lent, Memory, answer, bounded, ends_at_rest, eventually, for_each_backend,
-    get, poll_once, settle, start, start_with,
+    Backend, EchoServer, Lent, answer, bounded, ends_at_rest, eventually, for_each_backend, get,
+    poll_once, settle, start, start_with,
 };
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -28,9 +28,9 @@ for_each_backend! {
     sixty_four_at_once_ten_times_open_sixty_four_in_all,
 }
 
-async fn who_waits_is_served_first_in_first_out<B: Backend>() {
+async fn who_waits_is_served_first_in_first_out(backend: Backend) {
     let (caller, mut server) =
-        start_with::<B>(|settings| settings.max_connections_per_address(1)).await;
+        start_with(backend, |settings| settings.max_connections_per_address(1)).await;
     let lent = Lent::open(&caller, &mut server).await;
     let mut clients = JoinSet::new();
     for number in 0..20 {
@@ -48,8 +48,8 @@ async fn who_waits_is_served_first_in_first_out<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn a_waiter_takes_a_connection_that_comes_home_before_its_own_is_open<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn a_waiter_takes_a_connection_that_comes_home_before_its_own_is_open(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let lent = Lent::open(&caller, &mut server).await;
     caller.watch.close_gate();
     let client = tokio::spawn(caller.fetch(get("/waits")));
@@ -66,9 +66,9 @@ async fn a_waiter_takes_a_connection_that_comes_home_before_its_own_is_open<B: B
     ends_at_rest(caller).await;
 }
 
-async fn a_waiter_takes_a_new_connection_before_another_comes_home<B: Backend>() {
+async fn a_waiter_takes_a_new_connection_before_another_comes_home(backend: Backend) {
     let (caller, mut server) =
-        start_with::<B>(|settings| settings.max_connections_per_address(2)).await;
+        start_with(backend, |settings| settings.max_connections_per_address(2)).await;
     let lent = Lent::open(&caller, &mut server).await;
     caller.watch.close_gate();
     let mut clients = JoinSet::new();
@@ -89,8 +89,8 @@ async fn a_waiter_takes_a_new_connection_before_another_comes_home<B: Backend>()
     ends_at_rest(caller).await;
 }
 
-async fn the_dial_of_a_cancelled_request_serves_the_next<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn the_dial_of_a_cancelled_request_serves_the_next(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     caller.watch.close_gate();
     let cancelled = tokio::spawn(caller.fetch(get("/cancelled")));
     caller.watch.until_waiting(1).await;
@@ -105,8 +105,8 @@ async fn the_dial_of_a_cancelled_request_serves_the_next<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn a_dial_that_nobody_waits_for_ends_at_rest<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn a_dial_that_nobody_waits_for_ends_at_rest(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     caller.watch.close_gate();
     let cancelled = tokio::spawn(caller.fetch(get("/cancelled")));
     caller.watch.until_waiting(1).await;
@@ -118,8 +118,8 @@ async fn a_dial_that_nobody_waits_for_ends_at_rest<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn no_more_is_dialled_than_there_are_waiters<B: Backend>() {
-    let (caller, server) = start::<B>().await;
+async fn no_more_is_dialled_than_there_are_waiters(backend: Backend) {
+    let (caller, server) = start(backend).await;
     caller.watch.close_gate();
     let mut clients: Vec<_> = (0..10).map(|_| tokio::spawn(caller.fetch(get("/")))).collect();
     caller.watch.until_waiting(10).await;
@@ -144,8 +144,8 @@ async fn no_more_is_dialled_than_there_are_waiters<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn a_connection_that_came_home_saves_a_dial<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn a_connection_that_came_home_saves_a_dial(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let lent = Lent::open(&caller, &mut server).await;
     caller.watch.close_gate();
     let mut clients: JoinSet<_> = (0..3).map(|_| caller.fetch(get("/"))).collect();
@@ -174,8 +174,8 @@ async fn a_connection_that_came_home_saves_a_dial<B: Backend>() {
     again.await.expect("no panic");
 }
 
-async fn one_more_than_may_wait_fails_at_once<B: Backend>() {
-    let (caller, mut server) = start_with::<B>(|settings| {
+async fn one_more_than_may_wait_fails_at_once(backend: Backend) {
+    let (caller, mut server) = start_with(backend, |settings| {
         settings.max_connections_per_address(1).max_waiters_per_address(2)
     })
     .await;
@@ -206,8 +206,8 @@ fn fails_at_once<T>(client: impl Future<Output = Result<T, Error>>, kind: ErrorK
     }
 }
 
-async fn where_nobody_may_wait_a_request_still_dials<B: Backend>() {
-    let (caller, server) = start_with::<B>(|settings| {
+async fn where_nobody_may_wait_a_request_still_dials(backend: Backend) {
+    let (caller, server) = start_with(backend, |settings| {
         settings.max_connections_per_address(2).max_waiters_per_address(0)
     })
     .await;
@@ -224,8 +224,8 @@ async fn where_nobody_may_wait_a_request_still_dials<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn a_failed_dial_fails_one_waiter_and_no_other<B: Backend>() {
-    let (caller, server) = start::<B>().await;
+async fn a_failed_dial_fails_one_waiter_and_no_other(backend: Backend) {
+    let (caller, server) = start(backend).await;
     caller.watch.close_gate();
     let mut clients: JoinSet<_> = (0..5).map(|_| caller.fetch(get("/"))).collect();
     caller.watch.until_waiting(5).await;
@@ -240,9 +240,9 @@ async fn a_failed_dial_fails_one_waiter_and_no_other<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn after_a_failed_dial_the_next_waiter_gets_one<B: Backend>() {
+async fn after_a_failed_dial_the_next_waiter_gets_one(backend: Backend) {
     let (caller, server) =
-        start_with::<B>(|settings| settings.max_connections_per_address(1)).await;
+        start_with(backend, |settings| settings.max_connections_per_address(1)).await;
     caller.watch.close_gate();
     let mut clients: Vec<_> = Vec::new();
     for waiting in 1..=3 {
@@ -262,8 +262,8 @@ async fn after_a_failed_dial_the_next_waiter_gets_one<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn sixty_four_at_once_ten_times_open_sixty_four_in_all<B: Backend>() {
-    let (caller, server) = start::<B>().await;
+async fn sixty_four_at_once_ten_times_open_sixty_four_in_all(backend: Backend) {
+    let (caller, server) = start(backend).await;
     let _service = EchoServer::start(server, |request| answer(request.target()));
     caller.watch.close_gate();
     for round in 0..10 {
@@ -288,7 +288,7 @@ async fn sixty_four_at_once_ten_times_open_sixty_four_in_all<B: Backend>() {
 async fn who_waits_too_long_gets_an_error_and_leaves_the_queue() {
     const PATIENCE: Duration = Duration::from_secs(3);
     bounded(async {
-        let (caller, mut server) = start_with::<Memory>(|settings| {
+        let (caller, mut server) = start_with(Backend::Memory, |settings| {
             settings.max_connections_per_address(1).checkout_timeout(PATIENCE)
         })
         .await;
@@ -314,7 +314,7 @@ async fn the_dial_of_a_request_that_waited_too_long_serves_the_next() {
     const PATIENCE: Duration = Duration::from_secs(3);
     bounded(async {
         let (caller, mut server) =
-            start_with::<Memory>(|settings| settings.checkout_timeout(PATIENCE)).await;
+            start_with(Backend::Memory, |settings| settings.checkout_timeout(PATIENCE)).await;
         caller.watch.close_gate();
         let error = caller.fetch(get("/late")).await.expect_err("the gate is closed");
         assert_eq!(error.kind(), ErrorKind::CheckoutTimeout);
@@ -334,7 +334,7 @@ async fn the_dial_of_a_request_that_waited_too_long_serves_the_next() {
 async fn without_patience_only_an_idle_connection_serves() {
     bounded(async {
         let (caller, mut server) =
-            start_with::<Memory>(|settings| settings.checkout_timeout(Duration::ZERO)).await;
+            start_with(Backend::Memory, |settings| settings.checkout_timeout(Duration::ZERO)).await;
         let error = caller.fetch(get("/early")).await.expect_err("nothing is idle");
         assert_eq!(error.kind(), ErrorKind::CheckoutTimeout);
         eventually("its dial ends at rest", || caller.pool.stats().idle == 1).await;
@@ -348,7 +348,7 @@ async fn without_patience_only_an_idle_connection_serves() {
 async fn a_patience_without_end_is_no_nonsense() {
     bounded(async {
         let (caller, mut server) =
-            start_with::<Memory>(|settings| settings.checkout_timeout(Duration::MAX)).await;
+            start_with(Backend::Memory, |settings| settings.checkout_timeout(Duration::MAX)).await;
         server.open(caller.fetch(get("/")), answer("served")).await;
         ends_at_rest(caller).await;
     })

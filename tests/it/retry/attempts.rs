@@ -136,8 +136,8 @@ async fn an_observer_is_told_of_what_was_saved() {
     .await;
 }
 
-async fn a_get_that_the_server_cut_off_is_served_by_another_connection<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn a_get_that_the_server_cut_off_is_served_by_another_connection(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let (mut first, ..) = server.open(caller.fetch(get("/")), answer("first")).await;
     let client = tokio::spawn(caller.fetch(get("/again")));
     assert_eq!(first.read_request().await.target(), "/again");
@@ -151,8 +151,10 @@ async fn a_get_that_the_server_cut_off_is_served_by_another_connection<B: Backen
     ends_at_rest(caller).await;
 }
 
-async fn a_post_with_a_key_that_the_server_cut_off_is_served_by_another_connection<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn a_post_with_a_key_that_the_server_cut_off_is_served_by_another_connection(
+    backend: Backend,
+) {
+    let (caller, mut server) = start(backend).await;
     let (mut first, ..) = server.open(caller.fetch(get("/")), answer("first")).await;
     let mut request = post("/pay", "once");
     request.headers_mut().insert("idempotency-key", "7".parse().expect("a value"));
@@ -167,8 +169,8 @@ async fn a_post_with_a_key_that_the_server_cut_off_is_served_by_another_connecti
     ends_at_rest(caller).await;
 }
 
-async fn a_request_that_may_never_reuse_goes_over_a_new_connection<B: Backend>() {
-    let (caller, mut server) = start_with::<B>(|settings| settings.max_connections(2)).await;
+async fn a_request_that_may_never_reuse_goes_over_a_new_connection(backend: Backend) {
+    let (caller, mut server) = start_with(backend, |settings| settings.max_connections(2)).await;
     let (first, ..) = server.open(caller.fetch(get("/")), answer("first")).await;
     for round in 2..5_u64 {
         let mut request = get("/");
@@ -181,8 +183,8 @@ async fn a_request_that_may_never_reuse_goes_over_a_new_connection<B: Backend>()
     ends_at_rest(caller).await;
 }
 
-async fn a_safe_request_reuses_only_if_it_could_be_sent_again<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn a_safe_request_reuses_only_if_it_could_be_sent_again(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let (mut kept, ..) = server.open(caller.fetch(get("/")), answer("first")).await;
     let mut safe = get("/safe");
     reuse(&mut safe, Reuse::Safe);
@@ -219,8 +221,8 @@ async fn check_back(error: Error, kind: ErrorKind) {
     assert_eq!(body.collect().await.expect("the caller's body").to_bytes(), "bit by bit");
 }
 
-async fn a_request_that_found_no_connection_comes_back_as_it_was<B: Backend>() {
-    let (caller, mut server) = start_with::<B>(|settings| {
+async fn a_request_that_found_no_connection_comes_back_as_it_was(backend: Backend) {
+    let (caller, mut server) = start_with(backend, |settings| {
         settings
             .max_connections(1)
             .max_waiters_per_address(0)

@@ -16,8 +16,9 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use pool_core::{Connected, Connector, ErrorKind, KernelCheck, Pool, Reason, Target, async_trait};
 use pooled_fetch_tests::{
-    Backend, EchoServer, Endpoint, Memory, MemoryConnector, Pieces, Server, Whole, answer, bounded,
-    ends_at_rest, for_each_backend, get, poll_once, post, start, start_elsewhere, start_with,
+    Backend, EchoServer, Endpoint, MemoryConnector, Pieces, Server, Whole, answer, bounded,
+    ends_at_rest, for_each_backend, get, memory_endpoint, poll_once, post, start, start_elsewhere,
+    start_with,
 };
 use tokio::io::DuplexStream;
 use tokio::sync::mpsc::unbounded_channel;
@@ -55,8 +56,8 @@ fn request(round: usize) -> (Request<AnyBody>, &'static str) {
     (head.body(body).expect("a request"), content)
 }
 
-async fn a_request_after_the_server_closed_is_served_once_by_another_connection<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn a_request_after_the_server_closed_is_served_once_by_another_connection(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let (mut connection, ..) = server.open(caller.fetch(get("/")), answer("first")).await;
     for round in 0..ROUNDS {
         // It still listens, so it would see a request that came this way.
@@ -72,8 +73,8 @@ async fn a_request_after_the_server_closed_is_served_once_by_another_connection<
     ends_at_rest(caller).await;
 }
 
-async fn an_idle_connection_closes_as_soon_as_the_server_closes_it<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn an_idle_connection_closes_as_soon_as_the_server_closes_it(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let (mut connection, ..) = server.open(caller.fetch(get("/")), answer("first")).await;
     connection.finish().await;
     caller.watch.until_open(0).await;
@@ -84,10 +85,10 @@ async fn an_idle_connection_closes_as_soon_as_the_server_closes_it<B: Backend>()
 
 /// The caller's thread stands still from its first response to its second request, so its runtime cannot
 /// have heard of what happened in between.
-async fn what_only_the_kernel_knows_is_asked_of_the_kernel<B: Backend>() {
+async fn what_only_the_kernel_knows_is_asked_of_the_kernel(backend: Backend) {
     let (home, mut is_home) = unbounded_channel();
     let (close, closed) = mpsc::channel();
-    let (caller, server) = start_elsewhere::<B, _, _>(move |mut server| async move {
+    let (caller, server) = start_elsewhere(backend, move |mut server| async move {
         for round in 0..ROUNDS {
             let mut connection = server.accept().await;
             let received = connection.read_request().await;
@@ -109,8 +110,8 @@ async fn what_only_the_kernel_knows_is_asked_of_the_kernel<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn bytes_that_nobody_asked_for_are_no_answer<B: Backend>() {
-    let (caller, mut server) = start_with::<B>(|settings| settings.quarantine(false)).await;
+async fn bytes_that_nobody_asked_for_are_no_answer(backend: Backend) {
+    let (caller, mut server) = start_with(backend, |settings| settings.quarantine(false)).await;
     let (mut connection, ..) = server.open(caller.fetch(get("/")), answer("first")).await;
     for round in 0..ROUNDS {
         connection.write(answer("stray")).await;
@@ -123,8 +124,8 @@ async fn bytes_that_nobody_asked_for_are_no_answer<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn bytes_behind_an_answer_are_no_answer<B: Backend>() {
-    let (caller, mut server) = start_with::<B>(|settings| settings.quarantine(false)).await;
+async fn bytes_behind_an_answer_are_no_answer(backend: Backend) {
+    let (caller, mut server) = start_with(backend, |settings| settings.quarantine(false)).await;
     for round in 0..ROUNDS {
         let number = round.to_string();
         let bytes = [answer(&number), answer("stray")].concat();
@@ -135,10 +136,10 @@ async fn bytes_behind_an_answer_are_no_answer<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn bytes_that_came_while_the_caller_was_busy_are_no_answer<B: Backend>() {
+async fn bytes_that_came_while_the_caller_was_busy_are_no_answer(backend: Backend) {
     let (home, mut is_home) = unbounded_channel();
     let (write, written) = mpsc::channel();
-    let (caller, server) = start_elsewhere::<B, _, _>(move |mut server| async move {
+    let (caller, server) = start_elsewhere(backend, move |mut server| async move {
         let mut before = Vec::new();
         for round in 0..ROUNDS {
             let mut connection = server.accept().await;
@@ -164,8 +165,8 @@ async fn bytes_that_came_while_the_caller_was_busy_are_no_answer<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn a_post_that_reached_the_server_is_not_sent_again<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn a_post_that_reached_the_server_is_not_sent_again(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let (mut connection, ..) = server.open(caller.fetch(get("/")), answer("first")).await;
     let client = tokio::spawn(caller.fetch(post("/", "once")));
     connection.read_request().await;
@@ -176,8 +177,8 @@ async fn a_post_that_reached_the_server_is_not_sent_again<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn a_request_over_a_fresh_connection_is_not_sent_again<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn a_request_over_a_fresh_connection_is_not_sent_again(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let client = tokio::spawn(caller.fetch(get("/")));
     let mut connection = server.accept().await;
     connection.read_request().await;
@@ -188,10 +189,10 @@ async fn a_request_over_a_fresh_connection_is_not_sent_again<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn a_connection_that_never_served_and_is_closed_by_its_server_was_not_written_to<
-    B: Backend,
->() {
-    let (caller, mut server) = start::<B>().await;
+async fn a_connection_that_never_served_and_is_closed_by_its_server_was_not_written_to(
+    backend: Backend,
+) {
+    let (caller, mut server) = start(backend).await;
     caller.pool.warm(&caller.address, 1).await.expect("one connection");
     drop(server.accept().await);
     caller.watch.until_open(0).await;
@@ -200,9 +201,9 @@ async fn a_connection_that_never_served_and_is_closed_by_its_server_was_not_writ
     ends_at_rest(caller).await;
 }
 
-async fn a_stream_is_read_before_it_is_reused_unless_told_otherwise<B: Backend>() {
+async fn a_stream_is_read_before_it_is_reused_unless_told_otherwise(backend: Backend) {
     for (probe, reads) in [(true, 1), (false, 0)] {
-        let (caller, mut server) = start_with::<B>(|settings| settings.probe(probe)).await;
+        let (caller, mut server) = start_with(backend, |settings| settings.probe(probe)).await;
         let (mut connection, ..) = server.open(caller.fetch(get("/")), answer("first")).await;
         let before = caller.watch.reads();
         let client = tokio::spawn(caller.fetch(get("/")));
@@ -214,10 +215,10 @@ async fn a_stream_is_read_before_it_is_reused_unless_told_otherwise<B: Backend>(
     }
 }
 
-async fn bytes_that_came_before_the_request_was_written_are_no_answer<B: Backend>() {
+async fn bytes_that_came_before_the_request_was_written_are_no_answer(backend: Backend) {
     let mut unwritten = 0;
     for left in 0..12 {
-        let (caller, mut server) = start::<B>().await;
+        let (caller, mut server) = start(backend).await;
         let (mut connection, ..) = server.open(caller.fetch(get("/")), answer("first")).await;
         let before = caller.watch.written();
         let mut client = Box::pin(caller.fetch(get("/")));
@@ -265,7 +266,7 @@ impl Connector for Asked {
 async fn the_kernel_is_asked_unless_told_otherwise() {
     bounded(async {
         for (probe, asked) in [(None, true), (Some(true), true), (Some(false), false)] {
-            let Endpoint { connector, address, acceptor } = Memory::start().await;
+            let Endpoint { connector, address, acceptor } = memory_endpoint();
             let _service = EchoServer::start(Server::new(acceptor), |_| answer("served"));
             let check = KernelCheck::new();
             let settings = Pool::builder(Asked { inner: connector, check: check.clone() });

@@ -11,7 +11,7 @@ use pool_core::{Error, ErrorKind, Pool};
 use pool_tcp::TcpConnector;
 use pool_tls::{HandshakeError, ServerName, TlsAddress, TlsConnector};
 use pooled_fetch_tests::{
-    Authority, Backend, Endpoint, Memory, Server, Whole, answer, bounded, get, tls_endpoint,
+    Authority, Endpoint, Server, Whole, answer, bounded, get, memory_endpoint, tls_endpoint,
 };
 use tokio::process::Command;
 use tokio::time::Instant;
@@ -33,7 +33,7 @@ fn is_late_handshake(error: &Error) -> bool {
 #[tokio::test(start_paused = true)]
 async fn a_server_that_accepts_and_stays_silent_fails_after_the_handshake_timeout() {
     bounded(async {
-        let Endpoint { connector, address, mut acceptor } = Memory::start().await;
+        let Endpoint { connector, address, mut acceptor } = memory_endpoint();
         let limit = Duration::from_secs(5);
         let connector = TlsConnector::builder(connector).handshake_timeout(limit).build();
         let pool = Pool::new(connector.expect("a provider that can be used"));
@@ -58,7 +58,7 @@ async fn a_server_that_accepts_and_stays_silent_fails_after_the_handshake_timeou
 #[tokio::test(start_paused = true)]
 async fn without_a_limit_of_its_own_a_handshake_is_bounded_by_the_connect_timeout() {
     bounded(async {
-        let Endpoint { connector, address, acceptor: _acceptor } = Memory::start().await;
+        let Endpoint { connector, address, acceptor: _acceptor } = memory_endpoint();
         let pool = Pool::new(TlsConnector::new(connector));
         let since = Instant::now();
         let error = pool.http(&TlsAddress::new(address, name()), get("/")).await;

@@ -13,8 +13,8 @@ use pool_core::{Error, ErrorKind, Pool};
 use pool_tcp::TcpConnector;
 use pool_tls::{ServerName, TlsAddress, TlsConnector};
 use pooled_fetch_tests::{
-    Authority, Backend, Caller, Duplex, Endpoint, Failing, Probe, SERVER_NAME, Server, Tcp, Tls,
-    Upload, Whole, answer, bounded, eventually, get, poll_once, settle, start, tls_endpoint,
+    Authority, Backend, Caller, Duplex, Endpoint, Failing, Probe, SERVER_NAME, Server, Upload,
+    Whole, answer, bounded, eventually, get, poll_once, settle, start, tcp_endpoint, tls_endpoint,
 };
 use rustls::RootCertStore;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -70,7 +70,7 @@ async fn two_names_at_one_address_never_share_a_connection() {
 #[tokio::test]
 async fn a_server_that_knows_no_tls_is_an_error_of_the_handshake() {
     bounded(async {
-        let Endpoint { address, acceptor, .. } = Tcp::start().await;
+        let Endpoint { address, acceptor, .. } = tcp_endpoint().await;
         let mut server = Server::new(acceptor);
         let pool = trusting(RootCertStore::empty());
         let peer = named(address, "site.test");
@@ -91,7 +91,7 @@ async fn a_server_that_knows_no_tls_is_an_error_of_the_handshake() {
 #[tokio::test]
 async fn a_body_cut_without_a_farewell_is_an_error() {
     bounded(async {
-        let (caller, mut server) = start::<Tls>().await;
+        let (caller, mut server) = start(Backend::Tls).await;
         let request = Request::get("/").body(String::new()).expect("a request");
         let (connection, _, response) =
             server.open(caller.send(request), "HTTP/1.1 200 OK\r\n\r\nuntil the e").await;
@@ -109,10 +109,10 @@ async fn end(connection: &mut Box<dyn Duplex>) -> io::Result<usize> {
 }
 
 /// One connection that rests, as the server sees it.
-async fn at_rest() -> (Caller<Tls>, Box<dyn Duplex>) {
-    let Endpoint { connector, address, mut acceptor } = Tls::start().await;
+async fn at_rest() -> (Caller, Box<dyn Duplex>) {
+    let Endpoint { connector, address, mut acceptor } = Backend::Tls.start().await;
     let (connector, watch) = Probe::new(connector);
-    let caller = Caller::<Tls> { pool: Pool::new(connector), address, watch };
+    let caller = Caller { pool: Pool::new(connector), address, watch };
     let client = tokio::spawn(caller.fetch(get("/")));
     let mut connection = acceptor.accept().await.expect("a client");
     connection.read_u8().await.expect("a request");

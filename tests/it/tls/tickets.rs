@@ -8,8 +8,8 @@ use pool_core::{Pool, Stats};
 use pool_tcp::TcpConnector;
 use pool_tls::{ServerName, TlsAddress, TlsConnector};
 use pooled_fetch_tests::{
-    Acceptor, Authority, Backend, Connection, Endpoint, Handshakes, Memory, MemoryConnector,
-    Server, Valid, Whole, answer, bounded, counting_tls_endpoint, get, settle,
+    Acceptor, Authority, Connection, Endpoint, Handshakes, MemoryConnector, Server, Valid, Whole,
+    answer, bounded, counting_tls_endpoint, get, memory_endpoint, settle,
 };
 use rustls::crypto::ring;
 use rustls::{HandshakeKind, ServerConfig};
@@ -129,7 +129,7 @@ async fn serve_once(
 async fn tickets_go_when_the_pool_forgets_the_address() {
     bounded(async {
         let authority = Authority::new();
-        let Endpoint { connector, address, mut acceptor } = Memory::start().await;
+        let Endpoint { connector, address, mut acceptor } = memory_endpoint();
         let tls = TlsAcceptor::from(Arc::new(with_own_ticket_key(&authority)));
         let pool = Pool::new(TlsConnector::with_roots(connector, authority.roots()));
         let peer = TlsAddress::new(address, name());
