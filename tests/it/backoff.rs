@@ -7,7 +7,7 @@ use std::time::Duration;
 use pool_core::{
     Backoff, Connected, Connector, ErrorKind, Event, Observer, Pool, Target, async_trait,
 };
-use pooled_fetch_tests::{CutHttp1, CutHttp1Stream, Whole, bounded, get};
+use pooled_fetch_tests::{AnyStream, CutHttp1, Whole, bounded, get};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, advance};
@@ -36,9 +36,9 @@ impl Switch {
 #[async_trait]
 impl Connector for Switch {
     type Address = &'static str;
-    type Stream = CutHttp1Stream;
+    type Stream = AnyStream;
 
-    async fn connect(&self, address: &&'static str) -> io::Result<Connected<CutHttp1Stream>> {
+    async fn connect(&self, address: &&'static str) -> io::Result<Connected<AnyStream>> {
         self.dials.lock().expect("nobody panics with it").push(Instant::now());
         if *self.up.borrow() {
             self.wires.connect(address).await

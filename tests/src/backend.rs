@@ -13,12 +13,13 @@ use pool_core::{Connected, Connector, Target, async_trait};
 use pool_tcp::TcpConnector;
 use pool_tls::{ServerName, TlsAddress, TlsConnector};
 use rustls::RootCertStore;
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use crate::{Address, AnyConnector, Authority, Issued, Valid, tls_endpoint};
+use crate::connectors::boxed;
+use crate::{Address, AnyConnector, AnyStream, Authority, Issued, Valid, tls_endpoint};
 
 /// Mounts test functions once for each backend, or for those that are named.
 ///
@@ -167,12 +168,12 @@ impl fmt::Debug for MemoryConnector {
 #[async_trait]
 impl Connector for MemoryConnector {
     type Address = &'static str;
-    type Stream = DuplexStream;
+    type Stream = AnyStream;
 
-    async fn connect(&self, _: &&'static str) -> io::Result<Connected<DuplexStream>> {
+    async fn connect(&self, _: &&'static str) -> io::Result<Connected<AnyStream>> {
         let (ours, theirs) = tokio::io::duplex(MEMORY);
         match self.0.send(Box::new(theirs)) {
-            Ok(()) => Ok(Connected::new(ours)),
+            Ok(()) => Ok(boxed(Connected::new(ours))),
             Err(_) => Err(io::ErrorKind::ConnectionRefused.into()),
         }
     }

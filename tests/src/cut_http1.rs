@@ -12,6 +12,9 @@ use std::task::{Context, Poll, Waker};
 use pool_core::{Connected, Connector, Target, async_trait};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::AnyStream;
+use crate::connectors::boxed;
+
 /// Where a connection is cut, counted from the beginning of the request that `after` others have preceded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cut {
@@ -95,14 +98,14 @@ impl CutHttp1 {
 #[async_trait]
 impl Connector for CutHttp1 {
     type Address = &'static str;
-    type Stream = CutHttp1Stream;
+    type Stream = AnyStream;
 
-    async fn connect(&self, _: &&'static str) -> io::Result<Connected<CutHttp1Stream>> {
+    async fn connect(&self, _: &&'static str) -> io::Result<Connected<AnyStream>> {
         let mut state = self.state();
         state.opened += 1;
         let cut = state.plans.pop_front().unwrap_or_default();
         let server = self.clone();
-        Ok(Connected::new(CutHttp1Stream {
+        Ok(boxed(Connected::new(CutHttp1Stream {
             server,
             cut,
             served: 0,
@@ -112,7 +115,7 @@ impl Connector for CutHttp1 {
             answer: VecDeque::new(),
             delivered: 0,
             reader: None,
-        }))
+        })))
     }
 
     fn target(&self, name: &&'static str) -> Target {
@@ -122,7 +125,7 @@ impl Connector for CutHttp1 {
 
 /// A stream of [`CutHttp1`].
 #[derive(Debug)]
-pub struct CutHttp1Stream {
+struct CutHttp1Stream {
     server: CutHttp1,
     cut: Cut,
     served: usize,

@@ -19,7 +19,8 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::task::JoinSet;
 use tokio::time::advance;
 
-use crate::{How, settle};
+use crate::connectors::boxed;
+use crate::{AnyStream, How, settle};
 
 /// More than any request here needs, so that no write is held up but by a cut.
 const ROOM: usize = 1024 * 1024;
@@ -118,9 +119,9 @@ async fn execute(
 #[async_trait]
 impl Connector for CutHttp2 {
     type Address = &'static str;
-    type Stream = CutHttp2Stream;
+    type Stream = AnyStream;
 
-    async fn connect(&self, _: &&'static str) -> io::Result<Connected<CutHttp2Stream>> {
+    async fn connect(&self, _: &&'static str) -> io::Result<Connected<AnyStream>> {
         let (ours, theirs) = tokio::io::duplex(ROOM);
         let how = {
             let mut state = self.state();
@@ -132,7 +133,8 @@ impl Connector for CutHttp2 {
         let first = self.opened() == 1;
         let server = self.clone();
         let counts = Counts { first, ..Counts::default() };
-        Ok(Connected::new(CutHttp2Stream { server, inner: ours, how, counts, reader: None }))
+        let stream = CutHttp2Stream { server, inner: ours, how, counts, reader: None };
+        Ok(boxed(Connected::new(stream)))
     }
 
     fn target(&self, name: &&'static str) -> Target {
@@ -142,7 +144,7 @@ impl Connector for CutHttp2 {
 
 /// A stream of [`CutHttp2`].
 #[derive(Debug)]
-pub struct CutHttp2Stream {
+struct CutHttp2Stream {
     server: CutHttp2,
     inner: DuplexStream,
     how: How,

@@ -33,11 +33,10 @@ pub use bounded::{bounded, eventually};
 pub use caller::{Caller, Settings, Whole, get, post, start, start_elsewhere, start_with};
 pub use certs::{Authority, Issued, Valid};
 pub use connectors::{
-    Address, AnyConnector, AnyStream, Failing, FailingStream, Interrupted, InterruptedStream,
-    NextRead, Probe, ProbeStream, Watch,
+    Address, AnyConnector, AnyStream, Failing, Interrupted, NextRead, Probe, Watch,
 };
-pub use cut_http1::{Cut, CutHttp1, CutHttp1Stream, How};
-pub use cut_http2::{CutHttp2, CutHttp2Stream};
+pub use cut_http1::{Cut, CutHttp1, How};
+pub use cut_http2::CutHttp2;
 pub use echo_server::EchoServer;
 pub use hyper_server::HyperServer;
 pub use leak::ends_at_rest;

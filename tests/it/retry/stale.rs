@@ -16,11 +16,10 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use pool_core::{Connected, Connector, ErrorKind, KernelCheck, Pool, Reason, Target, async_trait};
 use pooled_fetch_tests::{
-    Backend, EchoServer, Endpoint, MemoryConnector, Pieces, Server, Whole, answer, bounded,
-    ends_at_rest, for_each_backend, get, memory_endpoint, poll_once, post, start, start_elsewhere,
-    start_with,
+    AnyStream, Backend, EchoServer, Endpoint, MemoryConnector, Pieces, Server, Whole, answer,
+    bounded, ends_at_rest, for_each_backend, get, memory_endpoint, poll_once, post, start,
+    start_elsewhere, start_with,
 };
-use tokio::io::DuplexStream;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::task::coop::consume_budget;
 use tokio::task::yield_now;
@@ -251,9 +250,9 @@ struct Asked {
 #[async_trait]
 impl Connector for Asked {
     type Address = &'static str;
-    type Stream = DuplexStream;
+    type Stream = AnyStream;
 
-    async fn connect(&self, address: &&'static str) -> io::Result<Connected<DuplexStream>> {
+    async fn connect(&self, address: &&'static str) -> io::Result<Connected<AnyStream>> {
         Ok(self.inner.connect(address).await?.with_kernel_check(self.check.clone()))
     }
 

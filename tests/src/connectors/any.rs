@@ -8,7 +8,8 @@ use pool_core::{Connected, Connector, Target, async_trait};
 use pool_tcp::TcpConnector;
 use pool_tls::{TlsAddress, TlsConnector};
 
-use crate::{Duplex, MemoryConnector};
+use super::{AnyStream, boxed};
+use crate::MemoryConnector;
 
 /// Opens streams to the servers of any backend.
 #[derive(Debug)]
@@ -62,13 +63,6 @@ impl fmt::Debug for Address {
     }
 }
 
-/// A stream of [`AnyConnector`].
-pub type AnyStream = Box<dyn Duplex>;
-
-fn boxed<S: Duplex + 'static>(connected: Connected<S>) -> Connected<AnyStream> {
-    connected.map_stream(|stream| -> AnyStream { Box::new(stream) })
-}
-
 const MIXED: &str = "a connector and an address of one backend";
 
 #[async_trait]
@@ -78,9 +72,7 @@ impl Connector for AnyConnector {
 
     async fn connect(&self, address: &Address) -> io::Result<Connected<AnyStream>> {
         match (self, address) {
-            (Self::Memory(connector), Address::Memory(address)) => {
-                connector.connect(address).await.map(boxed)
-            }
+            (Self::Memory(connector), Address::Memory(address)) => connector.connect(address).await,
             (Self::Tcp(connector), Address::Tcp(address)) => {
                 connector.connect(address).await.map(boxed)
             }

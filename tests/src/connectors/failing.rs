@@ -9,6 +9,8 @@ use std::task::{Context, Poll};
 use pool_core::{Connected, Connector, Target, async_trait};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::{AnyStream, boxed};
+
 /// Opens the streams of another connector, which fail when told to.
 #[derive(Debug)]
 pub struct Failing<C> {
@@ -27,12 +29,12 @@ impl<C> Failing<C> {
 #[async_trait]
 impl<C: Connector> Connector for Failing<C> {
     type Address = C::Address;
-    type Stream = FailingStream<C::Stream>;
+    type Stream = AnyStream;
 
-    async fn connect(&self, address: &Self::Address) -> io::Result<Connected<Self::Stream>> {
+    async fn connect(&self, address: &Self::Address) -> io::Result<Connected<AnyStream>> {
         let left = Arc::clone(&self.left);
         let connected = self.inner.connect(address).await?;
-        Ok(connected.map_stream(|stream| FailingStream { stream, left }))
+        Ok(boxed(connected.map_stream(|stream| FailingStream { stream, left })))
     }
 
     fn target(&self, address: &Self::Address) -> Target {
@@ -42,7 +44,7 @@ impl<C: Connector> Connector for Failing<C> {
 
 /// A stream of [`Failing`].
 #[derive(Debug)]
-pub struct FailingStream<S> {
+struct FailingStream<S> {
     stream: S,
     left: Arc<AtomicUsize>,
 }

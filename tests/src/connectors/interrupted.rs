@@ -11,6 +11,8 @@ use std::task::{Context, Poll, Waker};
 use pool_core::{Connected, Connector, Target, async_trait};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::{AnyStream, boxed};
+
 /// Opens the streams of another connector, which can be interrupted.
 #[derive(Debug)]
 pub struct Interrupted<C> {
@@ -66,12 +68,12 @@ impl NextRead {
 #[async_trait]
 impl<C: Connector> Connector for Interrupted<C> {
     type Address = C::Address;
-    type Stream = InterruptedStream<C::Stream>;
+    type Stream = AnyStream;
 
-    async fn connect(&self, address: &Self::Address) -> io::Result<Connected<Self::Stream>> {
+    async fn connect(&self, address: &Self::Address) -> io::Result<Connected<AnyStream>> {
         let next_read = self.next_read.clone();
         let connected = self.inner.connect(address).await?;
-        Ok(connected.map_stream(|stream| InterruptedStream { stream, next_read }))
+        Ok(boxed(connected.map_stream(|stream| InterruptedStream { stream, next_read })))
     }
 
     fn target(&self, address: &Self::Address) -> Target {
@@ -81,7 +83,7 @@ impl<C: Connector> Connector for Interrupted<C> {
 
 /// A stream of [`Interrupted`].
 #[derive(Debug)]
-pub struct InterruptedStream<S> {
+struct InterruptedStream<S> {
     stream: S,
     next_read: NextRead,
 }

@@ -5,7 +5,19 @@ mod failing;
 mod interrupted;
 mod probe;
 
-pub use any::{Address, AnyConnector, AnyStream};
-pub use failing::{Failing, FailingStream};
-pub use interrupted::{Interrupted, InterruptedStream, NextRead};
-pub use probe::{Probe, ProbeStream, Watch};
+use pool_core::Connected;
+
+use crate::Duplex;
+
+pub use any::{Address, AnyConnector};
+pub use failing::Failing;
+pub use interrupted::{Interrupted, NextRead};
+pub use probe::{Probe, Watch};
+
+/// A stream of any connector here: of one type, so that HTTP is compiled for one stream, and not for each connector.
+pub type AnyStream = Box<dyn Duplex>;
+
+/// The same, in a box.
+pub(crate) fn boxed<S: Duplex + 'static>(connected: Connected<S>) -> Connected<AnyStream> {
+    connected.map_stream(|stream| -> AnyStream { Box::new(stream) })
+}

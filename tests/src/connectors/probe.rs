@@ -13,6 +13,8 @@ use pool_core::{Connected, Connector, Target, async_trait};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 
+use super::{AnyStream, boxed};
+
 /// Opens the streams of another connector under watch.
 #[derive(Debug)]
 pub struct Probe<C> {
@@ -148,9 +150,9 @@ impl Drop for Counted {
 #[async_trait]
 impl<C: Connector> Connector for Probe<C> {
     type Address = C::Address;
-    type Stream = ProbeStream<C::Stream>;
+    type Stream = AnyStream;
 
-    async fn connect(&self, address: &Self::Address) -> io::Result<Connected<Self::Stream>> {
+    async fn connect(&self, address: &Self::Address) -> io::Result<Connected<AnyStream>> {
         let state = &self.watch.0;
         state.held.send_modify(|now| {
             *now += 1;
@@ -170,7 +172,7 @@ impl<C: Connector> Connector for Probe<C> {
         let connected = self.inner.connect(address).await?;
         state.opened.fetch_add(1, Ordering::AcqRel);
         let open = Counted::new(&self.watch, |state| &state.open);
-        Ok(connected.map_stream(|stream| ProbeStream { stream, open, _held: held }))
+        Ok(boxed(connected.map_stream(|stream| ProbeStream { stream, open, _held: held })))
     }
 
     fn target(&self, address: &Self::Address) -> Target {
@@ -194,7 +196,7 @@ impl<C: Connector> Connector for Probe<C> {
 ///
 /// The fields are dropped in their order: the stream is closed before it is counted as closed.
 #[derive(Debug)]
-pub struct ProbeStream<S> {
+struct ProbeStream<S> {
     stream: S,
     open: Counted,
     _held: Counted,
