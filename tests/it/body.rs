@@ -7,10 +7,11 @@ use http::Request;
 use http_body_util::BodyExt;
 use pool_core::Reason;
 use pooled_fetch_tests::{
-    Backend, EchoServer, Server, answer, ends_at_rest, eventually, feed, for_each_backend, get,
-    start, start_elsewhere, start_with,
+    Backend, EchoServer, Pattern, Server, Upload, answer, bounded, ends_at_rest, eventually, feed,
+    for_each_backend, get, start, start_elsewhere, start_with,
 };
 use tokio::runtime::Runtime;
+use tokio::time::{Instant, interval};
 
 for_each_backend! {
     bodies_dropped_half_way_never_reach_another_request,
@@ -22,10 +23,16 @@ for_each_backend! {
     a_request_body_that_outlasts_its_response_harms_no_other_request,
     a_request_body_that_ends_soon_after_its_response_saves_the_connection,
     an_upload_that_is_refused_early_gets_the_refusal,
+    a_drain_without_end_in_time_or_volume_is_a_drain,
+    an_upload_goes_on_after_an_early_response,
 }
 
 /// A limit that no test reaches.
 const LONG: Duration = Duration::from_secs(3600);
+
+const MIB: usize = 1024 * 1024;
+
+const HALF: &str = "HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nhalf";
 
 async fn bodies_dropped_half_way_never_reach_another_request(backend: Backend) {
     let (caller, server) = start(backend).await;
@@ -90,6 +97,17 @@ async fn what_is_left_of_a_dropped_body_is_drained_within_the_limits(backend: Ba
     drop(response);
     connection.write("9\r\nnine much\r\n").await;
     connection.ends().await;
+    ends_at_rest(caller).await;
+}
+
+async fn a_drain_without_end_in_time_or_volume_is_a_drain(backend: Backend) {
+    let (caller, mut server) =
+        start_with(backend, |settings| settings.drain_limit(u64::MAX, Duration::MAX)).await;
+    let (mut connection, _, response) = server.open(caller.send(get("/")), HALF).await;
+    drop(response);
+    connection.write("half").await;
+    eventually("the rest is read", || caller.pool.stats().idle == 1).await;
+    server.reuse(&mut connection, caller.fetch(get("/")), answer("next")).await;
     ends_at_rest(caller).await;
 }
 
@@ -176,4 +194,65 @@ async fn an_upload_that_is_refused_early_gets_the_refusal(backend: Backend) {
     drop(upload);
     server.open(caller.fetch(get("/")), answer("next")).await;
     ends_at_rest(caller).await;
+}
+
+async fn an_upload_goes_on_after_an_early_response(backend: Backend) {
+    let (caller, mut server) =
+        start_with(backend, |settings| settings.drain_limit(64 * 1024, LONG)).await;
+    let (upload, gauge) = Upload::new(32 * MIB);
+    let request = Request::put("/").header("content-length", 32 * MIB).body(upload);
+    let client = tokio::spawn(caller.fetch(request.expect("a request")));
+    let mut connection = server.accept().await;
+    connection.read_head().await;
+    connection.write(answer("early")).await;
+    assert_eq!(client.await.expect("no panic").expect("a response").body, "early");
+    // The server has not taken in much so far, and goes on only now.
+    assert!(gauge.peak() < 8 * MIB, "{} bytes were alive", gauge.peak());
+    let mut pattern = Pattern::new();
+    while pattern.position() < 32 * MIB {
+        pattern.check(&connection.read_exactly(64 * 1024).await);
+    }
+    eventually("all is sent", || caller.pool.stats().idle == 1).await;
+    server.reuse(&mut connection, caller.fetch(get("/")), answer("next")).await;
+    ends_at_rest(caller).await;
+}
+
+/// Each time that the server takes something in, the upload has the time of the drain limit anew.
+#[tokio::test(start_paused = true)]
+async fn an_upload_goes_on_after_an_early_response_as_long_as_the_server_reads() {
+    bounded(async {
+        let (caller, mut server) = start(Backend::Memory).await;
+        let (upload, _) = Upload::new(32 * MIB);
+        let request = Request::put("/").header("content-length", 32 * MIB).body(upload);
+        let client = tokio::spawn(caller.fetch(request.expect("a request")));
+        let mut connection = server.accept().await;
+        connection.read_head().await;
+        connection.write(answer("early")).await;
+        assert_eq!(client.await.expect("no panic").expect("a response").body, "early");
+
+        let (mut pattern, mut slowly) = (Pattern::new(), interval(Duration::from_millis(15)));
+        let start = Instant::now();
+        while pattern.position() < 32 * MIB {
+            slowly.tick().await;
+            pattern.check(&connection.read_exactly(64 * 1024).await);
+        }
+        assert!(start.elapsed() > Duration::from_secs(5), "{:?}", start.elapsed());
+        eventually("all is sent", || caller.pool.stats().idle == 1).await;
+        server.reuse(&mut connection, caller.fetch(get("/")), answer("next")).await;
+
+        // A server that stops reading has no such time.
+        let (upload, _) = Upload::new(MIB);
+        let request = Request::put("/").body(upload).expect("a request");
+        let early = async {
+            connection.read_head().await;
+            connection.write(answer("early")).await;
+        };
+        let (whole, ()) = tokio::join!(caller.fetch(request), early);
+        assert_eq!(whole.expect("a response").body, "early");
+        let start = Instant::now();
+        caller.watch.until_open(0).await;
+        assert!(start.elapsed() < Duration::from_millis(50), "{:?}", start.elapsed());
+        ends_at_rest(caller).await;
+    })
+    .await;
 }

@@ -1,16 +1,12 @@
 //! A request may be dropped at any point, and a body anywhere: the counts stay right, and others are served.
 
 use std::pin::pin;
-use std::task::Poll;
-use std::thread;
 
 use http::Request;
-use pool_core::ErrorKind;
 use pooled_fetch_tests::{
     Backend, Caller, EchoServer, Lent, Pieces, Server, answer, ends_at_rest, eventually,
     for_each_backend, get, poll_once, start, start_with,
 };
-use tokio::runtime::Runtime;
 use tokio::task::yield_now;
 
 for_each_backend! {
@@ -24,10 +20,6 @@ for_each_backend! {
     a_returned_connection_given_to_a_dropped_request_rests_when_nobody_waits,
     a_new_connection_given_to_a_dropped_request_goes_to_the_next,
     a_new_connection_given_to_a_dropped_request_rests_when_nobody_waits,
-    requests_can_be_dropped_outside_any_runtime,
-    requests_can_be_dropped_after_their_runtime,
-    a_pool_can_be_dropped_outside_any_runtime,
-    a_request_outside_any_runtime_is_an_error,
 }
 
 /// More than any request here takes; reaching it means that one never ends.
@@ -46,12 +38,12 @@ async fn dropped_after<F: Future>(polls: usize, request: F) -> bool {
 }
 
 /// Everything is where it belongs, and the next request is served.
-async fn goes_on(caller: &Caller) {
+pub(crate) async fn goes_on(caller: &Caller) {
     caller.fetch(get("/next")).await.expect("the next is served");
     is_at_rest(caller).await;
 }
 
-async fn is_at_rest(caller: &Caller) {
+pub(crate) async fn is_at_rest(caller: &Caller) {
     eventually("all is at rest", || {
         let stats = caller.pool.stats();
         let resting = stats.idle + stats.parked;
@@ -265,107 +257,5 @@ async fn a_new_connection_given_to_a_dropped_request_rests_when_nobody_waits(bac
     drop(dropped);
     assert_eq!(caller.pool.stats().idle, 1);
     server.reuse(&mut connection, caller.fetch(get("/")), answer("served")).await;
-    ends_at_rest(caller).await;
-}
-
-/// Requests at each stage: waiting for a dial, waiting in the queue, sent, and half answered.
-async fn stages(
-    backend: Backend,
-    stage: usize,
-) -> (Caller, Server, Box<dyn Send>, Vec<Box<dyn Send>>) {
-    let (caller, mut server) =
-        start_with(backend, |settings| settings.max_connections_per_address(1)).await;
-    let mut client = Box::pin(caller.fetch(get("/dropped")));
-    let mut held: Vec<Box<dyn Send>> = Vec::new();
-    match stage {
-        0 => {
-            caller.watch.close_gate();
-            assert!(poll_once(client.as_mut()).is_pending());
-            caller.watch.until_waiting(1).await;
-        }
-        1 => {
-            held.push(Box::new(Lent::open(&caller, &mut server).await));
-            assert!(poll_once(client.as_mut()).is_pending());
-        }
-        _ => {
-            let sent = async {
-                let mut connection = server.accept().await;
-                connection.read_request().await;
-                if stage == 3 {
-                    connection.write("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nha").await;
-                }
-                connection
-            };
-            tokio::select! {
-                biased;
-                _ = &mut client => panic!("half is not the whole"),
-                connection = sent => held.push(Box::new(connection)),
-            }
-            assert!(poll_once(client.as_mut()).is_pending());
-        }
-    }
-    (caller, server, Box::new(client), held)
-}
-
-async fn requests_can_be_dropped_outside_any_runtime(backend: Backend) {
-    for stage in 0..4 {
-        let (caller, server, client, held) = stages(backend, stage).await;
-        thread::spawn(move || drop(client)).join().expect("a drop without a panic");
-        caller.watch.open_gate();
-        drop(held);
-        let _service = EchoServer::start(server, |_| answer("served"));
-        goes_on(&caller).await;
-        ends_at_rest(caller).await;
-    }
-}
-
-async fn requests_can_be_dropped_after_their_runtime(backend: Backend) {
-    for stage in 0..4 {
-        let elsewhere = thread::spawn(move || {
-            let runtime = Runtime::new().expect("a runtime");
-            let (caller, _, client, held) = runtime.block_on(stages(backend, stage));
-            drop(runtime);
-            (caller, client, held)
-        });
-        let (caller, client, held) = elsewhere.join().expect("no panic");
-        if stage % 2 == 0 {
-            thread::spawn(move || drop(client)).join().expect("a drop without a panic");
-        } else {
-            drop(client);
-        }
-        drop(held);
-        is_at_rest(&caller).await;
-        assert_eq!(caller.watch.held(), 0);
-        ends_at_rest(caller).await;
-    }
-}
-
-async fn a_pool_can_be_dropped_outside_any_runtime(backend: Backend) {
-    let (caller, mut server) = start(backend).await;
-    let lent = Lent::open(&caller, &mut server).await;
-    let (mut idle, ..) = server.open(caller.fetch(get("/")), answer("idle")).await;
-    caller.watch.close_gate();
-    let waits = tokio::spawn(caller.fetch(get("/lent")));
-    idle.read_request().await;
-    idle.write(answer("idle")).await;
-    waits.await.expect("no panic").expect("a response");
-    let watch = caller.watch.clone();
-    thread::spawn(move || drop(caller)).join().expect("a drop without a panic");
-    idle.ends().await;
-    assert_eq!(watch.open(), 1, "what is lent stays until its response ends");
-    lent.come_home().await.ends().await;
-    assert_eq!(watch.open(), 0);
-}
-
-async fn a_request_outside_any_runtime_is_an_error(backend: Backend) {
-    let (caller, mut server) = start(backend).await;
-    let client = caller.fetch(get("/"));
-    let polled = thread::spawn(move || match poll_once(pin!(client)) {
-        Poll::Ready(whole) => whole.map(drop),
-        Poll::Pending => panic!("there is nothing to wait for"),
-    });
-    let error = polled.join().expect("no panic").expect_err("no runtime");
-    assert_eq!(error.kind(), ErrorKind::NoRuntime);
-    server.open(caller.fetch(get("/")), answer("served")).await;
     ends_at_rest(caller).await;
 }

@@ -5,8 +5,8 @@ use http::{Method, Request, Version};
 use http_body_util::Full;
 use pool_core::{Connector as _, Reason};
 use pooled_fetch_tests::{
-    Backend, Caller, Connection, Pattern, Pieces, Server, Upload, answer, ends_at_rest,
-    for_each_backend, get, post, start,
+    Backend, Caller, Connection, Pattern, Pieces, Server, Upload, answer, ends_at_rest, eventually,
+    for_each_backend, get, post, start, start_with,
 };
 
 for_each_backend! {
@@ -24,6 +24,8 @@ for_each_backend! {
     an_empty_post_says_that_it_is_empty,
     a_request_without_a_host_gets_that_of_its_address,
     an_absolute_uri_is_sent_in_origin_form,
+    an_http_1_0_server_takes_a_streaming_body_of_known_length,
+    a_body_of_unknown_length_waits_for_a_server_that_knows_chunks,
 }
 
 const MIB: usize = 1024 * 1024;
@@ -126,6 +128,46 @@ async fn a_body_of_unknown_length_never_goes_to_an_http_1_0_server(backend: Back
     let (_, received, _) = server.open(caller.fetch(request), answer("thanks")).await;
     assert_eq!(received.body, "bit by bit");
     old.ends().await;
+    ends_at_rest(caller).await;
+}
+
+const HTTP_1_0: &str = "HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ncontent-length: 4\r\n\r\nmore";
+
+async fn an_http_1_0_server_takes_a_streaming_body_of_known_length(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
+    let (mut connection, ..) = server.open(caller.fetch(get("/")), HTTP_1_0).await;
+    for _ in 0..3 {
+        let body = Pieces::new(["bit ", "by ", "bit"]);
+        let request = Request::post("/").header("content-length", "10").body(body);
+        let client = caller.fetch(request.expect("a request"));
+        let (received, _) = server.reuse(&mut connection, client, HTTP_1_0).await;
+        assert_eq!(received.body, "bit by bit");
+    }
+    assert_eq!(caller.watch.opened(), 1);
+    ends_at_rest(caller).await;
+}
+
+/// The only connection that there may be comes free, but the one who waits for it cannot use it.
+async fn a_body_of_unknown_length_waits_for_a_server_that_knows_chunks(backend: Backend) {
+    let (caller, mut server) =
+        start_with(backend, |settings| settings.max_connections_per_address(1)).await;
+    let first = tokio::spawn(caller.fetch(get("/")));
+    let mut old = server.accept().await;
+    old.read_request().await;
+    let request = Request::post("/").body(Pieces::new(["bit ", "by bit"])).expect("a request");
+    let waiting = caller.fetch(request);
+    let client = async {
+        let (whole, ()) = tokio::join!(waiting, async {
+            eventually("one waits", || caller.pool.stats().waiting == 1).await;
+            old.write(HTTP_1_0).await;
+            first.await.expect("no panic").expect("a response");
+            old.ends().await;
+        });
+        whole
+    };
+    let (_, received, _) = server.open(client, answer("thanks")).await;
+    assert_eq!(received.body, "bit by bit");
+    assert_eq!(caller.pool.stats().closed(Reason::Unsuitable), 1);
     ends_at_rest(caller).await;
 }
 

@@ -5,13 +5,14 @@ use std::pin::Pin;
 
 use bytes::Bytes;
 use http::Request;
+use http::header::{CONNECTION, HeaderValue, UPGRADE};
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::rt::{Read as _, ReadBuf, Write as _};
 use hyper::upgrade::Upgraded;
 use pool_core::{ErrorKind, Reason};
 use pooled_fetch_tests::{
-    Backend, Caller, Connection, Whole, answer, ends_at_rest, for_each_backend, get, start,
-    start_with,
+    Backend, Caller, Connection, Whole, answer, ends_at_rest, eventually, for_each_backend, get,
+    post, start, start_with,
 };
 
 for_each_backend! {
@@ -23,6 +24,7 @@ for_each_backend! {
     an_upgrade_whose_server_leaves_while_it_is_sent_fails_at_once,
     a_tunnel_that_is_refused_is_a_response_like_any_other,
     an_upgraded_connection_outlives_its_pool,
+    a_connection_that_was_to_become_something_else_is_not_passed_on,
 }
 
 const SWITCH: &str =
@@ -164,4 +166,28 @@ async fn an_upgraded_connection_outlives_its_pool(backend: Backend) {
     let (connection, _, response) = server.open(caller.send(upgrade()), SWITCH).await;
     drop(caller);
     is_a_stream(hyper::upgrade::on(response).await.expect("a stream"), connection).await;
+}
+
+async fn a_connection_that_was_to_become_something_else_is_not_passed_on(backend: Backend) {
+    let (caller, mut server) =
+        start_with(backend, |settings| settings.max_connections_per_address(1)).await;
+    let mut upgrade = get("/");
+    upgrade.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    upgrade.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
+    let upgrade = tokio::spawn(caller.fetch(upgrade));
+    let mut connection = server.accept().await;
+    connection.read_request().await;
+    let large = "large".repeat(10_000);
+    let waiting = tokio::spawn(caller.fetch(post("/", large.clone())));
+    eventually("one waits", || caller.pool.stats().waiting == 1).await;
+    connection.write(answer("no")).await;
+    assert_eq!(upgrade.await.expect("no panic").expect("a response").body, "no");
+    connection.ends().await;
+    let mut connection = server.accept().await;
+    assert!(connection.read_request().await.body == large.as_bytes());
+    connection.write(answer("served")).await;
+    assert_eq!(waiting.await.expect("no panic").expect("a response").body, "served");
+    let stats = caller.pool.stats();
+    assert_eq!((stats.closed(Reason::Ended), stats.stale), (1, 0));
+    ends_at_rest(caller).await;
 }

@@ -1,16 +1,15 @@
-//! Addresses are warmed, retired, drained and taken back; what happens can be counted, watched and asked for.
+//! Addresses are warmed, retired, drained and taken back, and a pool is closed.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::io;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use pool_core::{ErrorKind, Event, Observer, Reason};
+use pool_core::{ErrorKind, Reason, Reuse, reuse};
 use pooled_fetch_tests::{
     Address, Backend, Caller, Whole, answer, bounded, ends_at_rest, eventually, for_each_backend,
-    get, start, start_with,
+    get, start, start_many_addresses, start_with,
 };
 
 for_each_backend! {
@@ -26,13 +25,10 @@ for_each_backend! {
     an_address_that_nobody_knows_is_drained_at_once,
     a_closed_pool_serves_nobody,
     closing_fails_those_who_wait_and_abandons_what_is_being_opened,
-    an_address_has_counts_of_its_own,
-    an_observer_is_told_what_the_counts_say,
+    a_connection_whose_address_is_retired_takes_no_other_along,
 }
 
 const HALF: &str = "HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nhalf";
-
-const LAST: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 4\r\n\r\nlast";
 
 /// Polls once; nobody is woken for it.
 fn is_pending<F: Future>(future: Pin<&mut F>) -> bool {
@@ -128,6 +124,34 @@ async fn what_is_lent_when_its_address_retires_ends_in_peace(backend: Backend) {
     assert_eq!(Whole::read(response).await.expect("a body").body, "halfhalf");
     connection.ends().await;
     assert_eq!(caller.pool.stats().closed(Reason::Retired), 1);
+    ends_at_rest(caller).await;
+}
+
+async fn a_connection_whose_address_is_retired_takes_no_other_along(backend: Backend) {
+    let (mut callers, mut servers) =
+        start_many_addresses(backend, 2, |settings| settings.max_idle(1)).await;
+    let (mut kept, ..) = servers[0].open(callers[0].fetch(get("/")), answer("rests")).await;
+    let (mut lent, _, response) = servers[1].open(callers[1].send(get("/")), HALF).await;
+    // Somebody waits who would not take what comes home.
+    callers[1].watch.close_gate();
+    let mut fresh = get("/");
+    reuse(&mut fresh, Reuse::Never);
+    let fresh = tokio::spawn(callers[1].fetch(fresh));
+    callers[1].watch.until_waiting(1).await;
+    callers[0].pool.retain(|address| *address == callers[0].address);
+    lent.write("half").await;
+    Whole::read(response).await.expect("the other half");
+    lent.ends().await;
+    assert_eq!(callers[0].pool.stats().closed(Reason::Retired), 1);
+    servers[0].reuse(&mut kept, callers[0].fetch(get("/")), answer("rested")).await;
+
+    callers[1].watch.open_gate();
+    let mut connection = servers[1].accept().await;
+    connection.read_request().await;
+    connection.write(answer("served")).await;
+    fresh.await.expect("no panic").expect("it had come before");
+    let caller = callers.swap_remove(0);
+    drop(callers);
     ends_at_rest(caller).await;
 }
 
@@ -258,17 +282,6 @@ async fn closing_fails_those_who_wait_and_abandons_what_is_being_opened(backend:
     ends_at_rest(caller).await;
 }
 
-async fn an_address_has_counts_of_its_own(backend: Backend) {
-    let (caller, mut server) = start(backend).await;
-    assert!(caller.pool.stats_of(&caller.address).is_none(), "nobody has named it");
-    let (mut connection, ..) = server.open(caller.fetch(get("/")), answer("first")).await;
-    server.reuse(&mut connection, caller.fetch(get("/")), LAST).await;
-    let stats = caller.pool.stats_of(&caller.address).expect("a known address");
-    assert_eq!((stats.opened, stats.reused, stats.closed(Reason::Ended)), (1, 1, 1));
-    assert_eq!(stats, caller.pool.stats(), "there is no other");
-    ends_at_rest(caller).await;
-}
-
 #[tokio::test]
 async fn only_the_addresses_that_are_not_kept_retire() {
     bounded(async {
@@ -297,103 +310,4 @@ async fn only_the_addresses_that_are_not_kept_retire() {
         ends_at_rest(caller).await;
     })
     .await;
-}
-
-/// What an observer was told, connection by connection.
-#[derive(Clone, Debug, Default)]
-struct Log(Arc<Mutex<Told>>);
-
-impl Log {
-    fn told(&self) -> Told {
-        self.0.lock().expect("nobody panicked with it").clone()
-    }
-}
-
-#[derive(Clone, Debug, Default)]
-struct Told {
-    open: HashSet<u64>,
-    /// Opened twice, or closed and not open.
-    astray: Vec<u64>,
-    opened: u64,
-    failed: Vec<ErrorKind>,
-    lent: Vec<(u64, u64)>,
-    home: Vec<u64>,
-    closed: HashMap<Reason, u64>,
-    addresses: HashSet<String>,
-}
-
-impl Observer for Log {
-    fn observe(&self, address: &str, event: &Event<'_>) {
-        let mut told = self.0.lock().expect("nobody panicked with it");
-        told.addresses.insert(address.to_owned());
-        match *event {
-            Event::Opened { id, .. } => {
-                told.opened += 1;
-                if !told.open.insert(id) {
-                    told.astray.push(id);
-                }
-            }
-            Event::OpenFailed { error } => told.failed.push(error.kind()),
-            Event::CheckedOut { id, use_number, .. } => told.lent.push((id, use_number)),
-            Event::CheckedIn { id } => told.home.push(id),
-            Event::Closed { id, reason } => {
-                if !told.open.remove(&id) {
-                    told.astray.push(id);
-                }
-                *told.closed.entry(reason).or_default() += 1;
-            }
-            _ => {}
-        }
-    }
-}
-
-async fn an_observer_is_told_what_the_counts_say(backend: Backend) {
-    let log = Log::default();
-    let (caller, mut server) =
-        start_with(backend, |settings| settings.observer(log.clone()).quarantine(false)).await;
-    caller.watch.fail_next(io::ErrorKind::ConnectionRefused);
-    caller.fetch(get("/")).await.expect_err("refused");
-
-    let (mut connection, _, response) = server.open(caller.send(get("/")), answer("first")).await;
-    let id = response.body().connection().id();
-    Whole::read(response).await.expect("a body");
-    server.reuse(&mut connection, caller.fetch(get("/")), answer("next")).await;
-    connection.write("stray").await;
-    caller.watch.until_open(0).await;
-    let told = log.told();
-    assert_eq!((told.lent, told.home), (vec![(id, 1), (id, 2)], vec![id, id]));
-    assert_eq!((told.opened, told.open.len(), told.failed), (1, 0, vec![ErrorKind::Connect]));
-    assert_eq!(told.addresses, HashSet::from([format!("{:?}", caller.address)]));
-
-    server.open(caller.fetch(get("/")), LAST).await;
-    let (_, _, response) = server.open(caller.send(get("/")), HALF).await;
-    Whole::read(response).await.expect_err("cut in the middle");
-    let (mut connection, _, response) = server.open(caller.send(get("/")), HALF).await;
-    drop(response);
-    connection.ends().await;
-    let client = tokio::spawn(caller.fetch(get("/")));
-    let mut connection = server.accept().await;
-    connection.read_request().await;
-    client.abort();
-    connection.ends().await;
-    let (mut connection, ..) = server.open(caller.fetch(get("/")), answer("idle")).await;
-    connection.finish().await;
-    caller.watch.until_open(0).await;
-    let (_retired, ..) = server.open(caller.fetch(get("/")), answer("idle")).await;
-    caller.pool.drain(&caller.address).await;
-    caller.pool.sync([caller.address.clone()]);
-    let (_idle, ..) = server.open(caller.fetch(get("/")), answer("idle")).await;
-
-    let stats = caller.pool.stats();
-    let told = log.told();
-    assert_eq!((told.opened, told.open.len()), (stats.opened, stats.idle));
-    for (reason, count) in &told.closed {
-        assert_eq!(*count, stats.closed(*reason), "{reason:?}");
-    }
-    assert_eq!(told.closed.values().sum::<u64>(), stats.closed_total());
-    assert_eq!(told.closed.len(), 7, "so many reasons: {:?}", told.closed);
-    ends_at_rest(caller).await;
-    let told = log.told();
-    assert_eq!((told.open.len(), told.closed[&Reason::PoolClosed]), (0, 1));
-    assert_eq!(told.astray, [0_u64; 0]);
 }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use pool_core::{Builder, Pool, Reason};
+use super::at_rest;
+use pool_core::Reason;
 use pooled_fetch_tests::{
-    Backend, Caller, Connection, EchoServer, Endpoint, Lent, Probe, Server, Settings, Whole,
-    answer, bounded, ends_at_rest, eventually, for_each_backend, get, settle, start_many_addresses,
-    start_with,
+    Backend, EchoServer, Lent, Whole, answer, bounded, ends_at_rest, eventually, for_each_backend,
+    get, settle, start_many_addresses, start_with,
 };
 use tokio::task::JoinSet;
 
@@ -19,18 +19,9 @@ for_each_backend! {
     a_connection_that_comes_home_makes_room_for_another_address,
     addresses_wait_for_room_first_in_first_out,
     who_comes_later_does_not_overtake_the_line,
-    the_connection_idle_longest_of_all_goes_when_too_many_are_idle,
-    the_connection_idle_longest_goes_when_an_address_has_too_many_idle,
-    a_limit_of_no_idle_connections_keeps_none,
-    a_connection_that_may_not_rest_is_still_passed_on_to_who_waits,
 }
 
 const LAST: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 4\r\n\r\nlast";
-
-/// A connection that has served once, and rests.
-async fn idle(caller: &Caller, server: &mut Server) -> Connection {
-    server.open(caller.fetch(get("/")), answer("once")).await.0
-}
 
 async fn an_address_never_has_more_connections_than_its_limit(backend: Backend) {
     let (caller, server) =
@@ -78,7 +69,7 @@ async fn parked_connections_count_too() {
         let (caller, mut server) =
             start_with(Backend::Memory, |settings| settings.max_connections_per_address(2)).await;
         let lent = Lent::open(&caller, &mut server).await;
-        let mut parked = idle(&caller, &mut server).await;
+        let mut parked = at_rest(&caller, &mut server).await;
         // Only time can make it park, and the paused clock moves on when nothing else does.
         eventually("it parks", || caller.pool.stats().parked == 1).await;
 
@@ -128,7 +119,7 @@ async fn the_connection_idle_longest_of_all_makes_room_for_another_address(backe
     let last = Lent::open(&callers[0], &mut servers[0]).await;
     connections.push(first.come_home().await);
     for number in [1, 2] {
-        connections.push(idle(&callers[number], &mut servers[number]).await);
+        connections.push(at_rest(&callers[number], &mut servers[number]).await);
     }
     connections.push(last.come_home().await);
     // The one that came home second is used again, and so becomes the youngest of all.
@@ -138,7 +129,7 @@ async fn the_connection_idle_longest_of_all_makes_room_for_another_address(backe
     // All from addresses that have none: two new ones, then one whose own was evicted in between.
     for (newcomer, oldest) in [(3, 0), (4, 2), (2, 3), (5, 1)] {
         let opened = callers[newcomer].watch.opened();
-        connections.push(idle(&callers[newcomer], &mut servers[newcomer]).await);
+        connections.push(at_rest(&callers[newcomer], &mut servers[newcomer]).await);
         connections[oldest].ends().await;
         assert_eq!((callers[0].watch.opened(), callers[0].watch.open()), (opened + 1, 4));
     }
@@ -244,113 +235,6 @@ async fn who_comes_later_does_not_overtake_the_line(backend: Backend) {
     let caller = callers.swap_remove(0);
     drop(callers);
     ends_at_rest(caller).await;
-}
-
-async fn the_connection_idle_longest_of_all_goes_when_too_many_are_idle(backend: Backend) {
-    let (mut callers, mut servers) =
-        start_many_addresses(backend, 4, |settings| settings.max_idle(2)).await;
-    let mut connections = Vec::new();
-    for number in [0, 1] {
-        connections.push(idle(&callers[number], &mut servers[number]).await);
-    }
-    let client = callers[0].fetch(get("/again"));
-    servers[0].reuse(&mut connections[0], client, answer("again")).await;
-    for (number, oldest) in [(2, 1), (3, 0)] {
-        connections.push(idle(&callers[number], &mut servers[number]).await);
-        assert_eq!(callers[0].pool.stats().idle, 2);
-        connections[oldest].ends().await;
-    }
-    assert_eq!(callers[0].pool.stats().closed(Reason::Evicted), 2);
-    let caller = callers.swap_remove(0);
-    drop(callers);
-    ends_at_rest(caller).await;
-}
-
-async fn the_connection_idle_longest_goes_when_an_address_has_too_many_idle(backend: Backend) {
-    let (mut callers, mut servers) =
-        start_many_addresses(backend, 2, |settings| settings.max_idle_per_address(2)).await;
-    let mut others = Vec::new();
-    let mut lent = Vec::new();
-    for _ in 0..4 {
-        lent.push(Lent::open(&callers[0], &mut servers[0]).await);
-    }
-    others.push(idle(&callers[1], &mut servers[1]).await);
-    let mut connections = Vec::new();
-    for lent in lent {
-        connections.push(lent.come_home().await);
-        assert_eq!(callers[0].pool.stats().idle, 1 + connections.len().min(2));
-    }
-    connections[0].ends().await;
-    connections[1].ends().await;
-    // What is idle elsewhere is none of this address's concern.
-    servers[1].reuse(&mut others[0], callers[1].fetch(get("/")), answer("other")).await;
-    servers[0].reuse(&mut connections[3], callers[0].fetch(get("/")), answer("kept")).await;
-    let caller = callers.swap_remove(0);
-    drop(callers);
-    ends_at_rest(caller).await;
-}
-
-async fn a_limit_of_no_idle_connections_keeps_none(backend: Backend) {
-    for set in [Builder::max_idle, Builder::max_idle_per_address] {
-        let (caller, mut server) = start_with(backend, |settings| set(settings, 0)).await;
-        for _ in 0..3 {
-            idle(&caller, &mut server).await.ends().await;
-            assert_eq!((caller.pool.stats().idle, caller.watch.open()), (0, 0));
-        }
-        ends_at_rest(caller).await;
-    }
-}
-
-async fn a_connection_that_may_not_rest_is_still_passed_on_to_who_waits(backend: Backend) {
-    let (caller, mut server) =
-        start_with(backend, |settings| settings.max_connections_per_address(1).max_idle(0)).await;
-    let lent = Lent::open(&caller, &mut server).await;
-    let client = tokio::spawn(caller.fetch(get("/waits")));
-    eventually("it waits", || caller.pool.stats().waiting == 1).await;
-    let mut connection = lent.come_home().await;
-    let client = async { client.await.expect("no panic") };
-    server.reuse(&mut connection, client, answer("passed on")).await;
-    connection.ends().await;
-    ends_at_rest(caller).await;
-}
-
-#[tokio::test]
-async fn settings_that_make_no_sense_are_refused_by_their_name() {
-    type Set = fn(Settings) -> Settings;
-    let build = async |set: Set| -> Option<String> {
-        let Endpoint { connector, .. } = Backend::Memory.start().await;
-        set(Pool::builder(Probe::new(connector).0)).build().err().map(|error| error.to_string())
-    };
-    let refused: &[(&str, Set)] = &[
-        ("max_connections", |settings| settings.max_connections(0)),
-        ("max_connections_per_address", |settings| settings.max_connections_per_address(0)),
-        ("max_uses", |settings| settings.max_uses(0)),
-        ("connect_timeout", |settings| settings.connect_timeout(Duration::ZERO)),
-        ("max_idle", |settings| settings.max_connections(3).max_idle(4)),
-        ("max_idle_per_address", |settings| {
-            settings.max_connections_per_address(3).max_idle_per_address(4)
-        }),
-        ("lifetime_jitter", |settings| settings.lifetime_jitter(-0.1)),
-        ("lifetime_jitter", |settings| settings.lifetime_jitter(1.1)),
-        ("lifetime_jitter", |settings| settings.lifetime_jitter(f64::NAN)),
-    ];
-    for (name, set) in refused {
-        let error = build(*set).await.expect(name);
-        assert!(error.starts_with(&format!("building the pool: {name}: ")), "{error}");
-    }
-    let accepted: &[Set] = &[
-        |settings| settings.max_connections(3).max_idle(3),
-        |settings| settings.max_connections_per_address(3).max_idle_per_address(3),
-        |settings| settings.max_connections(None).max_idle(0),
-        |settings| settings.max_waiters_per_address(0),
-        |settings| settings.lifetime_jitter(0.0),
-        |settings| settings.lifetime_jitter(1.0),
-        |settings| settings.checkout_timeout(Duration::ZERO).idle_timeout(Duration::ZERO),
-        |settings| settings.checkout_timeout(Duration::MAX).idle_timeout(Duration::MAX),
-    ];
-    for set in accepted {
-        assert_eq!(build(*set).await, None);
-    }
 }
 
 /// Everybody at once, on several threads, and a third of them give up at some point.

@@ -1,13 +1,12 @@
 //! A certificate that must be refused is refused, and the error says with which server, and why.
 
 use std::error::Error as _;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use pool_core::{Error, ErrorKind, Pool};
 use pool_tcp::TcpConnector;
-use pool_tls::{HandshakeError, ServerName, TlsAddress, TlsConnector};
-use pooled_fetch_tests::{Authority, Server, Valid, Whole, answer, bounded, get, tls_endpoint};
+use pool_tls::{HandshakeError, ServerName, TlsConnector};
+use pooled_fetch_tests::{Authority, Server, Valid, answer, bounded, tls_endpoint};
 use rustls::CertificateError;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{
@@ -16,19 +15,7 @@ use rustls::crypto::{
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::{DigitallySignedStruct, SignatureScheme};
 
-type TlsPool = Pool<TlsConnector<TcpConnector>>;
-
-fn trusting(authority: &Authority) -> TlsPool {
-    Pool::new(TlsConnector::with_roots(TcpConnector::new(), authority.roots()))
-}
-
-fn named(address: SocketAddr, name: &'static str) -> TlsAddress<SocketAddr> {
-    TlsAddress::new(address, ServerName::try_from(name).expect("a valid name"))
-}
-
-async fn fetch(pool: &TlsPool, address: &TlsAddress<SocketAddr>) -> Result<Whole, Error> {
-    Whole::read(pool.http(address, get("/")).await?).await
-}
+use super::{TlsPool, fetch, named, site, trusting};
 
 /// Asks a server with a certificate for `site.test` for that name, or for another.
 async fn refused(
@@ -73,7 +60,8 @@ fn cause(error: &Error) -> &rustls::Error {
 async fn one_that_has_expired_is_refused() {
     bounded(async {
         let authority = Authority::new();
-        let refused = refused(&authority, Valid::Before, "site.test", &trusting(&authority)).await;
+        let refused =
+            refused(&authority, Valid::Before, "site.test", &trusting(authority.roots())).await;
         assert!(refused.why.starts_with("invalid peer certificate: certificate expired: "));
         let rustls::Error::InvalidCertificate(CertificateError::ExpiredContext { .. }) =
             refused.cause
@@ -88,7 +76,8 @@ async fn one_that_has_expired_is_refused() {
 async fn one_that_is_not_yet_valid_is_refused() {
     bounded(async {
         let authority = Authority::new();
-        let refused = refused(&authority, Valid::Later, "site.test", &trusting(&authority)).await;
+        let refused =
+            refused(&authority, Valid::Later, "site.test", &trusting(authority.roots())).await;
         assert!(refused.why.starts_with("invalid peer certificate: certificate not valid yet: "));
     })
     .await;
@@ -98,7 +87,8 @@ async fn one_that_is_not_yet_valid_is_refused() {
 async fn one_for_another_name_is_refused() {
     bounded(async {
         let authority = Authority::new();
-        let refused = refused(&authority, Valid::Now, "other.test", &trusting(&authority)).await;
+        let refused =
+            refused(&authority, Valid::Now, "other.test", &trusting(authority.roots())).await;
         let why = "invalid peer certificate: certificate not valid for name \"other.test\"";
         assert!(refused.why.starts_with(why), "{}", refused.why);
         assert!(refused.why.contains("site.test"), "says for whom it is: {}", refused.why);
@@ -110,7 +100,7 @@ async fn one_for_another_name_is_refused() {
 async fn one_of_an_unknown_root_is_refused() {
     bounded(async {
         let mozilla = Pool::new(TlsConnector::new(TcpConnector::new()));
-        for pool in [mozilla, trusting(&Authority::new())] {
+        for pool in [mozilla, trusting(Authority::new().roots())] {
             let refused = refused(&Authority::new(), Valid::Now, "site.test", &pool).await;
             assert_eq!(refused.why, "invalid peer certificate: UnknownIssuer");
             let unknown = rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
@@ -191,12 +181,30 @@ async fn extra_roots_are_trusted_beside_the_others() {
         for authority in [known, added] {
             let config = authority.server(&["site.test"], &["http/1.1"]);
             let (address, acceptor) = tls_endpoint(config).await;
-            let peer = named(address, "site.test");
+            let peer = site(address);
             Server::new(acceptor).open(fetch(&pool, &peer), answer("trusted")).await;
         }
         let stranger = Authority::new();
         let refused = refused(&stranger, Valid::Now, "site.test", &pool).await;
         assert_eq!(refused.why, "invalid peer certificate: UnknownIssuer");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_server_with_a_trusted_certificate_is_fetched_from() {
+    bounded(async {
+        let authority = Authority::new();
+        let config = authority.server(&["site.test"], &["http/1.1"]);
+        let (address, acceptor) = tls_endpoint(config).await;
+        let mut server = Server::new(acceptor);
+        let pool = trusting(authority.roots());
+        let peer = site(address);
+        let (mut connection, received, whole) =
+            server.open(fetch(&pool, &peer), answer("secret")).await;
+        assert_eq!(whole.body, "secret");
+        assert_eq!(received.header("host"), Some(&*format!("site.test:{}", address.port())));
+        server.reuse(&mut connection, fetch(&pool, &peer), answer("again")).await;
     })
     .await;
 }

@@ -11,10 +11,14 @@ use pool_core::{Error, ErrorKind, Pool};
 use pool_tcp::TcpConnector;
 use pool_tls::{HandshakeError, ServerName, TlsAddress, TlsConnector};
 use pooled_fetch_tests::{
-    Authority, Endpoint, Server, Whole, answer, bounded, get, memory_endpoint, tls_endpoint,
+    Authority, Endpoint, Server, Whole, answer, bounded, get, memory_endpoint, tcp_endpoint,
+    tls_endpoint,
 };
+use rustls::RootCertStore;
 use tokio::process::Command;
 use tokio::time::Instant;
+
+use super::{fetch, site, trusting};
 
 const NAME: &str = "site.test";
 
@@ -114,6 +118,27 @@ async fn the_secrets_of_a_connection_are_logged_where_the_environment_says_and_o
         fs::remove_file(&log).expect("a file of ours");
         let secrets = text.lines().filter(|line| line.starts_with("CLIENT_TRAFFIC_SECRET_0 "));
         assert_eq!(secrets.count(), 2, "two of the three connections asked for it: {text}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_server_that_knows_no_tls_is_an_error_of_the_handshake() {
+    bounded(async {
+        let Endpoint { address, acceptor, .. } = tcp_endpoint().await;
+        let mut server = Server::new(acceptor);
+        let pool = trusting(RootCertStore::empty());
+        let peer = site(address);
+        let plain = async {
+            let mut connection = server.accept().await;
+            connection.write("HTTP/1.1 400 Bad Request\r\n\r\n").await;
+            connection.read_to_end().await;
+        };
+        let (result, ()) = tokio::join!(fetch(&pool, &peer), plain);
+        let error = result.expect_err("no TLS");
+        assert!(error.to_string().contains("TLS handshake with site.test: "), "{error}");
+        let cause = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+        assert_eq!(cause.map(io::Error::kind), Some(io::ErrorKind::InvalidData));
     })
     .await;
 }

@@ -3,25 +3,16 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use pool_core::{Error, ErrorKind, Http2, Pool};
+use pool_core::{ErrorKind, Http2, Pool};
 use pool_tcp::TcpConnector;
-use pool_tls::{Identity, ServerName, TlsAddress, TlsConnector};
+use pool_tls::{Identity, TlsConnector};
 use pooled_fetch_tests::{
-    Acceptor, Authority, Http2Server, Issued, Server, Valid, Whole, answer, bounded, get,
-    tls_endpoint,
+    Acceptor, Authority, Http2Server, Issued, Server, Valid, answer, bounded, tls_endpoint,
 };
 use rustls::ServerConfig;
 use tokio::task::JoinSet;
 
-type TlsPool = Pool<TlsConnector<TcpConnector>>;
-
-fn site(address: SocketAddr) -> TlsAddress<SocketAddr> {
-    TlsAddress::new(address, ServerName::try_from("site.test").expect("a valid name"))
-}
-
-async fn fetch(pool: TlsPool, address: TlsAddress<SocketAddr>) -> Result<Whole, Error> {
-    Whole::read(pool.http(&address, get("/")).await?).await
-}
+use super::{TlsPool, fetch, named, site, trusting};
 
 /// A server that lets in nobody without a certificate of `authority`.
 async fn closed_site(authority: &Authority, protocols: &[&str]) -> (SocketAddr, Acceptor) {
@@ -46,7 +37,7 @@ async fn a_server_that_asks_for_a_client_certificate_is_shown_it() {
         let client = authority.issue(&["client.test"], Valid::Now);
         for protocols in [&["http/1.1"][..], &["h2"]] {
             let (address, acceptor) = closed_site(&authority, protocols).await;
-            let request = fetch(pool(&authority, Some(&client)), site(address));
+            let request = fetch(&pool(&authority, Some(&client)), &site(address));
             let whole = if protocols == ["h2"] {
                 let mut server = Http2Server::start(acceptor, 100);
                 let request = tokio::spawn(request);
@@ -70,8 +61,7 @@ async fn without_its_client_certificate_a_request_fails_and_says_that_one_is_req
         for protocols in [&["http/1.1"][..], &["h2"]] {
             let (address, _acceptor) = closed_site(&authority, protocols).await;
             let pool = pool(&authority, None);
-            let mut clients: JoinSet<_> =
-                (0..4).map(|_| fetch(pool.clone(), site(address))).collect();
+            let mut clients: JoinSet<_> = (0..4).map(|_| fetch(&pool, &site(address))).collect();
             while let Some(client) = clients.join_next().await {
                 let error = client.expect("no panic").expect_err("nobody is let in");
                 let told = error.to_string();
@@ -96,7 +86,7 @@ async fn two_identities_never_share_a_connection_and_clones_of_one_do() {
         let (address, acceptor) = closed_site(&authority, &["http/1.1"]).await;
         let mut server = Server::new(acceptor);
         let pool = pool(&authority, None);
-        let asks = |who: &Identity| fetch(pool.clone(), site(address).with_identity(who.clone()));
+        let asks = |who: &Identity| fetch(&pool, &site(address).with_identity(who.clone()));
         let (mut hers, ..) = server.open(asks(&alice), answer("alice")).await;
         let (mut his, ..) = server.open(asks(&bob), answer("bob")).await;
         server.reuse(&mut hers, asks(&alice.clone()), answer("alice again")).await;
@@ -118,7 +108,7 @@ async fn an_identity_that_offers_http2_to_a_pool_that_never_speaks_it_is_refused
         let pool = Pool::builder(connector).http2(Http2::Off).build();
         let identity = Identity::new(authority.client(&["h2"], None));
         let peer = site(address).with_identity(identity);
-        let error = fetch(pool.expect("settings that make sense"), peer).await;
+        let error = fetch(&pool.expect("settings that make sense"), &peer).await;
         assert_eq!(
             error.expect_err("h2 was chosen").to_string(),
             format!(
@@ -126,6 +116,22 @@ async fn an_identity_that_offers_http2_to_a_pool_that_never_speaks_it_is_refused
                  set not to speak"
             )
         );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn two_names_at_one_address_never_share_a_connection() {
+    bounded(async {
+        let authority = Authority::new();
+        let config = authority.server(&["one.test", "two.test"], &["http/1.1"]);
+        let (address, acceptor) = tls_endpoint(config).await;
+        let mut server = Server::new(acceptor);
+        let pool = trusting(authority.roots());
+        let (one, two) = (named(address, "one.test"), named(address, "two.test"));
+        let (mut to_one, ..) = server.open(fetch(&pool, &one), answer("one")).await;
+        server.open(fetch(&pool, &two), answer("two")).await;
+        server.reuse(&mut to_one, fetch(&pool, &one), answer("one")).await;
     })
     .await;
 }

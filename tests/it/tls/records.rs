@@ -1,92 +1,22 @@
-//! TLS: nothing leaves before the server has proved its name, and a failure says what was wrong.
+//! A connection over TLS says farewell before it closes, and what was cut off is not taken for the whole.
 
-use std::error::Error as _;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::thread;
 
 use http::Request;
 use http_body_util::Full;
-use pool_core::{Error, ErrorKind, Pool};
+use pool_core::{ErrorKind, Pool};
 use pool_tcp::TcpConnector;
-use pool_tls::{ServerName, TlsAddress, TlsConnector};
+use pool_tls::TlsConnector;
 use pooled_fetch_tests::{
     Authority, Backend, Caller, Duplex, Endpoint, Failing, Probe, SERVER_NAME, Server, Upload,
-    Whole, answer, bounded, eventually, get, poll_once, settle, start, tcp_endpoint, tls_endpoint,
+    Whole, answer, bounded, eventually, get, poll_once, settle, start, tls_endpoint,
 };
-use rustls::RootCertStore;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-type TlsPool = Pool<TlsConnector<TcpConnector>>;
-
-fn trusting(roots: RootCertStore) -> TlsPool {
-    Pool::new(TlsConnector::with_roots(TcpConnector::new(), roots))
-}
-
-fn named(address: SocketAddr, name: &'static str) -> TlsAddress<SocketAddr> {
-    TlsAddress::new(address, ServerName::try_from(name).expect("a valid name"))
-}
-
-async fn fetch(pool: &TlsPool, address: &TlsAddress<SocketAddr>) -> Result<Whole, Error> {
-    Whole::read(pool.http(address, get("/")).await?).await
-}
-
-#[tokio::test]
-async fn a_server_with_a_trusted_certificate_is_fetched_from() {
-    bounded(async {
-        let authority = Authority::new();
-        let config = authority.server(&["site.test"], &["http/1.1"]);
-        let (address, acceptor) = tls_endpoint(config).await;
-        let mut server = Server::new(acceptor);
-        let pool = trusting(authority.roots());
-        let peer = named(address, "site.test");
-        let (mut connection, received, whole) =
-            server.open(fetch(&pool, &peer), answer("secret")).await;
-        assert_eq!(whole.body, "secret");
-        assert_eq!(received.header("host"), Some(&*format!("site.test:{}", address.port())));
-        server.reuse(&mut connection, fetch(&pool, &peer), answer("again")).await;
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn two_names_at_one_address_never_share_a_connection() {
-    bounded(async {
-        let authority = Authority::new();
-        let config = authority.server(&["one.test", "two.test"], &["http/1.1"]);
-        let (address, acceptor) = tls_endpoint(config).await;
-        let mut server = Server::new(acceptor);
-        let pool = trusting(authority.roots());
-        let (one, two) = (named(address, "one.test"), named(address, "two.test"));
-        let (mut to_one, ..) = server.open(fetch(&pool, &one), answer("one")).await;
-        server.open(fetch(&pool, &two), answer("two")).await;
-        server.reuse(&mut to_one, fetch(&pool, &one), answer("one")).await;
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_server_that_knows_no_tls_is_an_error_of_the_handshake() {
-    bounded(async {
-        let Endpoint { address, acceptor, .. } = tcp_endpoint().await;
-        let mut server = Server::new(acceptor);
-        let pool = trusting(RootCertStore::empty());
-        let peer = named(address, "site.test");
-        let plain = async {
-            let mut connection = server.accept().await;
-            connection.write("HTTP/1.1 400 Bad Request\r\n\r\n").await;
-            connection.read_to_end().await;
-        };
-        let (result, ()) = tokio::join!(fetch(&pool, &peer), plain);
-        let error = result.expect_err("no TLS");
-        assert!(error.to_string().contains("TLS handshake with site.test: "), "{error}");
-        let cause = error.source().and_then(|source| source.downcast_ref::<io::Error>());
-        assert_eq!(cause.map(io::Error::kind), Some(io::ErrorKind::InvalidData));
-    })
-    .await;
-}
+use super::site;
 
 #[tokio::test]
 async fn a_body_cut_without_a_farewell_is_an_error() {
@@ -179,7 +109,7 @@ async fn a_write_that_fails_after_some_records_went_out_is_no_proof_that_nothing
             let (failing, accepts) = Failing::new(TcpConnector::new());
             let connector = TlsConnector::builder(failing).roots(authority.roots()).http2(false);
             let pool = Pool::new(connector.build().expect("a provider that can be used"));
-            let peer = named(address, "site.test");
+            let peer = site(address);
             let mut server = Server::new(acceptor);
             let first = async { Whole::read(pool.http(&peer, get("/")).await?).await };
             let (_connection, ..) = server.open(first, answer("first")).await;
