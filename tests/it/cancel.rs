@@ -134,7 +134,7 @@ async fn a_request_can_be_dropped_while_its_response_is_half_there(backend: Back
     let (caller, mut server) =
         start_with(backend, |settings| settings.max_connections_per_address(1)).await;
     for length in 0..whole.len() {
-        let mut client = Box::pin(caller.fetch(get("/dropped")));
+        let mut client = caller.fetch(get("/dropped"));
         let half = async {
             let mut connection = server.accept().await;
             connection.read_request().await;
@@ -202,7 +202,7 @@ async fn a_returned_connection_given_to_a_dropped_request_goes_to_the_next(backe
     let (caller, mut server) =
         start_with(backend, |settings| settings.max_connections_per_address(1)).await;
     let lent = Lent::open(&caller, &mut server).await;
-    let mut dropped = Box::pin(caller.fetch(get("/dropped")));
+    let mut dropped = caller.fetch(get("/dropped"));
     assert!(poll_once(dropped.as_mut()).is_pending());
     let next = tokio::spawn(caller.fetch(get("/next")));
     eventually("both wait", || caller.pool.stats().waiting == 2).await;
@@ -221,7 +221,7 @@ async fn a_returned_connection_given_to_a_dropped_request_rests_when_nobody_wait
     let (caller, mut server) =
         start_with(backend, |settings| settings.max_connections_per_address(1)).await;
     let lent = Lent::open(&caller, &mut server).await;
-    let mut dropped = Box::pin(caller.fetch(get("/dropped")));
+    let mut dropped = caller.fetch(get("/dropped"));
     assert!(poll_once(dropped.as_mut()).is_pending());
     let mut connection = lent.come_home().await;
     drop(dropped);
@@ -234,7 +234,7 @@ async fn a_new_connection_given_to_a_dropped_request_goes_to_the_next(backend: B
     let (caller, mut server) =
         start_with(backend, |settings| settings.max_connections_per_address(1)).await;
     caller.watch.close_gate();
-    let mut dropped = Box::pin(caller.fetch(get("/dropped")));
+    let mut dropped = caller.fetch(get("/dropped"));
     assert!(poll_once(dropped.as_mut()).is_pending());
     let next = tokio::spawn(caller.fetch(get("/next")));
     eventually("both wait", || caller.pool.stats().waiting == 2).await;
@@ -250,7 +250,7 @@ async fn a_new_connection_given_to_a_dropped_request_goes_to_the_next(backend: B
 
 async fn a_new_connection_given_to_a_dropped_request_rests_when_nobody_waits(backend: Backend) {
     let (caller, mut server) = start(backend).await;
-    let mut dropped = Box::pin(caller.fetch(get("/dropped")));
+    let mut dropped = caller.fetch(get("/dropped"));
     assert!(poll_once(dropped.as_mut()).is_pending());
     let mut connection = server.accept().await;
     eventually("it has it", || caller.pool.stats().waiting == 0).await;

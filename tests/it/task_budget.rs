@@ -54,7 +54,7 @@ async fn a_response_arrives_whatever_is_left_of_the_budget_of_its_task(backend: 
             connection.write(HALF).await;
             connection.ends().await;
         });
-        let mut client = Box::pin(caller.send(get("/")));
+        let mut client = caller.send(get("/"));
         let watch = caller.watch.clone();
         let response = alone(move || {
             let (mut is_out, mut spent) = (Some(is_out), false);

@@ -28,6 +28,9 @@ pub struct Caller {
     pub watch: Watch,
 }
 
+/// What a caller waits for. In a box, so that tokio's tasks are compiled for it once, and not for each request.
+pub type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
 /// A caller with the default settings, and the server that it calls.
 pub async fn start(backend: Backend) -> (Caller, Server) {
     start_with(backend, |settings| settings).await
@@ -77,10 +80,7 @@ where
 
 impl Caller {
     /// Sends a request; the body of the response is still to be read.
-    pub fn send<Q>(
-        &self,
-        request: Request<Q>,
-    ) -> Pin<Box<dyn Future<Output = Result<Response<Body>, Error>> + Send>>
+    pub fn send<Q>(&self, request: Request<Q>) -> Boxed<Result<Response<Body>, Error>>
     where
         Q: http_body::Body<Data = Bytes> + Send + 'static,
         Q::Error: Into<Box<dyn StdError + Send + Sync>>,
@@ -91,10 +91,7 @@ impl Caller {
     }
 
     /// Sends a request and reads the response to its end.
-    pub fn fetch<Q>(
-        &self,
-        request: Request<Q>,
-    ) -> Pin<Box<dyn Future<Output = Result<Whole, Error>> + Send>>
+    pub fn fetch<Q>(&self, request: Request<Q>) -> Boxed<Result<Whole, Error>>
     where
         Q: http_body::Body<Data = Bytes> + Send + 'static,
         Q::Error: Into<Box<dyn StdError + Send + Sync>>,

@@ -30,7 +30,7 @@ pub use backend::{
 };
 pub use bodies::{Feed, Gauge, Pattern, Pieces, Upload, feed};
 pub use bounded::{bounded, eventually};
-pub use caller::{Caller, Settings, Whole, get, post, start, start_elsewhere, start_with};
+pub use caller::{Boxed, Caller, Settings, Whole, get, post, start, start_elsewhere, start_with};
 pub use certs::{Authority, Issued, Valid};
 pub use connectors::{
     Address, AnyConnector, AnyStream, Failing, Interrupted, NextRead, Probe, Watch,

@@ -40,7 +40,7 @@ impl Lent {
 }
 
 /// Polls a future once, by hand: it goes on only when it is polled again.
-pub fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+pub fn poll_once<F: Future + ?Sized>(future: Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
 

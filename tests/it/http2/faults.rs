@@ -92,7 +92,7 @@ async fn a_connection_that_does_not_answer_is_replaced() {
         let (caller, server) =
             start_http2(100, |settings| settings.http2_keep_alive(second * 20, second * 5)).await;
         server.go_deaf();
-        let mut client = Box::pin(caller.fetch(get("/")));
+        let mut client = caller.fetch(get("/"));
         let since = Instant::now();
         let error = client.as_mut().await.expect_err("nobody answers on a fresh connection");
         assert!(since.elapsed() <= second * 26, "{:?}", since.elapsed());

@@ -77,7 +77,7 @@ async fn a_request_that_is_cancelled_takes_no_other_along() {
         let server = echo(server);
         caller.watch.close_gate();
         // The first of them has the dial started.
-        let mut first = Box::pin(caller.fetch(get("/first")));
+        let mut first = caller.fetch(get("/first"));
         assert!(poll_once(first.as_mut()).is_pending());
         let second = tokio::spawn(caller.fetch(get("/second")));
         eventually("both wait", || caller.pool.stats().waiting == 2).await;

@@ -118,7 +118,7 @@ async fn a_request_that_outlives_its_runtime_keeps_no_place_in_the_line(backend:
     .await;
     let lent = Lent::open(&callers[0], &mut servers[0]).await;
     let other = Elsewhere::new();
-    let mut stray = Box::pin(callers[1].fetch(get("/stray")));
+    let mut stray = callers[1].fetch(get("/stray"));
     {
         let _there = other.runtime().enter();
         assert!(poll_once(stray.as_mut()).is_pending());
@@ -146,7 +146,7 @@ async fn a_request_that_outlives_its_runtime_gets_an_error(backend: Backend) {
     .await;
     let lent = Lent::open(&caller, &mut server).await;
     let other = Elsewhere::new();
-    let mut stray = Box::pin(caller.fetch(get("/stray")));
+    let mut stray = caller.fetch(get("/stray"));
     {
         let _there = other.runtime().enter();
         assert!(poll_once(stray.as_mut()).is_pending());

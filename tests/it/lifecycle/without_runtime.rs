@@ -32,7 +32,7 @@ async fn stages(
 ) -> (Caller, Server, Box<dyn Send>, Vec<Box<dyn Send>>) {
     let (caller, mut server) =
         start_with(backend, |settings| settings.max_connections_per_address(1)).await;
-    let mut client = Box::pin(caller.fetch(get("/dropped")));
+    let mut client = caller.fetch(get("/dropped"));
     let mut held: Vec<Box<dyn Send>> = Vec::new();
     match stage {
         0 => {

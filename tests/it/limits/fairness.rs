@@ -1,6 +1,5 @@
 //! Nobody waits for ever beside others who are served.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Wake, Waker};
@@ -11,8 +10,8 @@ use http::Request;
 use http_body_util::Full;
 use pool_core::{Builder, Error, Pool};
 use pooled_fetch_tests::{
-    Backend, Caller, Connection, EchoServer, Endpoint, Interrupted, Lent, Server, Whole, answer,
-    bounded, ends_at_rest, eventually, for_each_backend, get, poll_once, settle,
+    Backend, Boxed, Caller, Connection, EchoServer, Endpoint, Interrupted, Lent, Server, Whole,
+    answer, bounded, ends_at_rest, eventually, for_each_backend, get, poll_once, settle,
     start_many_addresses, start_with,
 };
 use tokio::runtime;
@@ -92,7 +91,7 @@ async fn a_runtime_that_stands_still_holds_up_nobody_else(backend: Backend) {
     let lent = Lent::open(&caller, &mut server).await;
     // Nobody drives it after this.
     let still = runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let mut waiting = Box::pin(caller.fetch(get("/still")));
+    let mut waiting = caller.fetch(get("/still"));
     {
         let _there = still.enter();
         assert!(poll_once(waiting.as_mut()).is_pending());
@@ -119,7 +118,7 @@ async fn a_runtime_that_stands_still_costs_nobody_their_connection(backend: Back
             start_with(backend, |settings| limit(settings).checkout_timeout(None)).await;
         let lent = Lent::open(&caller, &mut server).await;
         let still = runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let mut waiting = Box::pin(caller.fetch(get("/still")));
+        let mut waiting = caller.fetch(get("/still"));
         {
             let _there = still.enter();
             assert!(poll_once(waiting.as_mut()).is_pending());
@@ -145,7 +144,7 @@ async fn a_request_lets_those_read_first_whose_responses_have_come(backend: Back
     let (caller, mut server) = start_with(backend, |settings| settings).await;
     let (mut connection, due) = next_to_one_who_is_due(&caller, &mut server).await;
     let written = caller.watch.written();
-    let mut next = Box::pin(caller.fetch(get("/next")));
+    let mut next = caller.fetch(get("/next"));
     assert!(poll_once(next.as_mut()).is_pending());
     assert_eq!(caller.watch.written(), written, "nothing is sent before it");
 
@@ -163,7 +162,7 @@ async fn in_a_runtime_of_many_threads_a_request_is_sent_at_once() {
         let (caller, mut server) = start_with(Backend::Tcp, |settings| settings).await;
         let (mut connection, due) = next_to_one_who_is_due(&caller, &mut server).await;
         let written = caller.watch.written();
-        let mut next = Box::pin(caller.fetch(get("/next")));
+        let mut next = caller.fetch(get("/next"));
         assert!(poll_once(next.as_mut()).is_pending());
         assert!(caller.watch.written() > written, "it waits for another");
         due.await.expect("a response");
@@ -178,7 +177,7 @@ async fn a_request_waits_for_nobody_who_has_gone(backend: Backend) {
     let (mut connection, due) = next_to_one_who_is_due(&caller, &mut server).await;
     drop(due);
     let written = caller.watch.written();
-    let mut next = Box::pin(caller.fetch(get("/next")));
+    let mut next = caller.fetch(get("/next"));
     assert!(poll_once(next.as_mut()).is_pending());
     assert!(caller.watch.written() > written, "it is sent at once");
     server.reuse(&mut connection, next, answer("next")).await;
@@ -192,7 +191,7 @@ async fn a_request_that_is_cancelled_while_it_gives_way_leaves_its_connection_at
     let (mut connection, due) = next_to_one_who_is_due(&caller, &mut server).await;
     let content = Arc::new(*b"content");
     let body = Full::new(Bytes::from_owner(Content(Arc::clone(&content))));
-    let mut next = Box::pin(caller.fetch(Request::put("/next").body(body).expect("a request")));
+    let mut next = caller.fetch(Request::put("/next").body(body).expect("a request"));
     assert!(poll_once(next.as_mut()).is_pending());
     drop(next);
     let stats = caller.pool.stats();
@@ -208,11 +207,11 @@ async fn a_connection_that_was_handed_on_rests_when_its_request_is_cancelled_bef
 ) {
     let (caller, mut server) =
         start_with(backend, |settings| settings.max_connections_per_address(2)).await;
-    let mut first = Box::pin(caller.fetch(get("/first")));
-    let mut connection = under_way(&mut server, first.as_mut()).await;
-    let mut due = Box::pin(caller.fetch(get("/due")));
-    let mut beside = under_way(&mut server, due.as_mut()).await;
-    let mut waiting = Box::pin(caller.fetch(get("/waiting")));
+    let mut first = caller.fetch(get("/first"));
+    let mut connection = under_way(&mut server, &mut first).await;
+    let mut due = caller.fetch(get("/due"));
+    let mut beside = under_way(&mut server, &mut due).await;
+    let mut waiting = caller.fetch(get("/waiting"));
     assert!(poll_once(waiting.as_mut()).is_pending());
     connection.write(answer("first")).await;
     first.await.expect("a response");
@@ -230,10 +229,7 @@ async fn a_connection_that_was_handed_on_rests_when_its_request_is_cancelled_bef
 }
 
 /// Leads a request to where the server has read it; the connection that it came over.
-async fn under_way(
-    server: &mut Server,
-    request: Pin<&mut impl Future<Output = Result<Whole, Error>>>,
-) -> Connection {
+async fn under_way(server: &mut Server, request: &mut Boxed<Result<Whole, Error>>) -> Connection {
     tokio::select! {
         response = request => panic!("nobody has answered it: {response:?}"),
         connection = async {
@@ -257,11 +253,10 @@ impl AsRef<[u8]> for Content {
 async fn next_to_one_who_is_due(
     caller: &Caller,
     server: &mut Server,
-) -> (Connection, Pin<Box<impl Future<Output = Result<Whole, Error>>>>) {
-    let [mut first, mut due] =
-        [caller.fetch(get("/first")), caller.fetch(get("/due"))].map(Box::pin);
-    let mut idle = under_way(server, first.as_mut()).await;
-    let mut beside = under_way(server, due.as_mut()).await;
+) -> (Connection, Boxed<Result<Whole, Error>>) {
+    let (mut first, mut due) = (caller.fetch(get("/first")), caller.fetch(get("/due")));
+    let mut idle = under_way(server, &mut first).await;
+    let mut beside = under_way(server, &mut due).await;
     idle.write(answer("first")).await;
     first.await.expect("a response");
     let woken = Arc::new(Woken::default());

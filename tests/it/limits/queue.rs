@@ -178,8 +178,7 @@ async fn one_more_than_may_wait_fails_at_once(backend: Backend) {
     })
     .await;
     let lent = Lent::open(&caller, &mut server).await;
-    let (mut first, mut second) =
-        (Box::pin(caller.fetch(get("/1"))), Box::pin(caller.fetch(get("/2"))));
+    let (mut first, mut second) = (caller.fetch(get("/1")), caller.fetch(get("/2")));
     assert!(poll_once(first.as_mut()).is_pending() && poll_once(second.as_mut()).is_pending());
     fails_at_once(caller.fetch(get("/3")), ErrorKind::QueueFull);
     assert_eq!(caller.pool.stats().waiting, 2);

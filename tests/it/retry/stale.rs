@@ -220,7 +220,7 @@ async fn bytes_that_came_before_the_request_was_written_are_no_answer(backend: B
         let (caller, mut server) = start(backend).await;
         let (mut connection, ..) = server.open(caller.fetch(get("/")), answer("first")).await;
         let before = caller.watch.written();
-        let mut client = Box::pin(caller.fetch(get("/")));
+        let mut client = caller.fetch(get("/"));
         yield_now().await;
         // With little left of the budget of its task hyper may take the request, and cannot write it.
         poll_fn(|cx| {

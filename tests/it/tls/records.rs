@@ -74,7 +74,7 @@ async fn what_a_cancelled_request_had_not_sent_yet_is_not_sent_with_the_farewell
         // More than the socket takes, so that a part of it waits in the session.
         let (upload, _) = Upload::new(64 * 1024 * 1024);
         let request = Request::post("/").body(upload).expect("a request");
-        let mut client = Box::pin(caller.send(request));
+        let mut client = caller.send(request);
         let mut written = 0;
         eventually("the socket is full", || {
             assert!(poll_once(client.as_mut()).is_pending());
