@@ -29,7 +29,7 @@ impl Switch {
     }
 
     fn dials(&self) -> Vec<Instant> {
-        self.dials.lock().expect("nobody panics with it").clone()
+        self.dials.lock().expect("no thread panics with it").clone()
     }
 }
 
@@ -39,7 +39,7 @@ impl Connector for Switch {
     type Stream = AnyStream;
 
     async fn connect(&self, address: &&'static str) -> io::Result<Connected<AnyStream>> {
-        self.dials.lock().expect("nobody panics with it").push(Instant::now());
+        self.dials.lock().expect("no thread panics with it").push(Instant::now());
         if *self.up.borrow() {
             self.wires.connect(address).await
         } else {
@@ -210,7 +210,7 @@ struct Pauses(Mutex<Vec<Duration>>);
 impl Observer for Pauses {
     fn observe(&self, _: &str, event: &Event<'_>) {
         if let Event::BackingOff { pause } = event {
-            self.0.lock().expect("nobody panics with it").push(*pause);
+            self.0.lock().expect("no thread panics with it").push(*pause);
         }
     }
 }
@@ -222,7 +222,7 @@ async fn an_observer_is_told_when_an_address_is_left_alone() {
         let builder = Pool::builder(switch).observer(Arc::clone(&pauses));
         let pool = builder.build().expect("settings that make sense");
         fail_three_times(&pool).await;
-        let told = pauses.0.lock().expect("nobody panicked with it");
+        let told = pauses.0.lock().expect("no thread panicked with it");
         assert!(matches!(told[..], [pause] if pause <= Duration::from_millis(100)), "{told:?}");
     })
     .await;

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 const WORKERS: usize = 16;
 const ROUNDS: usize = 200;
 
-/// Says who asked, and what for; at a length between nothing and more than is read at a time.
+/// Repeats the target and the length of the request, up to more than is read at a time.
 fn echo(request: &Received) -> Bytes {
     let line = format!("{} {}", request.target(), request.body.len());
     let length: usize =
@@ -63,7 +63,7 @@ async fn one_of_each(caller: &Caller, worker: usize, round: usize) {
             response.body_mut().frame().await.expect("a frame").expect("some of it");
         }
         5 => drop(caller.send(get(&path)).await.expect("a response")),
-        // Whoever is faster, the next must not notice.
+        // Whichever side is faster, the next request must not notice.
         _ => drop(timeout(Duration::from_micros(200), caller.fetch(get(&path))).await),
     }
 }

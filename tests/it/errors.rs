@@ -32,7 +32,7 @@ async fn a_refused_connection_is_told_with_step_and_address() {
         socket.bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
         let address = socket.local_addr().expect("an address");
         let pool = Pool::new(TcpConnector::new());
-        let error = pool.http(&address, get("/")).await.expect_err("nobody listens");
+        let error = pool.http(&address, get("/")).await.expect_err("no server listens");
         assert_eq!(error.to_string(), format!("connecting to {address}: connection refused"));
         assert_eq!(error.kind(), ErrorKind::Connect);
         let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
@@ -144,7 +144,7 @@ fn a_request_outside_a_runtime_is_an_error_and_no_panic() {
     let address = "127.0.0.1:1".parse().expect("an address");
     let request = pin!(pool.http(&address, get("/")));
     let Poll::Ready(result) = request.poll(&mut Context::from_waker(Waker::noop())) else {
-        panic!("nobody would ever wake it");
+        panic!("nothing would ever wake it");
     };
     let error = result.expect_err("no runtime");
     assert_eq!(error.kind(), ErrorKind::NoRuntime);

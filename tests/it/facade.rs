@@ -113,7 +113,7 @@ async fn the_default_pool_can_be_looked_at() {
     .await;
 }
 
-/// Nobody but this test vouches for its server, so the default pool must not speak to it.
+/// Only this test vouches for its server, so the default pool must not speak to it.
 #[tokio::test]
 async fn https_refuses_a_server_for_which_no_root_vouches() {
     bounded(async {

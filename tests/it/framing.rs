@@ -147,7 +147,7 @@ async fn an_http_1_0_server_takes_a_streaming_body_of_known_length(backend: Back
     ends_at_rest(caller).await;
 }
 
-/// The only connection that there may be comes free, but the one who waits for it cannot use it.
+/// The only connection that there may be comes free, but the request that waits for it cannot use it.
 async fn a_body_of_unknown_length_waits_for_a_server_that_knows_chunks(backend: Backend) {
     let (caller, mut server) =
         start_with(backend, |settings| settings.max_connections_per_address(1)).await;
@@ -244,7 +244,7 @@ async fn an_empty_post_says_that_it_is_empty(backend: Backend) {
     assert_eq!(received.header("content-length"), Some("0"));
 
     let (received, _) = server.reuse(&mut connection, caller.fetch(get("/")), answer("get")).await;
-    assert_eq!(received.header("content-length"), None, "nobody expects content in a GET");
+    assert_eq!(received.header("content-length"), None, "no server expects content in a GET");
     ends_at_rest(caller).await;
 }
 

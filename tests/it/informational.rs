@@ -1,4 +1,4 @@
-//! 1xx answers reach the caller who asks for them, and a body that waits for one; they never go on for ever.
+//! 1xx answers reach the caller that asks for them, and a body that waits for one; they never go on for ever.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,7 +38,7 @@ async fn interim_answers_reach_the_caller_who_asks_for_them(backend: Backend) {
         let links =
             headers.get_all("link").iter().map(|link| link.to_str().expect("text").to_owned());
         log.lock()
-            .expect("nobody panicked with it")
+            .expect("no thread panicked with it")
             .push((status.as_u16(), links.collect::<Vec<_>>()));
     });
     let client = tokio::spawn(caller.fetch(request));
@@ -49,12 +49,12 @@ async fn interim_answers_reach_the_caller_who_asks_for_them(backend: Backend) {
     connection.write(answer("final")).await;
     assert_eq!(client.await.expect("no panic").expect("a response").body, "final");
     let links = vec!["</a>".to_owned(), "</b>".to_owned()];
-    assert_eq!(*told.lock().expect("nobody panicked with it"), [(103, links), (100, vec![])]);
+    assert_eq!(*told.lock().expect("no thread panicked with it"), [(103, links), (100, vec![])]);
 
     // The next request over the connection has not asked.
     let bytes = [b"HTTP/1.1 103 Early Hints\r\n\r\n", &*answer("next")].concat();
     server.reuse(&mut connection, caller.fetch(get("/")), bytes).await;
-    assert_eq!(told.lock().expect("nobody panicked with it").len(), 2);
+    assert_eq!(told.lock().expect("no thread panicked with it").len(), 2);
     ends_at_rest(caller).await;
 }
 

@@ -290,9 +290,9 @@ async fn an_address_where_nobody_listens_gives_the_request_back(protocol: Protoc
     drop(server);
     let refused = |error: &pool_core::Error| error.to_string().contains("connection refused");
     // The door closes when the task of the server has seen that it shall end.
-    let mut error = caller.fetch(post("/once", "content")).await.expect_err("nobody is there");
+    let mut error = caller.fetch(post("/once", "content")).await.expect_err("no server is there");
     while !refused(&error) {
-        error = caller.fetch(post("/once", "content")).await.expect_err("nobody is there");
+        error = caller.fetch(post("/once", "content")).await.expect_err("no server is there");
     }
     assert_eq!(error.kind(), ErrorKind::Connect);
     let told = format!("connecting to {:?}: connection refused", caller.address);

@@ -62,7 +62,7 @@ async fn a_sister_of_a_stray_connection_that_rests_is_not_lent_either() {
         sister.ends().await;
         once.ends().await;
 
-        // Those that have served nobody cannot be out of step.
+        // A connection that has served no request cannot be out of step.
         caller.pool.warm(&caller.address, 1).await.expect("a connection");
         let mut warm = server.accept().await;
         server.reuse(&mut warm, caller.fetch(get("/")), answer("warm")).await;

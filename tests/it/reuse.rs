@@ -130,7 +130,7 @@ async fn a_connection_is_home_when_its_message_has_ended_though_the_body_is_held
         assert_eq!(caller.pool.stats().idle, 0);
         connection.write(other_half).await;
         next_is_half(&mut held).await;
-        // Who forwards a message stops asking as soon as it says that it has ended.
+        // A proxy stops asking for more of a message as soon as the message says that it has ended.
         if !held.body().is_end_stream() {
             assert!(held.body_mut().frame().await.is_none(), "only its end is left");
         }

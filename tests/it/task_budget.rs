@@ -22,12 +22,12 @@ for_each_backend! {
 /// What tokio lets a task do in one poll.
 const BUDGET: usize = 128;
 
-/// A head with less than a body: hyper does not look for more before somebody asks for it, so nothing but
+/// A head with less than a body: hyper does not look for more before the body is polled, so nothing but
 /// the head itself can have the task polled.
 const HALF: &str = "HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nhalf";
 
-/// What `client` gives, driven by a thread of its own, whose task does nothing else: so nobody polls again
-/// what has forgotten to ask for it.
+/// What `client` gives, driven by a thread of its own, whose task does nothing else: so a future that has
+/// forgotten to have itself woken is not polled again.
 fn alone<T, F>(client: impl FnOnce() -> F + Send + 'static) -> T
 where
     T: Send + 'static,

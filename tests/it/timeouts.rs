@@ -189,7 +189,7 @@ async fn an_upload_that_is_not_taken_in_uses_up_the_time_for_the_head() {
         let client = tokio::spawn(caller.fetch(Request::put("/").body(upload).expect("a request")));
         let connection = server.accept().await;
         let start = Instant::now();
-        let error = client.await.expect("no panic").expect_err("nobody listens");
+        let error = client.await.expect("no panic").expect_err("no server listens");
         took(start, LIMIT);
         assert_eq!(error.kind(), ErrorKind::ResponseTimeout);
         drop(connection);

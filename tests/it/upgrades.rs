@@ -134,7 +134,7 @@ async fn an_upgrade_that_the_server_ignores_is_a_request_like_any_other(backend:
     ends_at_rest(caller).await;
 }
 
-/// hyper has more to write before it shuts the stream down, and nobody takes that in.
+/// hyper has more to write before it shuts the stream down, and no server takes that in.
 async fn an_upgrade_whose_server_leaves_while_it_is_sent_fails_at_once(backend: Backend) {
     let (caller, mut server) = start(backend).await;
     let request = Request::post("/").header("connection", "upgrade").header("upgrade", "echo");

@@ -52,7 +52,7 @@ impl Speaks {
     }
 }
 
-/// A pool of its own for one check, and whom it asks.
+/// A pool of its own for one check, and the server that it asks.
 pub(crate) struct Client<C: Connector> {
     pub(crate) pool: Pool<C>,
     pub(crate) address: C::Address,

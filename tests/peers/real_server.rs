@@ -216,7 +216,7 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
     places.into_iter().map(|place| place.join(program)).find(|file| file.is_file())
 }
 
-/// So many addresses where nobody listens now.
+/// So many addresses where no server listens now.
 pub(crate) fn free_addresses<const N: usize>() -> [SocketAddr; N] {
     let listeners = [(); N]
         .map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port on the loopback"));
@@ -250,7 +250,7 @@ impl Directory {
             fs::write(path.join(name), content).expect("a file of our own");
         }
         for path in [&path, &files] {
-            // Servers that root has started serve as somebody else.
+            // Servers that root has started serve as another user.
             fs::set_permissions(path, Permissions::from_mode(0o777)).expect("a directory of ours");
         }
         Self { path, backing }

@@ -123,7 +123,7 @@ impl Acceptor {
         Self { streams, listening }
     }
 
-    /// The next stream, or none when nobody is left who could open one. May be dropped before it came.
+    /// The next stream, or none when no client is left that could open one. May be dropped before it came.
     pub async fn accept(&mut self) -> Option<Box<dyn Duplex>> {
         self.streams.recv().await
     }
@@ -191,7 +191,7 @@ pub async fn tcp_endpoint() -> Endpoint<TcpConnector> {
         while let Ok((stream, _)) = listener.accept().await {
             stream.set_nodelay(true).ok();
             let stream: Box<dyn Duplex> = Box::new(stream);
-            // The server may be gone, this task is aborted then.
+            // The server may have gone; this task is aborted then.
             ready.send(stream).ok();
         }
     });

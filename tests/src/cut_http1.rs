@@ -85,7 +85,7 @@ impl CutHttp1 {
         self.state().opened
     }
 
-    /// Closes the streams that are cut [`How::AtRest`], and tells nobody.
+    /// Closes the streams that are cut [`How::AtRest`], and wakes no task.
     pub fn close_at_rest(&self) {
         self.state().closed_at_rest = true;
     }
@@ -129,7 +129,7 @@ struct CutHttp1Stream {
     server: CutHttp1,
     cut: Cut,
     served: usize,
-    /// Somebody has tried to write the request that is to be cut.
+    /// The client has tried to write the request that is to be cut.
     begun: bool,
     received: Vec<u8>,
     /// Of the request under way.

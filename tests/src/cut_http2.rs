@@ -171,7 +171,7 @@ impl CutHttp2Stream {
         self.counts.first && self.server.state().armed
     }
 
-    /// It is over; whoever reads is told.
+    /// It is over; a task that waits to read is told.
     fn cut(&mut self) {
         self.counts.cut = true;
         if let Some(reader) = self.reader.take() {

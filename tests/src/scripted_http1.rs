@@ -29,7 +29,7 @@ impl Server {
         Self { acceptor, accepted: 0 }
     }
 
-    /// Whom it lets in, for somebody who speaks otherwise.
+    /// The streams that it lets in, for a server that speaks another protocol.
     pub fn into_acceptor(self) -> Acceptor {
         self.acceptor
     }
@@ -38,12 +38,12 @@ impl Server {
     ///
     /// # Panics
     ///
-    /// When nobody is left who could open one.
+    /// When no client is left that could open one.
     pub async fn accept(&mut self) -> Connection {
-        self.next_connection().await.expect("somebody who connects")
+        self.next_connection().await.expect("a client that connects")
     }
 
-    /// The next connection, or none when nobody is left who could open one.
+    /// The next connection, or none when no client is left that could open one.
     pub async fn next_connection(&mut self) -> Option<Connection> {
         let stream = self.acceptor.accept().await?;
         self.accepted += 1;

@@ -136,7 +136,7 @@ impl Http2Server {
     ///
     /// # Panics
     ///
-    /// When nobody is left who could open one.
+    /// When no client is left that could open one.
     pub async fn next(&mut self) -> Stream {
         self.streams.recv().await.expect("a client")
     }
@@ -156,7 +156,7 @@ impl Http2Server {
         self.state.leave.notify_waiters();
     }
 
-    /// Connections that come from here on are accepted, and then nobody looks after them.
+    /// Connections that come from here on are accepted, and then neither read nor answered.
     pub fn go_deaf(&self) {
         self.state.deaf.store(true, Ordering::SeqCst);
     }

@@ -3,7 +3,7 @@
 //! For each of them service discovery names its successor and no longer names it (`sync`), then the old server
 //! is drained and stopped. What must hold: a request that began before its address was retired gets an answer, even
 //! if it still waits for a connection then; and
-//! once the drain has resolved no socket to the old server is left in use at this end, whoever looks.
+//! once the drain has resolved no socket to the old server is left in use at this end, whichever of its clients is asked.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -34,7 +34,7 @@ async fn replacing_every_server_under_load_fails_no_request_within_limits() {
     deploy(|settings| settings.max_connections(CLIENTS * 3 / 4)).await;
 }
 
-/// What the clients and the one who deploys share.
+/// What the clients and the deployment share.
 struct Site {
     pool: Pool<TcpConnector>,
     /// What service discovery says.

@@ -1,7 +1,7 @@
 //! Everything at once, from several runtimes, with servers that misbehave: and the counts are right at the end.
 //!
-//! The law: what was opened is lent, at rest, or closed, and the streams say the same as the counts. Nobody
-//! gets an answer that is not theirs, no limit is exceeded, nobody waits for ever.
+//! The law: what was opened is lent, at rest, or closed, and the streams say the same as the counts. No
+//! request gets the answer to another, no limit is exceeded, and no request waits for ever.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

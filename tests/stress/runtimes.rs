@@ -1,6 +1,6 @@
 //! One pool, used from a thousand runtimes that come and go, beside one that stands still.
 //!
-//! Nobody hangs, and no request fails but those of a runtime that has gone.
+//! No request hangs, and none fails but those of a runtime that has gone.
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -124,7 +124,7 @@ fn ends_with_requests_under_way(
         runtime.spawn(async move { drop(pool.http(&address, get("/held/")).await) });
     }
     if !several {
-        // Until the server has seen one of them, or somebody else's.
+        // Until the server has seen one of them, or one of another runtime.
         runtime.block_on(pooled_fetch_tests::eventually("a request", || server.held() > held));
     }
     drop(runtime);

@@ -7,7 +7,7 @@
 //! | `/halves/…` | answers in two halves |
 //! | `/close/…` | answers, says that it closes, and does |
 //! | `/gone/…` | answers, and closes without a word |
-//! | `/stray/…` | answers, with bytes behind it that nobody asked for |
+//! | `/stray/…` | answers, with bytes behind it that no request asked for |
 //! | `/cut/…` | closes in place of an answer |
 //! | `/held/…` | does not answer, until the client closes |
 //!

@@ -1,6 +1,6 @@
-//! Those who share one connection take turns at it, and none is left waiting beside it.
+//! Runtimes that share one connection take turns at it, and none is left waiting beside it.
 //!
-//! Each round ends in silence: whoever is overlooked at its end has nobody to come by later and find it.
+//! Each round ends in silence: what is overlooked at its end, no later request comes by to find.
 
 use std::hint::spin_loop;
 use std::net::SocketAddr;

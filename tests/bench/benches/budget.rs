@@ -48,7 +48,7 @@ fn run() -> Result<bool, Box<dyn Error + Send + Sync>> {
     let budget: BTreeMap<String, Line> = toml::from_str(&std::fs::read_to_string(BUDGET)?)?;
     let figures = measure()?;
     if let Some(name) = budget.keys().find(|name| !figures.contains_key(name.as_str())) {
-        return Err(format!("{BUDGET}: nobody measures `{name}`").into());
+        return Err(format!("{BUDGET}: no figure is called `{name}`").into());
     }
     println!("{:<30}{:>10}{:>10}{:>10}{:>10}", "", "measured", "most", "margin", "goal");
     let mut within = true;

@@ -9,7 +9,7 @@ pub(crate) struct Heap {
 }
 
 impl Heap {
-    /// None where nobody counts.
+    /// None where allocations are not counted.
     pub(crate) fn now(counted: bool) -> Option<Self> {
         counted.then(|| {
             let stats = dhat::HeapStats::get();

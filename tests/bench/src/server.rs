@@ -1,7 +1,7 @@
 //! The server, in a process of its own and as cheap as can be: it answers every request alike, from memory.
 //!
 //! It also tells how many connections it has accepted, and listens at further addresses when it is asked to.
-//! It ends when its standard input does, which is when whoever started it ends.
+//! It ends when its standard input does, which is when the process that started it ends.
 
 use std::cell::Cell;
 use std::io::{BufRead, BufReader, Read, Write};

@@ -153,7 +153,7 @@ async fn an_address_whose_idle_limit_was_learnt_is_forgotten_when_nobody_uses_it
         for limit in [HOUR * 24, SECOND * 10] {
             tokio::spawn(serve_with_idle_limit(servers.pop().expect("two"), limit));
         }
-        // While this one has a connection, somebody looks after the other.
+        // While this one has a connection, the watcher looks after the other.
         callers[1].fetch(get("/")).await.expect("a response");
         for _ in 0..3 {
             callers[0].fetch(get("/")).await.expect("a response");

@@ -27,7 +27,7 @@ fn ageless(settings: Settings) -> Settings {
     settings.idle_timeout(None).park_after(None)
 }
 
-/// Moves the clock, and gives no task its turn meanwhile: nobody has noticed yet.
+/// Moves the clock, and gives no task its turn meanwhile: none has noticed yet.
 fn in_a_blink(time: Duration) {
     assert!(poll_once(pin!(advance(time))).is_pending(), "it would give others their turn");
 }

@@ -20,7 +20,7 @@ const LAST: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 4\r\
 
 async fn an_address_has_counts_of_its_own(backend: Backend) {
     let (caller, mut server) = start(backend).await;
-    assert!(caller.pool.stats_of(&caller.address).is_none(), "nobody has named it");
+    assert!(caller.pool.stats_of(&caller.address).is_none(), "no caller has named it");
     let (mut connection, ..) = server.open(caller.fetch(get("/")), answer("first")).await;
     server.reuse(&mut connection, caller.fetch(get("/")), LAST).await;
     let stats = caller.pool.stats_of(&caller.address).expect("a known address");
@@ -35,7 +35,7 @@ struct Log(Arc<Mutex<Told>>);
 
 impl Log {
     fn told(&self) -> Told {
-        self.0.lock().expect("nobody panicked with it").clone()
+        self.0.lock().expect("no thread panicked with it").clone()
     }
 }
 
@@ -54,7 +54,7 @@ struct Told {
 
 impl Observer for Log {
     fn observe(&self, address: &str, event: &Event<'_>) {
-        let mut told = self.0.lock().expect("nobody panicked with it");
+        let mut told = self.0.lock().expect("no thread panicked with it");
         told.addresses.insert(address.to_owned());
         match *event {
             Event::Opened { id, .. } => {

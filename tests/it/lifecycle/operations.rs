@@ -30,7 +30,7 @@ for_each_backend! {
 
 const HALF: &str = "HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nhalf";
 
-/// Polls once; nobody is woken for it.
+/// Polls once; no task is woken for it.
 fn is_pending<F: Future>(future: Pin<&mut F>) -> bool {
     future.poll(&mut Context::from_waker(Waker::noop())).is_pending()
 }
@@ -132,7 +132,7 @@ async fn a_connection_whose_address_is_retired_takes_no_other_along(backend: Bac
         start_many_addresses(backend, 2, |settings| settings.max_idle(1)).await;
     let (mut kept, ..) = servers[0].open(callers[0].fetch(get("/")), answer("rests")).await;
     let (mut lent, _, response) = servers[1].open(callers[1].send(get("/")), HALF).await;
-    // Somebody waits who would not take what comes home.
+    // A request waits that would not take the connection that comes home.
     callers[1].watch.close_gate();
     let mut fresh = get("/");
     reuse(&mut fresh, Reuse::Never);
@@ -188,7 +188,7 @@ async fn draining_waits_for_a_connection_that_is_being_opened(backend: Backend) 
         caller.watch.open_gate();
         let mut connection = server.accept().await;
         connection.read_request().await;
-        assert!(is_pending(drain.as_mut()), "it serves who had asked for it");
+        assert!(is_pending(drain.as_mut()), "it serves the requests that had come before");
         connection.write(answer("last")).await;
         assert_eq!(client.await.expect("no panic").expect("a response").body, "last");
         drain.await;
@@ -303,7 +303,7 @@ async fn only_the_addresses_that_are_not_kept_retire() {
         }
         let kept = connections.get_mut(&Address::Memory("two.test")).expect("an open connection");
         server.reuse(kept, at("two.test").fetch(get("/")), answer("kept")).await;
-        // Nobody had named it before, so nothing keeps it from serving.
+        // No caller had named it before, so nothing keeps it from serving.
         server.open(at("four.test").fetch(get("/")), answer("new")).await;
         let stats = caller.pool.stats();
         assert_eq!((stats.opened, stats.reused, stats.closed_total()), (4, 1, 2));

@@ -123,7 +123,7 @@ async fn a_request_that_outlives_its_runtime_keeps_no_place_in_the_line(backend:
         let _there = other.runtime().enter();
         assert!(poll_once(stray.as_mut()).is_pending());
     }
-    // Its watcher goes with it, and nobody else could dial for it.
+    // Its watcher goes with it, and nothing else could dial for it.
     other.end().await;
     let next = tokio::spawn(callers[2].fetch(get("/next")));
     eventually("it waits", || {

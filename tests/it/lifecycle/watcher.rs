@@ -25,7 +25,7 @@ async fn the_watcher_goes_when_nothing_is_open_and_another_comes_when_it_is_need
         let before = tasks();
         for _ in 0..3 {
             let (connection, ..) = server.open(caller.fetch(get("/")), answer("once")).await;
-            eventually("nobody but the watcher is left", || tasks() == before + 1).await;
+            eventually("only the watcher is left", || tasks() == before + 1).await;
             drop(connection);
             eventually("it goes too", || tasks() == before).await;
         }
@@ -65,7 +65,7 @@ async fn a_thousand_connections_that_are_parked_at_one_instant_hold_nobody_up() 
         for lent in lent {
             connections.push(lent.come_home().await);
         }
-        // Nobody gets a turn meanwhile, so that all of them are due at once.
+        // No task gets a turn meanwhile, so that all of them are due at once.
         assert!(poll_once(pin!(advance(LONG * 2))).is_pending());
         let mut most = 0;
         loop {

@@ -145,7 +145,9 @@ fn a_request_from_a_runtime_that_has_shut_down_fails_at_once() {
     });
     for _ in 0..3 {
         let answer = result.recv_timeout(Duration::from_secs(10)).expect("neither spins nor waits");
-        let Poll::Ready(Err(error)) = answer else { panic!("waits for nobody: {answer:?}") };
+        let Poll::Ready(Err(error)) = answer else {
+            panic!("it waits, and nothing would wake it: {answer:?}")
+        };
         assert_eq!(error.kind(), ErrorKind::NoRuntime);
     }
 }
@@ -162,7 +164,7 @@ fn a_request_that_waits_while_its_runtime_shuts_down_fails() {
     thread::spawn(move || done.send(handle.block_on(client).map(drop)));
     runtime.block_on(bounded(caller.watch.until_waiting(1)));
     runtime.shutdown_timeout(LONG);
-    let answer = result.recv_timeout(Duration::from_secs(10)).expect("waits for nobody");
+    let answer = result.recv_timeout(Duration::from_secs(10)).expect("an end of the wait");
     assert_eq!(answer.expect_err("no runtime").kind(), ErrorKind::NoRuntime);
     let stats = caller.pool.stats();
     assert_eq!((stats.opening, stats.waiting), (0, 0));

@@ -229,7 +229,7 @@ async fn who_comes_later_does_not_overtake_the_line(backend: Backend) {
         // The newcomer is called when the first is served, which may be in the same poll.
         biased;
         _ = in_line.open(served_first, LAST) => {}
-        _ = of_newcomer.accept() => panic!("the newcomer has overtaken who waited"),
+        _ = of_newcomer.accept() => panic!("the newcomer has overtaken a request that waited"),
     }
     of_newcomer.open(newcomer, LAST).await;
     let caller = callers.swap_remove(0);
@@ -237,7 +237,7 @@ async fn who_comes_later_does_not_overtake_the_line(backend: Backend) {
     ends_at_rest(caller).await;
 }
 
-/// Everybody at once, on several threads, and a third of them give up at some point.
+/// A thousand requests at once, on several threads, and a third of them give up at some point.
 async fn the_limit_holds_for_a_crowd_on_several_threads(backend: Backend) {
     let (caller, server) =
         start_with(backend, |settings| settings.max_connections_per_address(8)).await;

@@ -1,4 +1,4 @@
-//! Nobody waits for ever beside others who are served.
+//! No request waits for ever beside others that are served.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -53,8 +53,8 @@ async fn a_busy_address_leaves_room_for_another(backend: Backend) {
     ends_at_rest(caller).await;
 }
 
-/// Whoever looks after a connection, or parks it, takes it out of rest meanwhile and lays it back. A request that
-/// comes just then finds nothing at rest, and no room.
+/// The task that looks after a connection, or parks it, takes it out of rest meanwhile and lays it back. A request
+/// that comes just then finds nothing at rest, and no room.
 async fn who_comes_while_the_one_connection_is_looked_after_is_served(backend: Backend) {
     // As soon as it stirs, or at the watcher's next pass.
     for (park_after, stirs) in [(None, true), (Some(Duration::ZERO), false)] {
@@ -89,7 +89,7 @@ async fn a_runtime_that_stands_still_holds_up_nobody_else(backend: Backend) {
     let (caller, mut server) =
         start_with(backend, |settings| settings.max_connections(1).checkout_timeout(None)).await;
     let lent = Lent::open(&caller, &mut server).await;
-    // Nobody drives it after this.
+    // No thread drives it after this.
     let still = runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let mut waiting = caller.fetch(get("/still"));
     {
@@ -150,7 +150,7 @@ async fn a_request_lets_those_read_first_whose_responses_have_come(backend: Back
 
     due.await.expect("a response");
     assert!(poll_once(next.as_mut()).is_pending());
-    assert!(caller.watch.written() > written, "nobody is left who could be waited for");
+    assert!(caller.watch.written() > written, "no request is left that it could wait for");
     server.reuse(&mut connection, next, answer("next")).await;
     ends_at_rest(caller).await;
 }
@@ -231,7 +231,7 @@ async fn a_connection_that_was_handed_on_rests_when_its_request_is_cancelled_bef
 /// Leads a request to where the server has read it; the connection that it came over.
 async fn under_way(server: &mut Server, request: &mut Boxed<Result<Whole, Error>>) -> Connection {
     tokio::select! {
-        response = request => panic!("nobody has answered it: {response:?}"),
+        response = request => panic!("no server has answered it: {response:?}"),
         connection = async {
             let mut connection = server.accept().await;
             connection.read_request().await;

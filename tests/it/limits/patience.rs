@@ -26,7 +26,7 @@ async fn who_waits_too_long_gets_an_error_and_leaves_the_queue() {
         );
         assert_eq!(caller.pool.stats().waiting, 0);
         let mut connection = lent.come_home().await;
-        assert_eq!(caller.pool.stats().idle, 1, "it is not kept for who has left");
+        assert_eq!(caller.pool.stats().idle, 1, "it is not kept for a request that has left");
         server.reuse(&mut connection, caller.fetch(get("/")), answer("next")).await;
         ends_at_rest(caller).await;
     })

@@ -1,4 +1,4 @@
-//! Who finds no connection waits its turn, and takes whatever comes first.
+//! A request that finds no connection waits its turn, and takes the connection that comes first.
 
 use std::io;
 use std::pin::pin;
@@ -183,7 +183,7 @@ async fn one_more_than_may_wait_fails_at_once(backend: Backend) {
     fails_at_once(caller.fetch(get("/3")), ErrorKind::QueueFull);
     assert_eq!(caller.pool.stats().waiting, 2);
 
-    // Who gives up leaves a place.
+    // A request that gives up leaves a place.
     drop(first);
     let mut third = pin!(caller.fetch(get("/3")));
     assert!(poll_once(third.as_mut()).is_pending());
@@ -254,7 +254,7 @@ async fn after_a_failed_dial_the_next_waiter_gets_one(backend: Backend) {
     for client in clients {
         failed.push(client.await.expect("no panic").is_err());
     }
-    assert_eq!(failed, [true, false, false], "it fails who has waited longest");
+    assert_eq!(failed, [true, false, false], "the request that has waited longest fails");
     assert_eq!(caller.watch.peak(), 1);
     ends_at_rest(caller).await;
 }

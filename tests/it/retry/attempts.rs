@@ -113,7 +113,7 @@ struct Retries(Mutex<Vec<String>>);
 impl Observer for Retries {
     fn observe(&self, _: &str, event: &Event<'_>) {
         if let Event::Retried { error } = event {
-            self.0.lock().expect("nobody panics with it").push(error.to_string());
+            self.0.lock().expect("no thread panics with it").push(error.to_string());
         }
     }
 }
@@ -129,7 +129,7 @@ async fn an_observer_is_told_of_what_was_saved() {
             let response = pool.http(&"wire", get("/")).await.expect("a response");
             Whole::read(response).await.expect("a body");
         }
-        let told = retries.0.lock().expect("nobody panicked with it");
+        let told = retries.0.lock().expect("no thread panicked with it");
         let [told] = &told[..] else { panic!("one was sent again: {told:?}") };
         assert!(told.contains("a reused connection") && told.contains("partly written"), "{told}");
     })

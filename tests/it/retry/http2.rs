@@ -2,7 +2,7 @@
 //!
 //! A connection is cut at every byte of what the client writes, and of what the server writes back. What must then
 //! become of the request is computed from the table in the documentation of `Pool::http` and from the frames of a
-//! run that was not cut. Over HTTP/2 nobody can tell whose bytes a connection has accepted, so a request is unsent
+//! run that was not cut. Over HTTP/2 the pool cannot tell whose bytes a connection has accepted, so a request is unsent
 //! where it has accepted none at all; what the server has seen is asked of the server.
 
 use std::error::Error as StdError;

@@ -1,7 +1,7 @@
 //! A connection that the server has given up is never taken for a good one.
 //!
 //! The server's word that it has closed, or written, always comes before the next request, so none of
-//! these tests depends on who is faster.
+//! these tests depends on which side is faster.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -170,7 +170,7 @@ async fn a_post_that_reached_the_server_is_not_sent_again(backend: Backend) {
     let client = tokio::spawn(caller.fetch(post("/", "once")));
     connection.read_request().await;
     drop(connection);
-    let error = client.await.expect("no panic").expect_err("nobody knows what the server did");
+    let error = client.await.expect("no panic").expect_err("the server may have executed it");
     assert_eq!(error.kind(), ErrorKind::Response);
     assert_eq!(caller.watch.opened(), 1, "no other connection was opened for it");
     ends_at_rest(caller).await;

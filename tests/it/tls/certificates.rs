@@ -91,7 +91,7 @@ async fn one_for_another_name_is_refused() {
             refused(&authority, Valid::Now, "other.test", &trusting(authority.roots())).await;
         let why = "invalid peer certificate: certificate not valid for name \"other.test\"";
         assert!(refused.why.starts_with(why), "{}", refused.why);
-        assert!(refused.why.contains("site.test"), "says for whom it is: {}", refused.why);
+        assert!(refused.why.contains("site.test"), "says for which name it is: {}", refused.why);
     })
     .await;
 }

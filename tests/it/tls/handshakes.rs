@@ -43,7 +43,7 @@ async fn a_server_that_accepts_and_stays_silent_fails_after_the_handshake_timeou
         let pool = Pool::new(connector.expect("a provider that can be used"));
         let peer = TlsAddress::new(address, name());
         let since = Instant::now();
-        let error = pool.http(&peer, get("/")).await.expect_err("nobody shakes hands");
+        let error = pool.http(&peer, get("/")).await.expect_err("no handshake");
         assert_eq!(since.elapsed(), limit);
         assert_eq!(
             error.to_string(),
@@ -66,7 +66,7 @@ async fn without_a_limit_of_its_own_a_handshake_is_bounded_by_the_connect_timeou
         let pool = Pool::new(TlsConnector::new(connector));
         let since = Instant::now();
         let error = pool.http(&TlsAddress::new(address, name()), get("/")).await;
-        let error = error.expect_err("nobody shakes hands");
+        let error = error.expect_err("no handshake");
         assert_eq!(since.elapsed(), Duration::from_secs(10));
         assert_eq!(error.kind(), ErrorKind::ConnectTimeout);
         assert!(!is_late_handshake(&error));

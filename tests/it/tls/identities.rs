@@ -1,4 +1,4 @@
-//! Who asks: client certificates, and addresses with an identity of their own.
+//! In whose name a request is sent: client certificates, and addresses with an identity of their own.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 use super::{TlsPool, fetch, named, site, trusting};
 
-/// A server that lets in nobody without a certificate of `authority`.
+/// A server that lets in no client without a certificate of `authority`.
 async fn closed_site(authority: &Authority, protocols: &[&str]) -> (SocketAddr, Acceptor) {
     let config: ServerConfig =
         authority.issue(&["site.test"], Valid::Now).server(protocols, Some(authority));
@@ -63,7 +63,7 @@ async fn without_its_client_certificate_a_request_fails_and_says_that_one_is_req
             let pool = pool(&authority, None);
             let mut clients: JoinSet<_> = (0..4).map(|_| fetch(&pool, &site(address))).collect();
             while let Some(client) = clients.join_next().await {
-                let error = client.expect("no panic").expect_err("nobody is let in");
+                let error = client.expect("no panic").expect_err("no client is let in");
                 let told = error.to_string();
                 assert!(told.contains(&format!("site.test ({address})")), "{told}");
                 assert!(told.contains("received fatal alert: CertificateRequired"), "{told}");

@@ -82,7 +82,7 @@ async fn what_a_cancelled_request_had_not_sent_yet_is_not_sent_with_the_farewell
             before > 1024 * 1024 && before == written
         })
         .await;
-        // There is room again, but nobody drives the client.
+        // There is room again, but no task drives the client.
         let mut buffer = vec![0; 1024 * 1024];
         for _ in 0..3 {
             while poll_once(pin!(connection.read(&mut buffer))).is_ready() {}

@@ -50,14 +50,14 @@ impl NextRead {
         self.state().interruption = Some(Box::new(interruption));
     }
 
-    /// Wakes whoever read last, as if something had come.
+    /// Wakes the task that read last, as if something had come.
     ///
     /// # Panics
     ///
-    /// When nobody has read.
+    /// When no task has read.
     pub fn stir(&self) {
         let waker = self.state().waker.take();
-        waker.expect("somebody who reads").wake();
+        waker.expect("a task that reads").wake();
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -156,7 +156,7 @@ impl Store for Ours {
     }
 }
 
-/// Opens streams that nobody serves; their other ends are kept, so that they stay open.
+/// Opens streams that no server serves; their other ends are kept, so that they stay open.
 #[derive(Default)]
 struct InMemory(Mutex<Vec<DuplexStream>>);
 

@@ -20,7 +20,7 @@ const CROWD_OF: (usize, usize) = (200, 50);
 /// One figure, or two that one process counts.
 type Counted = Result<[Option<f64>; 2], Error>;
 
-/// What is counted: of whom, with which tool, and how.
+/// What is counted: of which client, with which tool, and how.
 struct Count {
     clients: &'static [Kind],
     needs: Option<&'static str>,
@@ -144,7 +144,7 @@ fn heap(task: Task) -> Counted {
 fn connections(task: Task) -> Counted {
     let (at_once, times) = CROWD_OF;
     let requests = at_once * times;
-    // A server of its own, which nobody else opens connections to meanwhile.
+    // A server of its own, to which no other client opens connections meanwhile.
     let task = Task { at_once, requests, workers: 2, way: Way::Bursts, server: None, ..task };
     Ok([Some(PROGRAMS.figures(&task)?.connections as f64), None])
 }

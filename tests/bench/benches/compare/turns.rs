@@ -19,7 +19,7 @@ pub(crate) fn tables(
     for round in 1..=plan.rounds {
         for (load, runs) in zip(&LOADS, &mut runs) {
             progress.phase(format!("round {round} of {}: {}", plan.rounds, load.title));
-            // Another begins in each round: what the load before has left to clear up hits whoever comes first.
+            // Another begins in each round: what the load before has left to clear up hits the client that comes first.
             for turn in 0..runs.len() {
                 let turn = (turn + round) % runs.len();
                 let task = load.task(load.clients[turn], plan, server);
