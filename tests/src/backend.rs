@@ -21,7 +21,7 @@ use tokio::task::AbortHandle;
 use crate::connectors::boxed;
 use crate::{Address, AnyConnector, AnyStream, Authority, Issued, Valid, tls_endpoint};
 
-/// Mounts test functions once for each backend, or for those that are named.
+/// Mounts test functions once for each backend.
 ///
 /// ```
 /// # use pooled_fetch_tests::{Backend, for_each_backend};
@@ -71,8 +71,8 @@ impl Backend {
             Self::Memory => memory_endpoint().map(AnyConnector::Memory, Address::Memory),
             Self::Tcp => tcp_endpoint().await.map(AnyConnector::Tcp, Address::Tcp),
             // A connector that offers more opens one connection, and waits for what is chosen.
-            Self::Tls => tls_of(&["http/1.1"], false).await,
-            Self::TlsOfBoth => tls_of(&["h2", "http/1.1"], true).await,
+            Self::Tls => trusted_tls_endpoint(&["http/1.1"], false).await,
+            Self::TlsOfBoth => trusted_tls_endpoint(&["h2", "http/1.1"], true).await,
         }
     }
 }
@@ -214,7 +214,7 @@ static TRUST: LazyLock<Trust> = LazyLock::new(|| {
 });
 
 /// A server behind TLS on the loopback that speaks these protocols, and a connector that trusts it.
-async fn tls_of(protocols: &[&str], http2: bool) -> Endpoint {
+async fn trusted_tls_endpoint(protocols: &[&str], http2: bool) -> Endpoint {
     let config = Arc::new(TRUST.shown.server(protocols, None));
     let (address, acceptor) = tls_endpoint(config).await;
     let name = ServerName::try_from(SERVER_NAME).expect("a valid name");

@@ -63,8 +63,6 @@ impl fmt::Debug for Address {
     }
 }
 
-const MIXED: &str = "a connector and an address of one backend";
-
 #[async_trait]
 impl Connector for AnyConnector {
     type Address = Address;
@@ -83,7 +81,7 @@ impl Connector for AnyConnector {
                 let (connector, address) = &servers[*number];
                 connector.connect(address).await
             }
-            _ => panic!("{MIXED}"),
+            _ => panic!("{address:?} is an address of another backend"),
         }
     }
 
@@ -96,7 +94,7 @@ impl Connector for AnyConnector {
                 let (connector, address) = &servers[*number];
                 connector.target(address)
             }
-            _ => panic!("{MIXED}"),
+            _ => panic!("{address:?} is an address of another backend"),
         }
     }
 
