@@ -1,5 +1,8 @@
 //! What the benches measure: one client in a process of its own, against a server in another.
 //!
+//! `cargo bench --package pooled-fetch-bench --bench budget`, or `closing`, or `probe`; `cargo xtask bench` for the
+//! side-by-side run.
+//!
 //! A process is one [`Task`]; it prints its [`Figures`] as one line of JSON and ends. Nothing of what it is
 //! compared with runs in it, so the time, the heap and the instructions of the process are those of the client.
 //! `measured --client ours --at-once 64` starts a server by itself; a bench that watches a process with a tool

@@ -279,7 +279,7 @@ async fn a_refused_request_comes_back_too() {
 }
 
 #[tokio::test]
-async fn a_request_that_waits_for_a_hundred_is_sent_again_whole() {
+async fn a_request_that_waits_for_100_continue_is_sent_again_whole() {
     bounded(async {
         let stale = Cut { after: 1, how: How::AtRest };
         let wires = CutHttp1::new(RESPONSE, [stale]);
