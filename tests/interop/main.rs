@@ -1,4 +1,4 @@
-//! The same promises against a server that nobody here wrote: a real nginx, and what its own log says.
+//! The same promises against a server that is not ours: a real nginx, and what its own log says.
 
 mod unrest;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use pool_core::{
     Backoff, Connected, Connector, ErrorKind, Event, Observer, Pool, Target, async_trait,
 };
-use pooled_fetch_tests::{Whole, Wire, Wires, bounded, get};
+use pooled_fetch_tests::{AnyStream, CutHttp1, Whole, bounded, get};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, advance};
@@ -17,29 +17,29 @@ const RESPONSE: &str = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone";
 /// A server that can be up or down, and sees every dial.
 #[derive(Clone, Debug)]
 struct Switch {
-    wires: Wires,
+    wires: CutHttp1,
     up: watch::Sender<bool>,
     dials: Arc<Mutex<Vec<Instant>>>,
 }
 
 impl Switch {
     fn down() -> Self {
-        let (wires, up) = (Wires::new(RESPONSE, []), watch::Sender::new(false));
+        let (wires, up) = (CutHttp1::new(RESPONSE, []), watch::Sender::new(false));
         Self { wires, up, dials: Arc::default() }
     }
 
     fn dials(&self) -> Vec<Instant> {
-        self.dials.lock().expect("nobody panics with it").clone()
+        self.dials.lock().expect("no thread panics with it").clone()
     }
 }
 
 #[async_trait]
 impl Connector for Switch {
     type Address = &'static str;
-    type Stream = Wire;
+    type Stream = AnyStream;
 
-    async fn connect(&self, address: &&'static str) -> io::Result<Connected<Wire>> {
-        self.dials.lock().expect("nobody panics with it").push(Instant::now());
+    async fn connect(&self, address: &&'static str) -> io::Result<Connected<AnyStream>> {
+        self.dials.lock().expect("no thread panics with it").push(Instant::now());
         if *self.up.borrow() {
             self.wires.connect(address).await
         } else {
@@ -210,7 +210,7 @@ struct Pauses(Mutex<Vec<Duration>>);
 impl Observer for Pauses {
     fn observe(&self, _: &str, event: &Event<'_>) {
         if let Event::BackingOff { pause } = event {
-            self.0.lock().expect("nobody panics with it").push(*pause);
+            self.0.lock().expect("no thread panics with it").push(*pause);
         }
     }
 }
@@ -222,7 +222,7 @@ async fn an_observer_is_told_when_an_address_is_left_alone() {
         let builder = Pool::builder(switch).observer(Arc::clone(&pauses));
         let pool = builder.build().expect("settings that make sense");
         fail_three_times(&pool).await;
-        let told = pauses.0.lock().expect("nobody panicked with it");
+        let told = pauses.0.lock().expect("no thread panicked with it");
         assert!(matches!(told[..], [pause] if pause <= Duration::from_millis(100)), "{told:?}");
     })
     .await;

@@ -7,10 +7,11 @@ use http::Request;
 use http_body_util::BodyExt;
 use pool_core::Reason;
 use pooled_fetch_tests::{
-    Backend, Server, Service, answer, ends_at_rest, eventually, feed, for_each_backend, get, start,
-    start_elsewhere, start_with,
+    Backend, EchoServer, Pattern, Server, Upload, answer, bounded, ends_at_rest, eventually, feed,
+    for_each_backend, get, start, start_elsewhere, start_with,
 };
 use tokio::runtime::Runtime;
+use tokio::time::{Instant, interval};
 
 for_each_backend! {
     bodies_dropped_half_way_never_reach_another_request,
@@ -22,14 +23,20 @@ for_each_backend! {
     a_request_body_that_outlasts_its_response_harms_no_other_request,
     a_request_body_that_ends_soon_after_its_response_saves_the_connection,
     an_upload_that_is_refused_early_gets_the_refusal,
+    a_drain_without_end_in_time_or_volume_is_a_drain,
+    an_upload_goes_on_after_an_early_response,
 }
 
 /// A limit that no test reaches.
 const LONG: Duration = Duration::from_secs(3600);
 
-async fn bodies_dropped_half_way_never_reach_another_request<B: Backend>() {
-    let (caller, server) = start::<B>().await;
-    let service = Service::start(server, |request| {
+const MIB: usize = 1024 * 1024;
+
+const HALF: &str = "HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nhalf";
+
+async fn bodies_dropped_half_way_never_reach_another_request(backend: Backend) {
+    let (caller, server) = start(backend).await;
+    let service = EchoServer::start(server, |request| {
         // As much as fits into one read, more than that, and more than is ever drained.
         let length = match request.target() {
             "/small" => 100,
@@ -54,8 +61,8 @@ async fn bodies_dropped_half_way_never_reach_another_request<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn a_dropped_body_that_never_goes_on_closes_its_connection<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn a_dropped_body_that_never_goes_on_closes_its_connection(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let half = "HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nhalf";
     let (mut connection, _, response) = server.open(caller.send(get("/")), half).await;
     drop(response);
@@ -65,8 +72,8 @@ async fn a_dropped_body_that_never_goes_on_closes_its_connection<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn a_dropped_body_that_announces_too_much_closes_its_connection_at_once<B: Backend>() {
-    let (caller, mut server) = start_with::<B>(|settings| settings.drain_limit(7, LONG)).await;
+async fn a_dropped_body_that_announces_too_much_closes_its_connection_at_once(backend: Backend) {
+    let (caller, mut server) = start_with(backend, |settings| settings.drain_limit(7, LONG)).await;
     let half = "HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\n";
     let (mut connection, _, response) = server.open(caller.send(get("/")), half).await;
     drop(response);
@@ -75,8 +82,8 @@ async fn a_dropped_body_that_announces_too_much_closes_its_connection_at_once<B:
     ends_at_rest(caller).await;
 }
 
-async fn what_is_left_of_a_dropped_body_is_drained_within_the_limits<B: Backend>() {
-    let (caller, mut server) = start_with::<B>(|settings| settings.drain_limit(8, LONG)).await;
+async fn what_is_left_of_a_dropped_body_is_drained_within_the_limits(backend: Backend) {
+    let (caller, mut server) = start_with(backend, |settings| settings.drain_limit(8, LONG)).await;
     let half = "HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nhalf";
     let (mut connection, _, response) = server.open(caller.send(get("/")), half).await;
     drop(response);
@@ -93,6 +100,17 @@ async fn what_is_left_of_a_dropped_body_is_drained_within_the_limits<B: Backend>
     ends_at_rest(caller).await;
 }
 
+async fn a_drain_without_end_in_time_or_volume_is_a_drain(backend: Backend) {
+    let (caller, mut server) =
+        start_with(backend, |settings| settings.drain_limit(u64::MAX, Duration::MAX)).await;
+    let (mut connection, _, response) = server.open(caller.send(get("/")), HALF).await;
+    drop(response);
+    connection.write("half").await;
+    eventually("the rest is read", || caller.pool.stats().idle == 1).await;
+    server.reuse(&mut connection, caller.fetch(get("/")), answer("next")).await;
+    ends_at_rest(caller).await;
+}
+
 /// Half a response to the one request, then silence until the connection ends.
 async fn half_then_silence(mut server: Server) {
     let mut connection = server.accept().await;
@@ -101,8 +119,8 @@ async fn half_then_silence(mut server: Server) {
     connection.ends().await;
 }
 
-async fn a_body_dropped_outside_a_runtime_closes_its_connection<B: Backend>() {
-    let (caller, server) = start_elsewhere::<B, _, _>(half_then_silence);
+async fn a_body_dropped_outside_a_runtime_closes_its_connection(backend: Backend) {
+    let (caller, server) = start_elsewhere(backend, half_then_silence);
     let response = caller.send(get("/")).await.expect("a response");
     thread::spawn(move || drop(response)).join().expect("a drop without a panic");
     caller.watch.until_open(0).await;
@@ -110,9 +128,9 @@ async fn a_body_dropped_outside_a_runtime_closes_its_connection<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn a_body_dropped_after_its_runtime_closes_its_connection<B: Backend>() {
+async fn a_body_dropped_after_its_runtime_closes_its_connection(backend: Backend) {
     for inside_another_runtime in [false, true] {
-        let (caller, server) = start_elsewhere::<B, _, _>(half_then_silence);
+        let (caller, server) = start_elsewhere(backend, half_then_silence);
         let client = caller.send(get("/"));
         let short_lived = thread::spawn(|| Runtime::new().expect("a runtime").block_on(client));
         let response = short_lived.join().expect("no panic").expect("a response");
@@ -126,8 +144,8 @@ async fn a_body_dropped_after_its_runtime_closes_its_connection<B: Backend>() {
     }
 }
 
-async fn a_request_body_that_outlasts_its_response_harms_no_other_request<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn a_request_body_that_outlasts_its_response_harms_no_other_request(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let (upload, body) = feed();
     upload.send("begun".into()).expect("a body that listens");
     let client = tokio::spawn(caller.fetch(Request::post("/").body(body).expect("a request")));
@@ -144,8 +162,8 @@ async fn a_request_body_that_outlasts_its_response_harms_no_other_request<B: Bac
     ends_at_rest(caller).await;
 }
 
-async fn a_request_body_that_ends_soon_after_its_response_saves_the_connection<B: Backend>() {
-    let (caller, mut server) = start_with::<B>(|settings| settings.drain_limit(8, LONG)).await;
+async fn a_request_body_that_ends_soon_after_its_response_saves_the_connection(backend: Backend) {
+    let (caller, mut server) = start_with(backend, |settings| settings.drain_limit(8, LONG)).await;
     let (upload, body) = feed();
     let client = tokio::spawn(caller.fetch(Request::post("/").body(body).expect("a request")));
     let mut connection = server.accept().await;
@@ -161,8 +179,8 @@ async fn a_request_body_that_ends_soon_after_its_response_saves_the_connection<B
     ends_at_rest(caller).await;
 }
 
-async fn an_upload_that_is_refused_early_gets_the_refusal<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn an_upload_that_is_refused_early_gets_the_refusal(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let (upload, body) = feed();
     let client = tokio::spawn(caller.fetch(Request::post("/").body(body).expect("a request")));
     let mut connection = server.accept().await;
@@ -176,4 +194,65 @@ async fn an_upload_that_is_refused_early_gets_the_refusal<B: Backend>() {
     drop(upload);
     server.open(caller.fetch(get("/")), answer("next")).await;
     ends_at_rest(caller).await;
+}
+
+async fn an_upload_goes_on_after_an_early_response(backend: Backend) {
+    let (caller, mut server) =
+        start_with(backend, |settings| settings.drain_limit(64 * 1024, LONG)).await;
+    let (upload, gauge) = Upload::new(32 * MIB);
+    let request = Request::put("/").header("content-length", 32 * MIB).body(upload);
+    let client = tokio::spawn(caller.fetch(request.expect("a request")));
+    let mut connection = server.accept().await;
+    connection.read_head().await;
+    connection.write(answer("early")).await;
+    assert_eq!(client.await.expect("no panic").expect("a response").body, "early");
+    // The server has not taken in much so far, and goes on only now.
+    assert!(gauge.peak() < 8 * MIB, "{} bytes were alive", gauge.peak());
+    let mut pattern = Pattern::new();
+    while pattern.position() < 32 * MIB {
+        pattern.check(&connection.read_exactly(64 * 1024).await);
+    }
+    eventually("all is sent", || caller.pool.stats().idle == 1).await;
+    server.reuse(&mut connection, caller.fetch(get("/")), answer("next")).await;
+    ends_at_rest(caller).await;
+}
+
+/// Each time that the server takes something in, the upload has the time of the drain limit anew.
+#[tokio::test(start_paused = true)]
+async fn an_upload_goes_on_after_an_early_response_as_long_as_the_server_reads() {
+    bounded(async {
+        let (caller, mut server) = start(Backend::Memory).await;
+        let (upload, _) = Upload::new(32 * MIB);
+        let request = Request::put("/").header("content-length", 32 * MIB).body(upload);
+        let client = tokio::spawn(caller.fetch(request.expect("a request")));
+        let mut connection = server.accept().await;
+        connection.read_head().await;
+        connection.write(answer("early")).await;
+        assert_eq!(client.await.expect("no panic").expect("a response").body, "early");
+
+        let (mut pattern, mut slowly) = (Pattern::new(), interval(Duration::from_millis(15)));
+        let start = Instant::now();
+        while pattern.position() < 32 * MIB {
+            slowly.tick().await;
+            pattern.check(&connection.read_exactly(64 * 1024).await);
+        }
+        assert!(start.elapsed() > Duration::from_secs(5), "{:?}", start.elapsed());
+        eventually("all is sent", || caller.pool.stats().idle == 1).await;
+        server.reuse(&mut connection, caller.fetch(get("/")), answer("next")).await;
+
+        // A server that stops reading has no such time.
+        let (upload, _) = Upload::new(MIB);
+        let request = Request::put("/").body(upload).expect("a request");
+        let early = async {
+            connection.read_head().await;
+            connection.write(answer("early")).await;
+        };
+        let (whole, ()) = tokio::join!(caller.fetch(request), early);
+        assert_eq!(whole.expect("a response").body, "early");
+        let start = Instant::now();
+        caller.watch.until_open(0).await;
+        assert!(start.elapsed() < Duration::from_millis(50), "{:?}", start.elapsed());
+        ends_at_rest(caller).await;
+    })
+    .await;
 }

@@ -1,16 +1,12 @@
 //! A request may be dropped at any point, and a body anywhere: the counts stay right, and others are served.
 
 use std::pin::pin;
-use std::task::Poll;
-use std::thread;
 
 use http::Request;
-use pool_core::ErrorKind;
 use pooled_fetch_tests::{
-    Backend, Caller, Lent, Pieces, Server, Service, answer, ends_at_rest, eventually,
+    Backend, Caller, EchoServer, Lent, Pieces, Server, answer, ends_at_rest, eventually,
     for_each_backend, get, poll_once, start, start_with,
 };
-use tokio::runtime::Runtime;
 use tokio::task::yield_now;
 
 for_each_backend! {
@@ -24,10 +20,6 @@ for_each_backend! {
     a_returned_connection_given_to_a_dropped_request_rests_when_nobody_waits,
     a_new_connection_given_to_a_dropped_request_goes_to_the_next,
     a_new_connection_given_to_a_dropped_request_rests_when_nobody_waits,
-    requests_can_be_dropped_outside_any_runtime,
-    requests_can_be_dropped_after_their_runtime,
-    a_pool_can_be_dropped_outside_any_runtime,
-    a_request_outside_any_runtime_is_an_error,
 }
 
 /// More than any request here takes; reaching it means that one never ends.
@@ -46,12 +38,12 @@ async fn dropped_after<F: Future>(polls: usize, request: F) -> bool {
 }
 
 /// Everything is where it belongs, and the next request is served.
-async fn goes_on<B: Backend>(caller: &Caller<B>) {
+pub(crate) async fn goes_on(caller: &Caller) {
     caller.fetch(get("/next")).await.expect("the next is served");
     is_at_rest(caller).await;
 }
 
-async fn is_at_rest<B: Backend>(caller: &Caller<B>) {
+pub(crate) async fn is_at_rest(caller: &Caller) {
     eventually("all is at rest", || {
         let stats = caller.pool.stats();
         let resting = stats.idle + stats.parked;
@@ -67,10 +59,10 @@ fn numbers_of_polls() -> impl Iterator<Item = usize> {
     (0..60).chain((60..MANY).step_by(40))
 }
 
-async fn a_request_can_be_dropped_at_any_point_from_its_dial_to_its_end<B: Backend>() {
+async fn a_request_can_be_dropped_at_any_point_from_its_dial_to_its_end(backend: Backend) {
     for polls in numbers_of_polls() {
-        let (caller, server) = start::<B>().await;
-        let _service = Service::start(server, |request| answer(request.target()));
+        let (caller, server) = start(backend).await;
+        let _service = EchoServer::start(server, |request| answer(request.target()));
         let ended = dropped_after(polls, caller.fetch(get("/dropped"))).await;
         goes_on(&caller).await;
         ends_at_rest(caller).await;
@@ -81,10 +73,10 @@ async fn a_request_can_be_dropped_at_any_point_from_its_dial_to_its_end<B: Backe
     panic!("it never ended by itself");
 }
 
-async fn a_request_can_be_dropped_at_any_point_of_a_reuse<B: Backend>() {
+async fn a_request_can_be_dropped_at_any_point_of_a_reuse(backend: Backend) {
     let (caller, server) =
-        start_with::<B>(|settings| settings.max_connections_per_address(1)).await;
-    let _service = Service::start(server, |request| answer(request.target()));
+        start_with(backend, |settings| settings.max_connections_per_address(1)).await;
+    let _service = EchoServer::start(server, |request| answer(request.target()));
     for polls in numbers_of_polls() {
         goes_on(&caller).await;
         if dropped_after(polls, caller.fetch(get("/dropped"))).await {
@@ -95,17 +87,17 @@ async fn a_request_can_be_dropped_at_any_point_of_a_reuse<B: Backend>() {
     panic!("it never ended by itself");
 }
 
-async fn a_request_can_be_dropped_while_it_waits_for_its_dial<B: Backend>() {
+async fn a_request_can_be_dropped_while_it_waits_for_its_dial(backend: Backend) {
     for polls in 0..5 {
         let (caller, server) =
-            start_with::<B>(|settings| settings.max_connections_per_address(1)).await;
+            start_with(backend, |settings| settings.max_connections_per_address(1)).await;
         caller.watch.close_gate();
         assert!(!dropped_after(polls, caller.fetch(get("/dropped"))).await);
         assert_eq!(caller.pool.stats().waiting, 0);
         let next = tokio::spawn(caller.fetch(get("/next")));
         caller.watch.until_waiting(1).await;
         caller.watch.open_gate();
-        let service = Service::start(server, |_| answer("served"));
+        let service = EchoServer::start(server, |_| answer("served"));
         next.await.expect("no panic").expect("a response");
         assert_eq!(service.served(), [(1, "/next".to_owned())]);
         is_at_rest(&caller).await;
@@ -114,10 +106,10 @@ async fn a_request_can_be_dropped_while_it_waits_for_its_dial<B: Backend>() {
     }
 }
 
-async fn a_request_can_be_dropped_while_it_waits_in_the_queue<B: Backend>() {
+async fn a_request_can_be_dropped_while_it_waits_in_the_queue(backend: Backend) {
     for polls in 0..5 {
         let (caller, mut server) =
-            start_with::<B>(|settings| settings.max_connections_per_address(1)).await;
+            start_with(backend, |settings| settings.max_connections_per_address(1)).await;
         let lent = Lent::open(&caller, &mut server).await;
         let before = tokio::spawn(caller.fetch(get("/before")));
         eventually("it waits", || caller.pool.stats().waiting == 1).await;
@@ -137,12 +129,12 @@ async fn a_request_can_be_dropped_while_it_waits_in_the_queue<B: Backend>() {
     }
 }
 
-async fn a_request_can_be_dropped_while_its_response_is_half_there<B: Backend>() {
+async fn a_request_can_be_dropped_while_its_response_is_half_there(backend: Backend) {
     let whole = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n";
     let (caller, mut server) =
-        start_with::<B>(|settings| settings.max_connections_per_address(1)).await;
+        start_with(backend, |settings| settings.max_connections_per_address(1)).await;
     for length in 0..whole.len() {
-        let mut client = Box::pin(caller.fetch(get("/dropped")));
+        let mut client = caller.fetch(get("/dropped"));
         let half = async {
             let mut connection = server.accept().await;
             connection.read_request().await;
@@ -174,10 +166,10 @@ async fn a_request_can_be_dropped_while_its_response_is_half_there<B: Backend>()
     ends_at_rest(caller).await;
 }
 
-async fn an_upload_can_be_dropped_at_any_point<B: Backend>() {
+async fn an_upload_can_be_dropped_at_any_point(backend: Backend) {
     for polls in numbers_of_polls() {
         let (caller, server) =
-            start_with::<B>(|settings| settings.max_connections_per_address(1)).await;
+            start_with(backend, |settings| settings.max_connections_per_address(1)).await;
         let _service = tolerant(server);
         let upload = Pieces::new(["bit ", "by ", "bit"]);
         let request = Request::post("/dropped").body(upload).expect("a request");
@@ -206,11 +198,11 @@ fn tolerant(mut server: Server) -> tokio::task::JoinHandle<()> {
     })
 }
 
-async fn a_returned_connection_given_to_a_dropped_request_goes_to_the_next<B: Backend>() {
+async fn a_returned_connection_given_to_a_dropped_request_goes_to_the_next(backend: Backend) {
     let (caller, mut server) =
-        start_with::<B>(|settings| settings.max_connections_per_address(1)).await;
+        start_with(backend, |settings| settings.max_connections_per_address(1)).await;
     let lent = Lent::open(&caller, &mut server).await;
-    let mut dropped = Box::pin(caller.fetch(get("/dropped")));
+    let mut dropped = caller.fetch(get("/dropped"));
     assert!(poll_once(dropped.as_mut()).is_pending());
     let next = tokio::spawn(caller.fetch(get("/next")));
     eventually("both wait", || caller.pool.stats().waiting == 2).await;
@@ -223,11 +215,13 @@ async fn a_returned_connection_given_to_a_dropped_request_goes_to_the_next<B: Ba
     ends_at_rest(caller).await;
 }
 
-async fn a_returned_connection_given_to_a_dropped_request_rests_when_nobody_waits<B: Backend>() {
+async fn a_returned_connection_given_to_a_dropped_request_rests_when_nobody_waits(
+    backend: Backend,
+) {
     let (caller, mut server) =
-        start_with::<B>(|settings| settings.max_connections_per_address(1)).await;
+        start_with(backend, |settings| settings.max_connections_per_address(1)).await;
     let lent = Lent::open(&caller, &mut server).await;
-    let mut dropped = Box::pin(caller.fetch(get("/dropped")));
+    let mut dropped = caller.fetch(get("/dropped"));
     assert!(poll_once(dropped.as_mut()).is_pending());
     let mut connection = lent.come_home().await;
     drop(dropped);
@@ -236,11 +230,11 @@ async fn a_returned_connection_given_to_a_dropped_request_rests_when_nobody_wait
     ends_at_rest(caller).await;
 }
 
-async fn a_new_connection_given_to_a_dropped_request_goes_to_the_next<B: Backend>() {
+async fn a_new_connection_given_to_a_dropped_request_goes_to_the_next(backend: Backend) {
     let (caller, mut server) =
-        start_with::<B>(|settings| settings.max_connections_per_address(1)).await;
+        start_with(backend, |settings| settings.max_connections_per_address(1)).await;
     caller.watch.close_gate();
-    let mut dropped = Box::pin(caller.fetch(get("/dropped")));
+    let mut dropped = caller.fetch(get("/dropped"));
     assert!(poll_once(dropped.as_mut()).is_pending());
     let next = tokio::spawn(caller.fetch(get("/next")));
     eventually("both wait", || caller.pool.stats().waiting == 2).await;
@@ -254,115 +248,14 @@ async fn a_new_connection_given_to_a_dropped_request_goes_to_the_next<B: Backend
     ends_at_rest(caller).await;
 }
 
-async fn a_new_connection_given_to_a_dropped_request_rests_when_nobody_waits<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
-    let mut dropped = Box::pin(caller.fetch(get("/dropped")));
+async fn a_new_connection_given_to_a_dropped_request_rests_when_nobody_waits(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
+    let mut dropped = caller.fetch(get("/dropped"));
     assert!(poll_once(dropped.as_mut()).is_pending());
     let mut connection = server.accept().await;
     eventually("it has it", || caller.pool.stats().waiting == 0).await;
     drop(dropped);
     assert_eq!(caller.pool.stats().idle, 1);
     server.reuse(&mut connection, caller.fetch(get("/")), answer("served")).await;
-    ends_at_rest(caller).await;
-}
-
-/// Requests at each stage: waiting for a dial, waiting in the queue, sent, and half answered.
-async fn stages<B: Backend>(
-    stage: usize,
-) -> (Caller<B>, Server, Box<dyn Send>, Vec<Box<dyn Send>>) {
-    let (caller, mut server) =
-        start_with::<B>(|settings| settings.max_connections_per_address(1)).await;
-    let mut client = Box::pin(caller.fetch(get("/dropped")));
-    let mut held: Vec<Box<dyn Send>> = Vec::new();
-    match stage {
-        0 => {
-            caller.watch.close_gate();
-            assert!(poll_once(client.as_mut()).is_pending());
-            caller.watch.until_waiting(1).await;
-        }
-        1 => {
-            held.push(Box::new(Lent::open(&caller, &mut server).await));
-            assert!(poll_once(client.as_mut()).is_pending());
-        }
-        _ => {
-            let sent = async {
-                let mut connection = server.accept().await;
-                connection.read_request().await;
-                if stage == 3 {
-                    connection.write("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nha").await;
-                }
-                connection
-            };
-            tokio::select! {
-                biased;
-                _ = &mut client => panic!("half is not the whole"),
-                connection = sent => held.push(Box::new(connection)),
-            }
-            assert!(poll_once(client.as_mut()).is_pending());
-        }
-    }
-    (caller, server, Box::new(client), held)
-}
-
-async fn requests_can_be_dropped_outside_any_runtime<B: Backend>() {
-    for stage in 0..4 {
-        let (caller, server, client, held) = stages::<B>(stage).await;
-        thread::spawn(move || drop(client)).join().expect("a drop without a panic");
-        caller.watch.open_gate();
-        drop(held);
-        let _service = Service::start(server, |_| answer("served"));
-        goes_on(&caller).await;
-        ends_at_rest(caller).await;
-    }
-}
-
-async fn requests_can_be_dropped_after_their_runtime<B: Backend>() {
-    for stage in 0..4 {
-        let elsewhere = thread::spawn(move || {
-            let runtime = Runtime::new().expect("a runtime");
-            let (caller, _, client, held) = runtime.block_on(stages::<B>(stage));
-            drop(runtime);
-            (caller, client, held)
-        });
-        let (caller, client, held) = elsewhere.join().expect("no panic");
-        if stage % 2 == 0 {
-            thread::spawn(move || drop(client)).join().expect("a drop without a panic");
-        } else {
-            drop(client);
-        }
-        drop(held);
-        is_at_rest(&caller).await;
-        assert_eq!(caller.watch.held(), 0);
-        ends_at_rest(caller).await;
-    }
-}
-
-async fn a_pool_can_be_dropped_outside_any_runtime<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
-    let lent = Lent::open(&caller, &mut server).await;
-    let (mut idle, ..) = server.open(caller.fetch(get("/")), answer("idle")).await;
-    caller.watch.close_gate();
-    let waits = tokio::spawn(caller.fetch(get("/lent")));
-    idle.read_request().await;
-    idle.write(answer("idle")).await;
-    waits.await.expect("no panic").expect("a response");
-    let watch = caller.watch.clone();
-    thread::spawn(move || drop(caller)).join().expect("a drop without a panic");
-    idle.ends().await;
-    assert_eq!(watch.open(), 1, "what is lent stays until its response ends");
-    lent.come_home().await.ends().await;
-    assert_eq!(watch.open(), 0);
-}
-
-async fn a_request_outside_any_runtime_is_an_error<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
-    let client = caller.fetch(get("/"));
-    let polled = thread::spawn(move || match poll_once(pin!(client)) {
-        Poll::Ready(whole) => whole.map(drop),
-        Poll::Pending => panic!("there is nothing to wait for"),
-    });
-    let error = polled.join().expect("no panic").expect_err("no runtime");
-    assert_eq!(error.kind(), ErrorKind::NoRuntime);
-    server.open(caller.fetch(get("/")), answer("served")).await;
     ends_at_rest(caller).await;
 }

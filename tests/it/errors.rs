@@ -10,8 +10,8 @@ use std::time::Duration;
 use pool_core::{Connected, Connector, ErrorKind, Pool, Target, async_trait};
 use pool_tcp::TcpConnector;
 use pooled_fetch_tests::{
-    Backend, Endpoint, Memory, Server, Whole, answer, bounded, ends_at_rest, for_each_backend, get,
-    start, start_with,
+    Backend, Endpoint, Server, Whole, answer, bounded, ends_at_rest, for_each_backend, get, start,
+    start_with,
 };
 use tokio::net::TcpSocket;
 use tokio::time::Instant;
@@ -32,7 +32,7 @@ async fn a_refused_connection_is_told_with_step_and_address() {
         socket.bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
         let address = socket.local_addr().expect("an address");
         let pool = Pool::new(TcpConnector::new());
-        let error = pool.http(&address, get("/")).await.expect_err("nobody listens");
+        let error = pool.http(&address, get("/")).await.expect_err("no server listens");
         assert_eq!(error.to_string(), format!("connecting to {address}: connection refused"));
         assert_eq!(error.kind(), ErrorKind::Connect);
         let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
@@ -41,8 +41,8 @@ async fn a_refused_connection_is_told_with_step_and_address() {
     .await;
 }
 
-async fn a_failed_connect_fails_one_request_only<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn a_failed_connect_fails_one_request_only(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     caller.watch.fail_next(io::ErrorKind::HostUnreachable);
     let error = caller.fetch(get("/")).await.expect_err("no route");
     assert_eq!(error.kind(), ErrorKind::Connect);
@@ -73,8 +73,8 @@ impl<C: Connector> Connector for PanicsOnce<C> {
     }
 }
 
-async fn a_connector_that_panics_fails_one_request_only<B: Backend>() {
-    let Endpoint { connector, address, acceptor } = B::start().await;
+async fn a_connector_that_panics_fails_one_request_only(backend: Backend) {
+    let Endpoint { connector, address, acceptor } = backend.start().await;
     let connector = PanicsOnce { inner: connector, has_panicked: AtomicBool::new(false) };
     // With room for one, whose permit must come back.
     let settings = Pool::builder(connector).max_connections(1).checkout_timeout(None);
@@ -87,8 +87,8 @@ async fn a_connector_that_panics_fails_one_request_only<B: Backend>() {
     Server::new(acceptor).open(fetch(), answer("next")).await;
 }
 
-async fn an_answer_that_is_not_http_is_an_error<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn an_answer_that_is_not_http_is_an_error(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     for nonsense in [
         "SSH-2.0-OpenSSH_9.6\r\n\r\n",
         "HTTP/1.1 200 OK\r\ncontent-length: many\r\n\r\n",
@@ -108,8 +108,8 @@ async fn an_answer_that_is_not_http_is_an_error<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn a_connection_cut_within_the_head_is_an_error<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn a_connection_cut_within_the_head_is_an_error(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let client = tokio::spawn(caller.fetch(get("/")));
     let mut connection = server.accept().await;
     connection.read_request().await;
@@ -121,8 +121,8 @@ async fn a_connection_cut_within_the_head_is_an_error<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn a_connection_cut_within_the_body_is_an_error_of_the_body<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn a_connection_cut_within_the_body_is_an_error_of_the_body(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     for half in [
         "HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nhalf",
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n",
@@ -144,7 +144,7 @@ fn a_request_outside_a_runtime_is_an_error_and_no_panic() {
     let address = "127.0.0.1:1".parse().expect("an address");
     let request = pin!(pool.http(&address, get("/")));
     let Poll::Ready(result) = request.poll(&mut Context::from_waker(Waker::noop())) else {
-        panic!("nobody would ever wake it");
+        panic!("nothing would ever wake it");
     };
     let error = result.expect_err("no runtime");
     assert_eq!(error.kind(), ErrorKind::NoRuntime);
@@ -156,7 +156,7 @@ async fn a_connect_that_takes_too_long_is_an_error_of_its_own() {
     bounded(async {
         let timeout = Duration::from_secs(3);
         let (caller, mut server) =
-            start_with::<Memory>(|settings| settings.connect_timeout(timeout)).await;
+            start_with(Backend::Memory, |settings| settings.connect_timeout(timeout)).await;
         caller.watch.close_gate();
         let start = Instant::now();
         let error = caller.fetch(get("/")).await.expect_err("the gate is closed");

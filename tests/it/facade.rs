@@ -10,7 +10,7 @@ use hyper::{Request, Uri};
 use pooled_fetch::pool_tls::ServerName;
 use pooled_fetch::{ErrorKind, FullBytes, http, https, tls_pool};
 use pooled_fetch_tests::{
-    Authority, Backend, Endpoint, Server, Service, Tcp, answer, bounded, get, tls_endpoint,
+    Authority, EchoServer, Endpoint, Server, answer, bounded, get, tcp_endpoint, tls_endpoint,
 };
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
@@ -34,8 +34,8 @@ fn greeting() -> Result<Request<FullBytes>, Box<dyn Error + Send + Sync>> {
 #[tokio::test]
 async fn a_caller_of_the_old_crate_works_unchanged() -> Result<(), Box<dyn Error + Send + Sync>> {
     bounded(async {
-        let Endpoint { address, acceptor, .. } = Tcp::start().await;
-        let service = Service::start(Server::new(acceptor), |request| answer(request.target()));
+        let Endpoint { address, acceptor, .. } = tcp_endpoint().await;
+        let service = EchoServer::start(Server::new(acceptor), |request| answer(request.target()));
         let request = greeting()?;
         for _ in 0..3 {
             let (status, content) = page(address, request.clone()).await?;
@@ -51,8 +51,8 @@ async fn a_caller_of_the_old_crate_works_unchanged() -> Result<(), Box<dyn Error
 #[tokio::test]
 async fn a_request_may_run_as_a_task_of_its_own() -> Result<(), Box<dyn Error + Send + Sync>> {
     bounded(async {
-        let Endpoint { address, acceptor, .. } = Tcp::start().await;
-        let _service = Service::start(Server::new(acceptor), |request| answer(request.target()));
+        let Endpoint { address, acceptor, .. } = tcp_endpoint().await;
+        let _service = EchoServer::start(Server::new(acceptor), |request| answer(request.target()));
         let (_, content) = tokio::spawn(page(address, greeting()?)).await??;
         assert_eq!(content, "/greeting");
         Ok(())
@@ -67,8 +67,9 @@ fn serve_elsewhere() -> (SocketAddr, oneshot::Sender<()>, thread::JoinHandle<usi
     let server = thread::spawn(move || {
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
-            let Endpoint { address, acceptor, .. } = Tcp::start().await;
-            let service = Service::start(Server::new(acceptor), |request| answer(request.target()));
+            let Endpoint { address, acceptor, .. } = tcp_endpoint().await;
+            let service =
+                EchoServer::start(Server::new(acceptor), |request| answer(request.target()));
             ready.send(address).expect("the test waits");
             // Either way the test is over.
             stopped.await.ok();
@@ -103,8 +104,8 @@ fn the_one_pool_serves_runtimes_that_come_and_go() {
 #[tokio::test]
 async fn the_default_pool_can_be_looked_at() {
     bounded(async {
-        let Endpoint { address, acceptor, .. } = Tcp::start().await;
-        let _service = Service::start(Server::new(acceptor), |request| answer(request.target()));
+        let Endpoint { address, acceptor, .. } = tcp_endpoint().await;
+        let _service = EchoServer::start(Server::new(acceptor), |request| answer(request.target()));
         let before = pooled_fetch::pool().stats().opened;
         page(address, greeting().expect("a request")).await.expect("a response");
         assert!(pooled_fetch::pool().stats().opened > before);
@@ -112,7 +113,7 @@ async fn the_default_pool_can_be_looked_at() {
     .await;
 }
 
-/// Nobody but this test vouches for its server, so the default pool must not speak to it.
+/// Only this test vouches for its server, so the default pool must not speak to it.
 #[tokio::test]
 async fn https_refuses_a_server_for_which_no_root_vouches() {
     bounded(async {

@@ -57,8 +57,10 @@ fn failing(fail: fn() -> io::Error) -> (oneshot::Sender<()>, Request<Failing>) {
     (tell, Request::post("/").body(body).expect("a request"))
 }
 
-async fn a_request_body_that_panics_in_the_background_closes_its_own_connection_only<B: Backend>() {
-    let (caller, mut server) = start_with::<B>(|settings| settings.drain_limit(8, LONG)).await;
+async fn a_request_body_that_panics_in_the_background_closes_its_own_connection_only(
+    backend: Backend,
+) {
+    let (caller, mut server) = start_with(backend, |settings| settings.drain_limit(8, LONG)).await;
     let lent = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n";
     let (mut idle, _, lent) = server.open(caller.send(get("/")), lent).await;
     let (panic, request) = failing(|| panic!("a mistake of the caller's own"));
@@ -79,8 +81,8 @@ async fn a_request_body_that_panics_in_the_background_closes_its_own_connection_
 }
 
 /// It does so while its response is read, and what is left is then finished in the background.
-async fn a_request_body_that_panics_is_never_told_to_have_ended<B: Backend>() {
-    let (caller, mut server) = start_with::<B>(|settings| settings.drain_limit(8, LONG)).await;
+async fn a_request_body_that_panics_is_never_told_to_have_ended(backend: Backend) {
+    let (caller, mut server) = start_with(backend, |settings| settings.drain_limit(8, LONG)).await;
     let (panic, request) = failing(|| panic!("a mistake of the caller's own"));
     let client = tokio::spawn(caller.send(request));
     let mut connection = server.accept().await;
@@ -96,8 +98,8 @@ async fn a_request_body_that_panics_is_never_told_to_have_ended<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn a_request_body_that_fails_after_the_head_came_tells_its_cause<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn a_request_body_that_fails_after_the_head_came_tells_its_cause(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let (fail, request) = failing(|| io::Error::other("the disk is gone"));
     let client = tokio::spawn(caller.send(request));
     let mut connection = server.accept().await;

@@ -5,8 +5,8 @@ use http::{Method, Request, Version};
 use http_body_util::Full;
 use pool_core::{Connector as _, Reason};
 use pooled_fetch_tests::{
-    Backend, Caller, Connection, Pattern, Pieces, Server, Upload, answer, ends_at_rest,
-    for_each_backend, get, post, start,
+    Backend, Caller, Connection, Pattern, Pieces, Server, Upload, answer, ends_at_rest, eventually,
+    for_each_backend, get, post, start, start_with,
 };
 
 for_each_backend! {
@@ -24,13 +24,15 @@ for_each_backend! {
     an_empty_post_says_that_it_is_empty,
     a_request_without_a_host_gets_that_of_its_address,
     an_absolute_uri_is_sent_in_origin_form,
+    an_http_1_0_server_takes_a_streaming_body_of_known_length,
+    a_body_of_unknown_length_waits_for_a_server_that_knows_chunks,
 }
 
 const MIB: usize = 1024 * 1024;
 
 /// Sends a request, answers with `bytes`, and shows that the connection serves another request.
-async fn stays_usable<B: Backend>(
-    caller: &Caller<B>,
+async fn stays_usable(
+    caller: &Caller,
     server: &mut Server,
     connection: &mut Connection,
     request: Request<Full<Bytes>>,
@@ -42,8 +44,8 @@ async fn stays_usable<B: Backend>(
     assert_eq!(whole.body, "next", "after {bytes:?}");
 }
 
-async fn responses_without_a_body_leave_the_connection_reusable<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn responses_without_a_body_leave_the_connection_reusable(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let (mut connection, ..) = server.open(caller.fetch(get("/")), answer("first")).await;
     let head = || Request::head("/").body(Full::default()).expect("a request");
     for (request, bytes) in [
@@ -59,8 +61,8 @@ async fn responses_without_a_body_leave_the_connection_reusable<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn trailers_arrive_and_the_connection_is_reused<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn trailers_arrive_and_the_connection_is_reused(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let bytes = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: sum\r\n\r\n\
                  5\r\nhello\r\n7;note=1\r\n, world\r\n0\r\nsum: 12\r\n\r\n";
     let (mut connection, _, whole) = server.open(caller.fetch(get("/")), bytes).await;
@@ -74,8 +76,8 @@ async fn trailers_arrive_and_the_connection_is_reused<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn a_body_may_end_with_its_connection<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn a_body_may_end_with_its_connection(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let client = caller.fetch(get("/"));
     let ending = async {
         let mut connection = server.accept().await;
@@ -92,8 +94,8 @@ async fn a_body_may_end_with_its_connection<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn a_server_that_says_close_is_not_asked_again<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn a_server_that_says_close_is_not_asked_again(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let bytes = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 4\r\n\r\nlast";
     let (mut connection, _, whole) = server.open(caller.fetch(get("/")), bytes).await;
     assert_eq!(whole.body, "last");
@@ -104,8 +106,8 @@ async fn a_server_that_says_close_is_not_asked_again<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn an_http_1_0_server_is_asked_again_only_if_it_says_so<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn an_http_1_0_server_is_asked_again_only_if_it_says_so(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let silent = "HTTP/1.0 200 OK\r\ncontent-length: 4\r\n\r\nonce";
     let (mut connection, ..) = server.open(caller.fetch(get("/")), silent).await;
     connection.ends().await;
@@ -118,8 +120,8 @@ async fn an_http_1_0_server_is_asked_again_only_if_it_says_so<B: Backend>() {
 }
 
 /// HTTP/1.0 has no chunks, so hyper would send such a body as an empty one.
-async fn a_body_of_unknown_length_never_goes_to_an_http_1_0_server<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn a_body_of_unknown_length_never_goes_to_an_http_1_0_server(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let willing = "HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ncontent-length: 4\r\n\r\nmore";
     let (mut old, ..) = server.open(caller.fetch(get("/")), willing).await;
     let request = Request::post("/").body(Pieces::new(["bit ", "by bit"])).expect("a request");
@@ -129,8 +131,48 @@ async fn a_body_of_unknown_length_never_goes_to_an_http_1_0_server<B: Backend>()
     ends_at_rest(caller).await;
 }
 
-async fn a_request_of_http_2_is_written_as_http_1_1<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+const HTTP_1_0: &str = "HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ncontent-length: 4\r\n\r\nmore";
+
+async fn an_http_1_0_server_takes_a_streaming_body_of_known_length(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
+    let (mut connection, ..) = server.open(caller.fetch(get("/")), HTTP_1_0).await;
+    for _ in 0..3 {
+        let body = Pieces::new(["bit ", "by ", "bit"]);
+        let request = Request::post("/").header("content-length", "10").body(body);
+        let client = caller.fetch(request.expect("a request"));
+        let (received, _) = server.reuse(&mut connection, client, HTTP_1_0).await;
+        assert_eq!(received.body, "bit by bit");
+    }
+    assert_eq!(caller.watch.opened(), 1);
+    ends_at_rest(caller).await;
+}
+
+/// The only connection that there may be comes free, but the request that waits for it cannot use it.
+async fn a_body_of_unknown_length_waits_for_a_server_that_knows_chunks(backend: Backend) {
+    let (caller, mut server) =
+        start_with(backend, |settings| settings.max_connections_per_address(1)).await;
+    let first = tokio::spawn(caller.fetch(get("/")));
+    let mut old = server.accept().await;
+    old.read_request().await;
+    let request = Request::post("/").body(Pieces::new(["bit ", "by bit"])).expect("a request");
+    let waiting = caller.fetch(request);
+    let client = async {
+        let (whole, ()) = tokio::join!(waiting, async {
+            eventually("one waits", || caller.pool.stats().waiting == 1).await;
+            old.write(HTTP_1_0).await;
+            first.await.expect("no panic").expect("a response");
+            old.ends().await;
+        });
+        whole
+    };
+    let (_, received, _) = server.open(client, answer("thanks")).await;
+    assert_eq!(received.body, "bit by bit");
+    assert_eq!(caller.pool.stats().closed(Reason::Unsuitable), 1);
+    ends_at_rest(caller).await;
+}
+
+async fn a_request_of_http_2_is_written_as_http_1_1(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let request = Request::get("https://site.test/path").version(Version::HTTP_2);
     let client = caller.fetch(request.body(String::new()).expect("a request"));
     let (_, received, _) = server.open(client, answer("first")).await;
@@ -139,8 +181,8 @@ async fn a_request_of_http_2_is_written_as_http_1_1<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn interim_responses_are_not_the_response<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn interim_responses_are_not_the_response(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let bytes = "HTTP/1.1 103 Early Hints\r\nlink: </style>\r\n\r\n\
                  HTTP/1.1 100 Continue\r\n\r\n\
                  HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nreal";
@@ -150,8 +192,8 @@ async fn interim_responses_are_not_the_response<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn large_bodies_arrive_byte_for_byte<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn large_bodies_arrive_byte_for_byte(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let (mut connection, ..) = server.open(caller.fetch(get("/")), answer("first")).await;
     for length in [MIB, 64 * MIB] {
         let bytes = answer(Pattern::bytes(length));
@@ -163,8 +205,8 @@ async fn large_bodies_arrive_byte_for_byte<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn a_large_upload_arrives_byte_for_byte_in_little_memory<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn a_large_upload_arrives_byte_for_byte_in_little_memory(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let (upload, gauge) = Upload::new(64 * MIB);
     let request = Request::put("/").body(upload).expect("a request");
     let (mut connection, received, _) = server.open(caller.fetch(request), answer("thanks")).await;
@@ -176,8 +218,8 @@ async fn a_large_upload_arrives_byte_for_byte_in_little_memory<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn a_small_body_is_written_with_its_head_and_a_large_one_as_it_lies<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn a_small_body_is_written_with_its_head_and_a_large_one_as_it_lies(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let (mut connection, ..) = server.open(caller.fetch(get("/")), answer("first")).await;
     let (small, large) = ("small".repeat(100), "large".repeat(10_000));
     for (body, gathers) in [(&small, false), (&large, true), (&small, true), (&large, true)] {
@@ -192,8 +234,8 @@ async fn a_small_body_is_written_with_its_head_and_a_large_one_as_it_lies<B: Bac
     ends_at_rest(caller).await;
 }
 
-async fn an_empty_post_says_that_it_is_empty<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn an_empty_post_says_that_it_is_empty(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let (mut connection, received, _) =
         server.open(caller.fetch(post("/", "")), answer("first")).await;
     assert_eq!(received.header("content-length"), Some("0"));
@@ -202,13 +244,13 @@ async fn an_empty_post_says_that_it_is_empty<B: Backend>() {
     assert_eq!(received.header("content-length"), Some("0"));
 
     let (received, _) = server.reuse(&mut connection, caller.fetch(get("/")), answer("get")).await;
-    assert_eq!(received.header("content-length"), None, "nobody expects content in a GET");
+    assert_eq!(received.header("content-length"), None, "no server expects content in a GET");
     ends_at_rest(caller).await;
 }
 
-async fn a_request_without_a_host_gets_that_of_its_address<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
-    let authority = B::start().await.connector.target(&caller.address).authority;
+async fn a_request_without_a_host_gets_that_of_its_address(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
+    let authority = backend.start().await.connector.target(&caller.address).authority;
     let (mut connection, received, _) = server.open(caller.fetch(get("/")), answer("first")).await;
     assert_eq!(received.header("host"), Some(authority.as_str()));
 
@@ -219,8 +261,8 @@ async fn a_request_without_a_host_gets_that_of_its_address<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn an_absolute_uri_is_sent_in_origin_form<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn an_absolute_uri_is_sent_in_origin_form(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let (mut connection, received, _) =
         server.open(caller.fetch(get("http://site.test:81/path?query")), answer("first")).await;
     assert_eq!(received.line, "GET /path?query HTTP/1.1");

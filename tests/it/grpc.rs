@@ -174,7 +174,7 @@ async fn a_call_that_fails_says_why() {
         assert_eq!((error.code, &error.message[..]), (5, "nothing%20here"));
         let client = server.client();
         drop(server);
-        // The first may meet the connection while it ends, and nobody knows then; those after it meet a closed door.
+        // The first may meet the connection while it ends, which is no proof; the calls after it meet a closed door.
         while client.unary("/test.Echo/Say", "").await.map_err(|error| error.code) != Err(14) {}
     })
     .await;

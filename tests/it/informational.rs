@@ -1,4 +1,4 @@
-//! 1xx answers reach the caller who asks for them, and a body that waits for one; they never go on for ever.
+//! 1xx answers reach the caller that asks for them, and a body that waits for one; they never go on for ever.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,8 +12,7 @@ use http_body::Frame;
 use http_body_util::{BodyExt, Full};
 use pool_core::{ErrorKind, on_informational};
 use pooled_fetch_tests::{
-    Backend, Feed, Memory, answer, bounded, ends_at_rest, feed, for_each_backend, get, start,
-    start_with,
+    Backend, Feed, answer, bounded, ends_at_rest, feed, for_each_backend, get, start, start_with,
 };
 use tokio::time::{Instant, advance};
 
@@ -30,8 +29,8 @@ for_each_backend! {
 /// A time that no test reaches.
 const LONG: Duration = Duration::from_secs(3600);
 
-async fn interim_answers_reach_the_caller_who_asks_for_them<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn interim_answers_reach_the_caller_who_asks_for_them(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let told = Arc::<Mutex<Vec<_>>>::default();
     let log = Arc::clone(&told);
     let mut request = get("/");
@@ -39,7 +38,7 @@ async fn interim_answers_reach_the_caller_who_asks_for_them<B: Backend>() {
         let links =
             headers.get_all("link").iter().map(|link| link.to_str().expect("text").to_owned());
         log.lock()
-            .expect("nobody panicked with it")
+            .expect("no thread panicked with it")
             .push((status.as_u16(), links.collect::<Vec<_>>()));
     });
     let client = tokio::spawn(caller.fetch(request));
@@ -50,17 +49,17 @@ async fn interim_answers_reach_the_caller_who_asks_for_them<B: Backend>() {
     connection.write(answer("final")).await;
     assert_eq!(client.await.expect("no panic").expect("a response").body, "final");
     let links = vec!["</a>".to_owned(), "</b>".to_owned()];
-    assert_eq!(*told.lock().expect("nobody panicked with it"), [(103, links), (100, vec![])]);
+    assert_eq!(*told.lock().expect("no thread panicked with it"), [(103, links), (100, vec![])]);
 
     // The next request over the connection has not asked.
     let bytes = [b"HTTP/1.1 103 Early Hints\r\n\r\n", &*answer("next")].concat();
     server.reuse(&mut connection, caller.fetch(get("/")), bytes).await;
-    assert_eq!(told.lock().expect("nobody panicked with it").len(), 2);
+    assert_eq!(told.lock().expect("no thread panicked with it").len(), 2);
     ends_at_rest(caller).await;
 }
 
-async fn interim_answers_without_end_are_an_error<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn interim_answers_without_end_are_an_error(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let client = tokio::spawn(caller.fetch(get("/")));
     let mut connection = server.accept().await;
     connection.read_request().await;
@@ -77,8 +76,8 @@ async fn interim_answers_without_end_are_an_error<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn many_interim_answers_are_none<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn many_interim_answers_are_none(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let client = tokio::spawn(caller.fetch(get("/")));
     let mut connection = server.accept().await;
     connection.read_request().await;
@@ -96,9 +95,9 @@ fn expecting<Q>(body: Q) -> Request<Q> {
     Request::post("/").header("expect", "100-continue").body(body).expect("a request")
 }
 
-async fn a_body_is_held_back_until_the_server_wants_it<B: Backend>() {
+async fn a_body_is_held_back_until_the_server_wants_it(backend: Backend) {
     let (caller, mut server) =
-        start_with::<B>(|settings| settings.expect_continue_timeout(LONG)).await;
+        start_with(backend, |settings| settings.expect_continue_timeout(LONG)).await;
     let client = tokio::spawn(caller.fetch(expecting(Full::from("wanted"))));
     let mut connection = server.accept().await;
     let head = connection.read_head().await;
@@ -132,9 +131,9 @@ impl http_body::Body for Asked {
     }
 }
 
-async fn a_streaming_body_is_not_even_asked_before_the_server_wants_it<B: Backend>() {
+async fn a_streaming_body_is_not_even_asked_before_the_server_wants_it(backend: Backend) {
     let (caller, mut server) =
-        start_with::<B>(|settings| settings.expect_continue_timeout(LONG)).await;
+        start_with(backend, |settings| settings.expect_continue_timeout(LONG)).await;
     let (upload, body) = feed();
     let asked = Arc::<AtomicBool>::default();
     let request = expecting(Asked { body, asked: Arc::clone(&asked) });
@@ -156,9 +155,9 @@ async fn a_streaming_body_is_not_even_asked_before_the_server_wants_it<B: Backen
 
 const REFUSAL: &str = "HTTP/1.1 417 Expectation Failed\r\ncontent-length: 2\r\n\r\nno";
 
-async fn a_final_answer_spares_the_body<B: Backend>() {
+async fn a_final_answer_spares_the_body(backend: Backend) {
     let (caller, mut server) =
-        start_with::<B>(|settings| settings.expect_continue_timeout(LONG)).await;
+        start_with(backend, |settings| settings.expect_continue_timeout(LONG)).await;
     let client = tokio::spawn(caller.fetch(expecting(Full::from("unwanted"))));
     let mut connection = server.accept().await;
     connection.read_head().await;
@@ -171,9 +170,9 @@ async fn a_final_answer_spares_the_body<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn an_empty_body_has_nothing_to_wait_for<B: Backend>() {
+async fn an_empty_body_has_nothing_to_wait_for(backend: Backend) {
     let (caller, mut server) =
-        start_with::<B>(|settings| settings.expect_continue_timeout(LONG)).await;
+        start_with(backend, |settings| settings.expect_continue_timeout(LONG)).await;
     let client = caller.fetch(expecting(Full::<Bytes>::default()));
     let (mut connection, ..) = server.open(client, answer("first")).await;
     server.reuse(&mut connection, caller.fetch(get("/")), answer("next")).await;
@@ -184,7 +183,7 @@ async fn an_empty_body_has_nothing_to_wait_for<B: Backend>() {
 async fn a_body_goes_out_after_a_while_though_the_server_keeps_silent() {
     bounded(async {
         for wait in [Duration::ZERO, Duration::from_secs(1), LONG] {
-            let (caller, mut server) = start_with::<Memory>(|settings| {
+            let (caller, mut server) = start_with(Backend::Memory, |settings| {
                 // One second is the default.
                 if wait.as_secs() == 1 { settings } else { settings.expect_continue_timeout(wait) }
             })
@@ -214,7 +213,7 @@ async fn a_body_goes_out_after_a_while_though_the_server_keeps_silent() {
 async fn a_body_that_was_refused_is_not_sent_after_a_while() {
     bounded(async {
         let (caller, mut server) =
-            start_with::<Memory>(|settings| settings.drain_limit(1024, LONG)).await;
+            start_with(Backend::Memory, |settings| settings.drain_limit(1024, LONG)).await;
         let client = tokio::spawn(caller.fetch(expecting(Full::from("unwanted"))));
         let mut connection = server.accept().await;
         connection.read_head().await;
@@ -230,7 +229,7 @@ async fn a_body_that_was_refused_is_not_sent_after_a_while() {
 #[tokio::test(start_paused = true)]
 async fn a_body_that_was_refused_is_not_sent_while_the_refusal_is_read() {
     bounded(async {
-        let (caller, mut server) = start::<Memory>().await;
+        let (caller, mut server) = start(Backend::Memory).await;
         let client = tokio::spawn(caller.send(expecting(Full::from("unwanted"))));
         let mut connection = server.accept().await;
         connection.read_head().await;

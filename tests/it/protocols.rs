@@ -7,8 +7,8 @@ use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version};
 use http_body_util::BodyExt;
 use pool_core::{ErrorKind, Reason};
 use pooled_fetch_tests::{
-    Backend, Caller, Pattern, Pieces, Protocol, Upload, ends_at_rest, for_each_protocol, get,
-    poll_once, post, start_site,
+    Caller, Pattern, Pieces, Protocol, Upload, ends_at_rest, for_each_protocol, get, poll_once,
+    post, start_hyper_server,
 };
 use tokio::task::JoinSet;
 
@@ -34,30 +34,30 @@ for_each_protocol! {
 /// More than any test here sends at once.
 const MANY: u32 = 1_000;
 
-fn is_shared<P: Protocol>() -> bool {
-    P::VERSION == Version::HTTP_2
+fn is_shared(protocol: Protocol) -> bool {
+    protocol.version() == Version::HTTP_2
 }
 
 /// What a test leaves behind: no stream, and every connection counted.
-async fn over<B: Backend>(caller: Caller<B>) {
+async fn over(caller: Caller) {
     assert_eq!(caller.pool.stats().streams, 0);
     ends_at_rest(caller).await;
 }
 
-async fn requests_one_after_another_share_one_connection<P: Protocol>() {
-    let (caller, site) = start_site::<P>(MANY, |settings| settings).await;
+async fn requests_one_after_another_share_one_connection(protocol: Protocol) {
+    let (caller, server) = start_hyper_server(protocol, MANY, |settings| settings).await;
     for number in 0..100 {
         let path = format!("/{number}");
         let whole = caller.fetch(get(&path)).await.expect("a response");
-        assert_eq!((whole.head.version, whole.body), (P::VERSION, Bytes::from(path)));
+        assert_eq!((whole.head.version, whole.body), (protocol.version(), Bytes::from(path)));
     }
     let stats = caller.pool.stats();
-    assert_eq!((site.accepted(), stats.opened, stats.reused, stats.idle), (1, 1, 99, 1));
+    assert_eq!((server.accepted(), stats.opened, stats.reused, stats.idle), (1, 1, 99, 1));
     over(caller).await;
 }
 
-async fn bodies_arrive_byte_for_byte_both_ways<P: Protocol>() {
-    let (caller, site) = start_site::<P>(MANY, |settings| settings).await;
+async fn bodies_arrive_byte_for_byte_both_ways(protocol: Protocol) {
+    let (caller, server) = start_hyper_server(protocol, MANY, |settings| settings).await;
     for length in [0, 1, 64 * 1024, 1024 * 1024] {
         let whole = caller.fetch(get(&format!("/bytes/{length}"))).await.expect("a response");
         assert_eq!(whole.body.len(), length);
@@ -67,13 +67,13 @@ async fn bodies_arrive_byte_for_byte_both_ways<P: Protocol>() {
         assert_eq!(whole.body.len(), length);
         Pattern::new().check(&whole.body);
     }
-    assert_eq!(site.accepted(), 1);
+    assert_eq!(server.accepted(), 1);
     over(caller).await;
 }
 
-async fn a_streamed_upload_comes_back_byte_for_byte<P: Protocol>() {
+async fn a_streamed_upload_comes_back_byte_for_byte(protocol: Protocol) {
     const LENGTH: usize = 4 * 1024 * 1024;
-    let (caller, site) = start_site::<P>(MANY, |settings| settings).await;
+    let (caller, server) = start_hyper_server(protocol, MANY, |settings| settings).await;
     let (upload, gauge) = Upload::new(LENGTH);
     let request = Request::post("/echo").body(upload).expect("a request");
     let mut body = caller.send(request).await.expect("a response").into_body();
@@ -85,7 +85,7 @@ async fn a_streamed_upload_comes_back_byte_for_byte<P: Protocol>() {
     }
     assert_eq!(pattern.position(), LENGTH);
     assert!(gauge.peak() < LENGTH / 2, "{} bytes were alive at one time", gauge.peak());
-    assert_eq!(site.accepted(), 1);
+    assert_eq!(server.accepted(), 1);
     over(caller).await;
 }
 
@@ -93,8 +93,8 @@ fn checksum() -> HeaderMap {
     HeaderMap::from_iter([("checksum".parse().expect("a name"), HeaderValue::from_static("mine"))])
 }
 
-async fn trailers_come_with_the_response_and_go_with_the_request<P: Protocol>() {
-    let (caller, site) = start_site::<P>(MANY, |settings| settings).await;
+async fn trailers_come_with_the_response_and_go_with_the_request(protocol: Protocol) {
+    let (caller, server) = start_hyper_server(protocol, MANY, |settings| settings).await;
     let ask = |path, method| {
         let builder = Request::builder().method(method).uri(path).header("te", "trailers");
         builder.header("trailer", "checksum")
@@ -109,12 +109,12 @@ async fn trailers_come_with_the_response_and_go_with_the_request<P: Protocol>() 
     let whole = caller.fetch(request).await.expect("a response");
     assert_eq!(whole.body, "content");
     assert_eq!(whole.trailers.expect("trailers")["checksum"], "mine");
-    assert_eq!(site.accepted(), 1);
+    assert_eq!(server.accepted(), 1);
     over(caller).await;
 }
 
-async fn a_head_has_no_content<P: Protocol>() {
-    let (caller, site) = start_site::<P>(MANY, |settings| settings).await;
+async fn a_head_has_no_content(protocol: Protocol) {
+    let (caller, server) = start_hyper_server(protocol, MANY, |settings| settings).await;
     for _ in 0..3 {
         let mut request = get("/bytes/100");
         *request.method_mut() = Method::HEAD;
@@ -124,12 +124,12 @@ async fn a_head_has_no_content<P: Protocol>() {
             (&b"100"[..], &b""[..])
         );
     }
-    assert_eq!(site.accepted(), 1);
+    assert_eq!(server.accepted(), 1);
     over(caller).await;
 }
 
-async fn an_early_answer_to_an_upload_arrives_and_the_next_request_is_served<P: Protocol>() {
-    let (caller, site) = start_site::<P>(MANY, |settings| settings).await;
+async fn an_early_answer_to_an_upload_arrives_and_the_next_request_is_served(protocol: Protocol) {
+    let (caller, server) = start_hyper_server(protocol, MANY, |settings| settings).await;
     for _ in 0..3 {
         let (upload, _) = Upload::new(64 * 1024 * 1024);
         let request = Request::post("/early").body(upload).expect("a request");
@@ -138,45 +138,45 @@ async fn an_early_answer_to_an_upload_arrives_and_the_next_request_is_served<P: 
         assert_eq!(whole.body, "enough");
         assert_eq!(caller.fetch(get("/next")).await.expect("a response").body, "/next");
     }
-    if is_shared::<P>() {
-        assert_eq!(site.accepted(), 1);
+    if is_shared(protocol) {
+        assert_eq!(server.accepted(), 1);
     }
     over(caller).await;
 }
 
-async fn a_dropped_body_does_not_hurt_the_next_request<P: Protocol>() {
-    let (caller, site) = start_site::<P>(MANY, |settings| settings).await;
+async fn a_dropped_body_does_not_hurt_the_next_request(protocol: Protocol) {
+    let (caller, server) = start_hyper_server(protocol, MANY, |settings| settings).await;
     for _ in 0..3 {
         let mut response = caller.send(get("/endless")).await.expect("a head");
         response.body_mut().frame().await.expect("a frame").expect("some of it");
         drop(response);
         assert_eq!(caller.fetch(get("/next")).await.expect("a response").body, "/next");
     }
-    if is_shared::<P>() {
-        assert_eq!(site.accepted(), 1);
+    if is_shared(protocol) {
+        assert_eq!(server.accepted(), 1);
     }
     over(caller).await;
 }
 
-async fn a_cancelled_request_ends_at_its_server_and_hurts_nobody<P: Protocol>() {
-    let (caller, site) = start_site::<P>(MANY, |settings| settings).await;
-    site.close_gate();
+async fn a_cancelled_request_ends_at_its_server_and_hurts_nobody(protocol: Protocol) {
+    let (caller, server) = start_hyper_server(protocol, MANY, |settings| settings).await;
+    server.close_gate();
     let kept = tokio::spawn(caller.fetch(get("/held")));
-    site.until_held(1).await;
+    server.until_held(1).await;
     let cancelled = tokio::spawn(caller.fetch(get("/held")));
-    site.until_held(2).await;
+    server.until_held(2).await;
     cancelled.abort();
     assert!(cancelled.await.expect_err("it was aborted").is_cancelled());
-    site.until_held(1).await;
-    site.open_gate();
+    server.until_held(1).await;
+    server.open_gate();
     assert_eq!(kept.await.expect("no panic").expect("a response").body, "/held");
     assert_eq!(caller.fetch(get("/next")).await.expect("a response").body, "/next");
-    assert_eq!(site.accepted(), if is_shared::<P>() { 1 } else { 2 });
+    assert_eq!(server.accepted(), if is_shared(protocol) { 1 } else { 2 });
     over(caller).await;
 }
 
-async fn two_hundred_at_once_get_each_its_own_answer<P: Protocol>() {
-    let (caller, site) = start_site::<P>(MANY, |settings| settings).await;
+async fn two_hundred_at_once_get_each_its_own_answer(protocol: Protocol) {
+    let (caller, server) = start_hyper_server(protocol, MANY, |settings| settings).await;
     let mut clients = JoinSet::new();
     for number in 0..200 {
         let (path, content) = (format!("/{number}"), format!("content {number}"));
@@ -190,107 +190,109 @@ async fn two_hundred_at_once_get_each_its_own_answer<P: Protocol>() {
     while let Some(client) = clients.join_next().await {
         client.expect("no panic");
     }
-    assert_eq!(site.served().len(), 400);
+    assert_eq!(server.served().len(), 400);
     let opened = caller.pool.stats().opened;
-    assert!(opened <= if is_shared::<P>() { 1 } else { 200 }, "{opened} connections");
+    assert!(opened <= if is_shared(protocol) { 1 } else { 200 }, "{opened} connections");
     over(caller).await;
 }
 
-async fn a_limit_of_two_connections_holds_and_all_are_served<P: Protocol>() {
+async fn a_limit_of_two_connections_holds_and_all_are_served(protocol: Protocol) {
     const STREAMS: u32 = 5;
-    let (caller, site) = start_site::<P>(STREAMS, |settings| settings.max_connections(2)).await;
-    site.close_gate();
+    let (caller, server) =
+        start_hyper_server(protocol, STREAMS, |settings| settings.max_connections(2)).await;
+    server.close_gate();
     let mut clients: JoinSet<_> = (0..40).map(|_| caller.fetch(get("/held"))).collect();
-    let at_once = if is_shared::<P>() { 2 * STREAMS as usize } else { 2 };
-    site.until_held(at_once).await;
+    let at_once = if is_shared(protocol) { 2 * STREAMS as usize } else { 2 };
+    server.until_held(at_once).await;
     assert_eq!(caller.pool.stats().waiting, 40 - at_once);
-    site.open_gate();
+    server.open_gate();
     while let Some(client) = clients.join_next().await {
         assert_eq!(client.expect("no panic").expect("a response").body, "/held");
     }
-    assert_eq!((caller.watch.peak(), site.accepted()), (2, 2));
+    assert_eq!((caller.watch.peak(), server.accepted()), (2, 2));
     over(caller).await;
 }
 
-async fn a_server_that_leaves_loses_nothing<P: Protocol>() {
-    let (caller, site) = start_site::<P>(MANY, |settings| settings).await;
+async fn a_server_that_leaves_loses_nothing(protocol: Protocol) {
+    let (caller, server) = start_hyper_server(protocol, MANY, |settings| settings).await;
     for round in 1..=5 {
-        site.close_gate();
+        server.close_gate();
         let client = tokio::spawn(caller.fetch(get("/held")));
-        site.until_held(1).await;
-        site.leave();
-        site.open_gate();
+        server.until_held(1).await;
+        server.leave();
+        server.open_gate();
         assert_eq!(client.await.expect("no panic").expect("a response").body, "/held");
         // One that must not be executed twice, so it is not allowed to meet the one that leaves.
         let whole = caller.fetch(post("/echo", "content")).await.expect("a response");
         assert_eq!(whole.body, "content");
-        assert_eq!(site.accepted(), round + 1);
+        assert_eq!(server.accepted(), round + 1);
     }
     caller.watch.until_open(1).await;
     assert_eq!(caller.pool.stats().closed_total(), 5);
     over(caller).await;
 }
 
-async fn a_drained_address_serves_to_the_end_and_then_refuses<P: Protocol>() {
-    let (caller, site) = start_site::<P>(MANY, |settings| settings).await;
-    site.close_gate();
+async fn a_drained_address_serves_to_the_end_and_then_refuses(protocol: Protocol) {
+    let (caller, server) = start_hyper_server(protocol, MANY, |settings| settings).await;
+    server.close_gate();
     let client = tokio::spawn(caller.fetch(get("/held")));
-    site.until_held(1).await;
+    server.until_held(1).await;
     let mut drained = Box::pin(caller.pool.drain(&caller.address));
     assert!(poll_once(drained.as_mut()).is_pending());
     let error = caller.fetch(get("/late")).await.expect_err("it is retired");
     assert_eq!(error.kind(), ErrorKind::Retired);
-    site.open_gate();
+    server.open_gate();
     assert_eq!(client.await.expect("no panic").expect("a response").body, "/held");
     drained.await;
     assert_eq!((caller.watch.open(), caller.pool.stats().closed(Reason::Retired)), (0, 1));
     over(caller).await;
 }
 
-async fn a_warmed_address_opens_nothing_more_for_the_first_request<P: Protocol>() {
-    let (caller, site) = start_site::<P>(MANY, |settings| settings).await;
+async fn a_warmed_address_opens_nothing_more_for_the_first_request(protocol: Protocol) {
+    let (caller, server) = start_hyper_server(protocol, MANY, |settings| settings).await;
     caller.pool.warm(&caller.address, 1).await.expect("a connection");
     assert_eq!((caller.watch.opened(), caller.pool.stats().idle), (1, 1));
     caller.pool.warm(&caller.address, 1).await.expect("a connection");
     assert_eq!(caller.fetch(get("/first")).await.expect("a response").body, "/first");
-    assert_eq!((caller.watch.opened(), site.accepted()), (1, 1));
+    assert_eq!((caller.watch.opened(), server.accepted()), (1, 1));
     over(caller).await;
 }
 
-async fn a_closed_pool_lets_end_what_is_under_way<P: Protocol>() {
-    let (caller, site) = start_site::<P>(MANY, |settings| settings).await;
-    site.close_gate();
+async fn a_closed_pool_lets_end_what_is_under_way(protocol: Protocol) {
+    let (caller, server) = start_hyper_server(protocol, MANY, |settings| settings).await;
+    server.close_gate();
     let client = tokio::spawn(caller.fetch(get("/held")));
-    site.until_held(1).await;
+    server.until_held(1).await;
     caller.pool.close();
     let error = caller.fetch(get("/late")).await.expect_err("it is closed");
     assert_eq!(error.kind(), ErrorKind::Closed);
-    site.open_gate();
+    server.open_gate();
     assert_eq!(client.await.expect("no panic").expect("a response").body, "/held");
     caller.watch.until_open(0).await;
     over(caller).await;
 }
 
-async fn a_connection_at_rest_closes_after_the_idle_timeout<P: Protocol>() {
+async fn a_connection_at_rest_closes_after_the_idle_timeout(protocol: Protocol) {
     let limit = Duration::from_millis(50);
-    let (caller, site) = start_site::<P>(MANY, |settings| settings.idle_timeout(limit)).await;
+    let (caller, server) =
+        start_hyper_server(protocol, MANY, |settings| settings.idle_timeout(limit)).await;
     for round in 1..=2 {
         caller.fetch(get("/")).await.expect("a response");
         caller.watch.until_open(0).await;
-        assert_eq!(site.accepted(), round);
+        assert_eq!(server.accepted(), round);
         assert_eq!(caller.pool.stats().closed(Reason::IdleTimeout), round as u64);
     }
     over(caller).await;
 }
 
-async fn an_address_where_nobody_listens_gives_the_request_back<P: Protocol>() {
-    let (caller, site) = start_site::<P>(MANY, |settings| settings).await;
-    drop(site);
+async fn an_address_where_nobody_listens_gives_the_request_back(protocol: Protocol) {
+    let (caller, server) = start_hyper_server(protocol, MANY, |settings| settings).await;
+    drop(server);
     let refused = |error: &pool_core::Error| error.to_string().contains("connection refused");
-    // The door closes when the task of the site has seen that it shall end.
-    let mut error = caller.fetch(post("/once", "content")).await.expect_err("nobody is there");
+    // The door closes when the task of the server has seen that it shall end.
+    let mut error = caller.fetch(post("/once", "content")).await.expect_err("no server is there");
     while !refused(&error) {
-        error = caller.fetch(post("/once", "content")).await.expect_err("nobody is there");
+        error = caller.fetch(post("/once", "content")).await.expect_err("no server is there");
     }
     assert_eq!(error.kind(), ErrorKind::Connect);
     let told = format!("connecting to {:?}: connection refused", caller.address);

@@ -19,8 +19,8 @@ fn known(head: Builder, content: &'static str) -> Request<Full<Bytes>> {
     head.body(Full::from(content)).expect("a request that only HTTP objects to")
 }
 
-async fn requests_that_contradict_themselves_never_leave<B: Backend>() {
-    let (caller, _server) = start::<B>().await;
+async fn requests_that_contradict_themselves_never_leave(backend: Backend) {
+    let (caller, _server) = start(backend).await;
     let post = || Request::post("/");
     for (request, words) in [
         (known(Request::get("/").version(Version::HTTP_3), ""), &["HTTP/3"][..]),
@@ -53,8 +53,8 @@ async fn requests_that_contradict_themselves_never_leave<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn a_refused_request_leaves_the_idle_connection_alone<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn a_refused_request_leaves_the_idle_connection_alone(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let (mut connection, ..) = server.open(caller.fetch(get("/")), answer("first")).await;
     let written = caller.watch.written();
     let refused = known(Request::post("/").header("content-length", "5"), "four");
@@ -69,8 +69,8 @@ fn streaming(length: &str, pieces: [&'static str; 2]) -> Request<Pieces> {
     head.body(Pieces::new(pieces)).expect("a request")
 }
 
-async fn a_streaming_body_longer_than_its_content_length_is_an_error<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn a_streaming_body_longer_than_its_content_length_is_an_error(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let client = tokio::spawn(caller.fetch(streaming("4", ["four", "more"])));
     let sent = server.accept().await.read_to_end().await;
     assert!(!String::from_utf8_lossy(&sent).contains("more"), "{sent:?}");
@@ -80,8 +80,8 @@ async fn a_streaming_body_longer_than_its_content_length_is_an_error<B: Backend>
     ends_at_rest(caller).await;
 }
 
-async fn a_streaming_body_shorter_than_its_content_length_is_an_error<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn a_streaming_body_shorter_than_its_content_length_is_an_error(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let client = tokio::spawn(caller.fetch(streaming("10", ["four", "more"])));
     // The server is not left waiting for the rest.
     server.accept().await.read_to_end().await;
@@ -91,8 +91,8 @@ async fn a_streaming_body_shorter_than_its_content_length_is_an_error<B: Backend
     ends_at_rest(caller).await;
 }
 
-async fn a_streaming_body_as_long_as_its_content_length_is_sent<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn a_streaming_body_as_long_as_its_content_length_is_sent(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let client = caller.fetch(streaming("8", ["four", "more"]));
     let (_, received, _) = server.open(client, answer("thanks")).await;
     assert_eq!(received.body, "fourmore");

@@ -5,8 +5,8 @@ use http_body::Body as _;
 use http_body_util::{BodyExt, Empty};
 use pool_core::{Body, Pool};
 use pooled_fetch_tests::{
-    Backend, Caller, Connection, Endpoint, Probe, Server, Tcp, Whole, answer, bounded,
-    ends_at_rest, for_each_backend, get, start,
+    Backend, Caller, Connection, Endpoint, Probe, Server, Whole, answer, bounded, ends_at_rest,
+    for_each_backend, get, start, tcp_endpoint,
 };
 use tokio::task::JoinSet;
 
@@ -19,8 +19,8 @@ for_each_backend! {
     a_body_tells_its_length_and_its_end,
 }
 
-async fn sequential_requests_share_one_connection<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn sequential_requests_share_one_connection(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let client = caller.fetch(get("/0"));
     let (mut connection, ..) = server.open(client, answer("0")).await;
     for number in 1..100 {
@@ -36,8 +36,8 @@ async fn sequential_requests_share_one_connection<B: Backend>() {
 }
 
 /// Opens so many connections at once that each request has one of its own; their bodies are half sent.
-async fn burst<B: Backend>(
-    caller: &Caller<B>,
+async fn burst(
+    caller: &Caller,
     server: &mut Server,
     size: usize,
 ) -> Vec<(Connection, Response<Body>)> {
@@ -60,8 +60,8 @@ async fn burst<B: Backend>(
     pairs.map(|((_, connection), (_, response))| (connection, response)).collect()
 }
 
-async fn the_connection_that_came_home_last_serves_next<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn the_connection_that_came_home_last_serves_next(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let mut leased: Vec<_> = burst(&caller, &mut server, 5).await.into_iter().map(Some).collect();
     let mut home = Vec::new();
     for number in [2, 0, 4, 1, 3] {
@@ -90,8 +90,8 @@ async fn the_connection_that_came_home_last_serves_next<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn sixty_four_at_once_and_again_open_sixty_four_in_all<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn sixty_four_at_once_and_again_open_sixty_four_in_all(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let mut connections = Vec::new();
     for (mut connection, response) in burst(&caller, &mut server, 64).await {
         connection.write("lf").await;
@@ -116,8 +116,8 @@ async fn sixty_four_at_once_and_again_open_sixty_four_in_all<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn a_connection_is_home_when_its_message_has_ended_though_the_body_is_held<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn a_connection_is_home_when_its_message_has_ended_though_the_body_is_held(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let (mut connection, ..) = server.open(caller.fetch(get("/")), answer("first")).await;
     for (half, other_half) in [
         ("content-length: 8\r\n\r\nhalf", "half"),
@@ -130,7 +130,7 @@ async fn a_connection_is_home_when_its_message_has_ended_though_the_body_is_held
         assert_eq!(caller.pool.stats().idle, 0);
         connection.write(other_half).await;
         next_is_half(&mut held).await;
-        // Who forwards a message stops asking as soon as it says that it has ended.
+        // A proxy stops asking for more of a message as soon as the message says that it has ended.
         if !held.body().is_end_stream() {
             assert!(held.body_mut().frame().await.is_none(), "only its end is left");
         }
@@ -150,8 +150,8 @@ async fn next_is_half(response: &mut Response<Body>) {
     assert_eq!(frame.into_data().expect("content"), "half");
 }
 
-async fn a_connection_is_home_with_the_head_when_no_body_follows<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn a_connection_is_home_with_the_head_when_no_body_follows(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let (mut connection, _, held) =
         server.open(caller.send(get("/held")), "HTTP/1.1 204 No Content\r\n\r\n").await;
     server.reuse(&mut connection, caller.fetch(get("/next")), answer("next")).await;
@@ -162,8 +162,8 @@ async fn a_connection_is_home_with_the_head_when_no_body_follows<B: Backend>() {
 
 const LAST: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 4\r\n\r\nlast";
 
-async fn a_body_tells_its_length_and_its_end<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn a_body_tells_its_length_and_its_end(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let (mut connection, _, response) = server.open(caller.send(get("/")), answer("four")).await;
     let mut body = response.into_body();
     assert_eq!((body.size_hint().exact(), body.is_end_stream()), (Some(4), false));
@@ -191,9 +191,9 @@ async fn a_body_tells_its_length_and_its_end<B: Backend>() {
 #[tokio::test]
 async fn two_addresses_never_share_a_connection() {
     bounded(async {
-        let Endpoint { connector, address: here, acceptor } = Tcp::start().await;
+        let Endpoint { connector, address: here, acceptor } = tcp_endpoint().await;
         let mut server_here = Server::new(acceptor);
-        let Endpoint { address: there, acceptor, .. } = Tcp::start().await;
+        let Endpoint { address: there, acceptor, .. } = tcp_endpoint().await;
         let mut server_there = Server::new(acceptor);
         let (connector, watch) = Probe::new(connector);
         let pool = Pool::new(connector);

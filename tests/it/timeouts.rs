@@ -11,7 +11,7 @@ use http::Request;
 use http_body_util::BodyExt;
 use pool_core::{ErrorKind, Reason};
 use pooled_fetch_tests::{
-    Memory, Upload, Whole, answer, bounded, ends_at_rest, eventually, feed, get, start, start_with,
+    Backend, Upload, Whole, answer, bounded, ends_at_rest, eventually, feed, get, start, start_with,
 };
 use tokio::time::{Instant, advance, interval_at};
 
@@ -34,7 +34,7 @@ fn took(start: Instant, wanted: Duration) {
 async fn a_head_that_does_not_come_ends_in_an_error_of_its_own() {
     bounded(async {
         let (caller, mut server) =
-            start_with::<Memory>(|settings| settings.response_timeout(LIMIT)).await;
+            start_with(Backend::Memory, |settings| settings.response_timeout(LIMIT)).await;
         let client = tokio::spawn(caller.fetch(get("/")));
         let mut connection = server.accept().await;
         connection.read_request().await;
@@ -63,7 +63,7 @@ async fn a_head_that_has_come_leaves_no_timer_to_wake_its_task() {
 
     bounded(async {
         let (caller, mut server) =
-            start_with::<Memory>(|settings| settings.response_timeout(LIMIT)).await;
+            start_with(Backend::Memory, |settings| settings.response_timeout(LIMIT)).await;
         let task = Arc::new(Task);
         let mut request = Box::pin(caller.pool.http(&caller.address, get("/")));
         let mut poll = || {
@@ -96,7 +96,7 @@ async fn a_head_that_has_come_leaves_no_timer_to_wake_its_task() {
 async fn a_head_that_comes_a_byte_a_minute_does_not_renew_its_time() {
     bounded(async {
         let (caller, mut server) =
-            start_with::<Memory>(|settings| settings.response_timeout(LIMIT)).await;
+            start_with(Backend::Memory, |settings| settings.response_timeout(LIMIT)).await;
         let client = tokio::spawn(caller.fetch(get("/")));
         let mut connection = server.accept().await;
         connection.read_request().await;
@@ -122,7 +122,7 @@ async fn a_head_that_comes_a_byte_a_minute_does_not_renew_its_time() {
 async fn interim_answers_do_not_renew_the_time_for_the_head() {
     bounded(async {
         let (caller, mut server) =
-            start_with::<Memory>(|settings| settings.response_timeout(LIMIT)).await;
+            start_with(Backend::Memory, |settings| settings.response_timeout(LIMIT)).await;
         let client = tokio::spawn(caller.fetch(get("/")));
         let mut connection = server.accept().await;
         connection.read_request().await;
@@ -145,7 +145,7 @@ async fn interim_answers_do_not_renew_the_time_for_the_head() {
 async fn a_long_upload_that_is_taken_in_does_not_use_up_the_time_for_the_head() {
     bounded(async {
         let (caller, mut server) =
-            start_with::<Memory>(|settings| settings.response_timeout(LIMIT)).await;
+            start_with(Backend::Memory, |settings| settings.response_timeout(LIMIT)).await;
         for answered in [true, false] {
             let (upload, body) = feed();
             let request = Request::post("/").body(body).expect("a request");
@@ -183,13 +183,13 @@ async fn a_long_upload_that_is_taken_in_does_not_use_up_the_time_for_the_head() 
 async fn an_upload_that_is_not_taken_in_uses_up_the_time_for_the_head() {
     bounded(async {
         let (caller, mut server) =
-            start_with::<Memory>(|settings| settings.response_timeout(LIMIT)).await;
+            start_with(Backend::Memory, |settings| settings.response_timeout(LIMIT)).await;
         // More than fits into what lies between the two.
         let (upload, _) = Upload::new(1024 * 1024);
         let client = tokio::spawn(caller.fetch(Request::put("/").body(upload).expect("a request")));
         let connection = server.accept().await;
         let start = Instant::now();
-        let error = client.await.expect("no panic").expect_err("nobody listens");
+        let error = client.await.expect("no panic").expect_err("no server listens");
         took(start, LIMIT);
         assert_eq!(error.kind(), ErrorKind::ResponseTimeout);
         drop(connection);
@@ -204,7 +204,7 @@ const HALF: &str = "HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nhalf";
 async fn a_frame_that_does_not_come_ends_in_an_error_of_its_own() {
     bounded(async {
         let (caller, mut server) =
-            start_with::<Memory>(|settings| settings.body_timeout(LIMIT)).await;
+            start_with(Backend::Memory, |settings| settings.body_timeout(LIMIT)).await;
         let (mut connection, _, response) = server.open(caller.send(get("/")), HALF).await;
         let mut body = response.into_body();
         body.frame().await.expect("a frame").expect("half of it");
@@ -227,7 +227,7 @@ async fn a_frame_that_does_not_come_ends_in_an_error_of_its_own() {
 async fn every_frame_has_the_whole_time_for_frames() {
     bounded(async {
         let (caller, mut server) =
-            start_with::<Memory>(|settings| settings.body_timeout(LIMIT)).await;
+            start_with(Backend::Memory, |settings| settings.body_timeout(LIMIT)).await;
         let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
         let (mut connection, _, response) = server.open(caller.send(get("/")), chunked).await;
         let whole = tokio::spawn(Whole::read(response));
@@ -248,7 +248,7 @@ async fn every_frame_has_the_whole_time_for_frames() {
 async fn time_in_which_nobody_asks_for_a_frame_does_not_count() {
     bounded(async {
         let (caller, mut server) =
-            start_with::<Memory>(|settings| settings.body_timeout(LIMIT)).await;
+            start_with(Backend::Memory, |settings| settings.body_timeout(LIMIT)).await;
         let (mut connection, _, response) = server.open(caller.send(get("/")), HALF).await;
         let mut body = response.into_body();
         advance(LIMIT * 2).await;
@@ -272,7 +272,7 @@ async fn time_in_which_nobody_asks_for_a_frame_does_not_count() {
 async fn a_connection_that_does_not_open_ends_in_an_error_of_its_own() {
     bounded(async {
         let (caller, mut server) =
-            start_with::<Memory>(|settings| settings.connect_timeout(MINUTE / 20)).await;
+            start_with(Backend::Memory, |settings| settings.connect_timeout(MINUTE / 20)).await;
         caller.watch.close_gate();
         let start = Instant::now();
         let error = caller.fetch(get("/")).await.expect_err("no connection");
@@ -291,7 +291,7 @@ async fn a_connection_that_does_not_open_ends_in_an_error_of_its_own() {
 #[tokio::test(start_paused = true)]
 async fn opening_a_connection_takes_ten_seconds_at_most_unless_told_otherwise() {
     bounded(async {
-        let (caller, _server) = start::<Memory>().await;
+        let (caller, _server) = start(Backend::Memory).await;
         caller.watch.close_gate();
         let start = Instant::now();
         let error = caller.fetch(get("/")).await.expect_err("no connection");
@@ -305,9 +305,10 @@ async fn opening_a_connection_takes_ten_seconds_at_most_unless_told_otherwise() 
 #[tokio::test(start_paused = true)]
 async fn a_time_that_is_off_never_ends() {
     bounded(async {
-        let (caller, mut server) =
-            start_with::<Memory>(|settings| settings.connect_timeout(None).checkout_timeout(None))
-                .await;
+        let (caller, mut server) = start_with(Backend::Memory, |settings| {
+            settings.connect_timeout(None).checkout_timeout(None)
+        })
+        .await;
         caller.watch.close_gate();
         let client = tokio::spawn(caller.send(get("/")));
         caller.watch.until_waiting(1).await;
@@ -332,14 +333,14 @@ async fn a_time_that_is_off_never_ends() {
 async fn a_time_of_zero_waits_for_nothing() {
     bounded(async {
         let (caller, mut server) =
-            start_with::<Memory>(|settings| settings.response_timeout(Duration::ZERO)).await;
+            start_with(Backend::Memory, |settings| settings.response_timeout(Duration::ZERO)).await;
         let error = caller.fetch(get("/")).await.expect_err("no answer is there at once");
         assert_eq!(error.kind(), ErrorKind::ResponseTimeout);
         server.accept().await.read_to_end().await;
         ends_at_rest(caller).await;
 
         let (caller, mut server) =
-            start_with::<Memory>(|settings| settings.body_timeout(Duration::ZERO)).await;
+            start_with(Backend::Memory, |settings| settings.body_timeout(Duration::ZERO)).await;
         let (_connection, _, response) = server.open(caller.send(get("/")), HALF).await;
         let error = Whole::read(response).await.expect_err("the other half is not there at once");
         assert_eq!(error.kind(), ErrorKind::BodyTimeout);

@@ -5,13 +5,14 @@ use std::pin::Pin;
 
 use bytes::Bytes;
 use http::Request;
+use http::header::{CONNECTION, HeaderValue, UPGRADE};
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::rt::{Read as _, ReadBuf, Write as _};
 use hyper::upgrade::Upgraded;
 use pool_core::{ErrorKind, Reason};
 use pooled_fetch_tests::{
-    Backend, Caller, Connection, Whole, answer, ends_at_rest, for_each_backend, get, start,
-    start_with,
+    Backend, Caller, Connection, Whole, answer, ends_at_rest, eventually, for_each_backend, get,
+    post, start, start_with,
 };
 
 for_each_backend! {
@@ -23,6 +24,7 @@ for_each_backend! {
     an_upgrade_whose_server_leaves_while_it_is_sent_fails_at_once,
     a_tunnel_that_is_refused_is_a_response_like_any_other,
     an_upgraded_connection_outlives_its_pool,
+    a_connection_that_was_to_become_something_else_is_not_passed_on,
 }
 
 const SWITCH: &str =
@@ -67,15 +69,15 @@ async fn is_a_stream(mut ours: Upgraded, mut theirs: Connection) {
     theirs.ends().await;
 }
 
-fn has_left<B: Backend>(caller: &Caller<B>) {
+fn has_left(caller: &Caller) {
     let stats = caller.pool.stats();
     assert_eq!((stats.leased, stats.idle, stats.parked), (0, 0, 0), "{stats:?}");
     assert_eq!(stats.closed(Reason::Upgraded), 1);
     assert_eq!(caller.watch.open(), 1, "left is not closed");
 }
 
-async fn an_upgrade_gives_the_caller_the_bytes_both_ways<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn an_upgrade_gives_the_caller_the_bytes_both_ways(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     // What the server says at once comes with the head, and is no part of it.
     let bytes = format!("{SWITCH}at once");
     let (connection, request, response) = server.open(caller.send(upgrade()), bytes).await;
@@ -88,8 +90,8 @@ async fn an_upgrade_gives_the_caller_the_bytes_both_ways<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn a_tunnel_gives_the_caller_the_bytes_both_ways<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn a_tunnel_gives_the_caller_the_bytes_both_ways(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let bytes = "HTTP/1.1 200 OK\r\n\r\n";
     let (connection, request, response) = server.open(caller.send(tunnel()), bytes).await;
     assert_eq!(request.line, "CONNECT site.test:443 HTTP/1.1");
@@ -100,17 +102,17 @@ async fn a_tunnel_gives_the_caller_the_bytes_both_ways<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn an_upgraded_connection_counts_towards_no_limit<B: Backend>() {
+async fn an_upgraded_connection_counts_towards_no_limit(backend: Backend) {
     let (caller, mut server) =
-        start_with::<B>(|settings| settings.max_connections_per_address(1)).await;
+        start_with(backend, |settings| settings.max_connections_per_address(1)).await;
     let (connection, _, response) = server.open(caller.send(upgrade()), SWITCH).await;
     server.open(caller.fetch(get("/")), answer("next")).await;
     is_a_stream(hyper::upgrade::on(response).await.expect("a stream"), connection).await;
     ends_at_rest(caller).await;
 }
 
-async fn an_upgrade_works_on_a_connection_that_has_served<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn an_upgrade_works_on_a_connection_that_has_served(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let (mut connection, ..) = server.open(caller.fetch(get("/")), answer("first")).await;
     let (_, response) = server.reuse(&mut connection, caller.send(upgrade()), SWITCH).await;
     has_left(&caller);
@@ -118,8 +120,8 @@ async fn an_upgrade_works_on_a_connection_that_has_served<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn an_upgrade_that_the_server_ignores_is_a_request_like_any_other<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn an_upgrade_that_the_server_ignores_is_a_request_like_any_other(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let half = "HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nhalf";
     let (mut connection, _, response) = server.open(caller.send(upgrade()), half).await;
     connection.write("half").await;
@@ -132,9 +134,9 @@ async fn an_upgrade_that_the_server_ignores_is_a_request_like_any_other<B: Backe
     ends_at_rest(caller).await;
 }
 
-/// hyper has more to write before it shuts the stream down, and nobody takes that in.
-async fn an_upgrade_whose_server_leaves_while_it_is_sent_fails_at_once<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+/// hyper has more to write before it shuts the stream down, and no server takes that in.
+async fn an_upgrade_whose_server_leaves_while_it_is_sent_fails_at_once(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let request = Request::post("/").header("connection", "upgrade").header("upgrade", "echo");
     let body = Full::new(Bytes::from(vec![0; MORE_THAN_IS_BUFFERED]));
     let client = tokio::spawn(caller.send(request.body(body).expect("a request")));
@@ -147,8 +149,8 @@ async fn an_upgrade_whose_server_leaves_while_it_is_sent_fails_at_once<B: Backen
     ends_at_rest(caller).await;
 }
 
-async fn a_tunnel_that_is_refused_is_a_response_like_any_other<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn a_tunnel_that_is_refused_is_a_response_like_any_other(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let refusal = "HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 2\r\n\r\nno";
     let (mut connection, _, response) = server.open(caller.send(tunnel()), refusal).await;
     assert_eq!(response.status(), 407);
@@ -159,9 +161,33 @@ async fn a_tunnel_that_is_refused_is_a_response_like_any_other<B: Backend>() {
     ends_at_rest(caller).await;
 }
 
-async fn an_upgraded_connection_outlives_its_pool<B: Backend>() {
-    let (caller, mut server) = start::<B>().await;
+async fn an_upgraded_connection_outlives_its_pool(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
     let (connection, _, response) = server.open(caller.send(upgrade()), SWITCH).await;
     drop(caller);
     is_a_stream(hyper::upgrade::on(response).await.expect("a stream"), connection).await;
+}
+
+async fn a_connection_that_was_to_become_something_else_is_not_passed_on(backend: Backend) {
+    let (caller, mut server) =
+        start_with(backend, |settings| settings.max_connections_per_address(1)).await;
+    let mut upgrade = get("/");
+    upgrade.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    upgrade.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
+    let upgrade = tokio::spawn(caller.fetch(upgrade));
+    let mut connection = server.accept().await;
+    connection.read_request().await;
+    let large = "large".repeat(10_000);
+    let waiting = tokio::spawn(caller.fetch(post("/", large.clone())));
+    eventually("one waits", || caller.pool.stats().waiting == 1).await;
+    connection.write(answer("no")).await;
+    assert_eq!(upgrade.await.expect("no panic").expect("a response").body, "no");
+    connection.ends().await;
+    let mut connection = server.accept().await;
+    assert!(connection.read_request().await.body == large.as_bytes());
+    connection.write(answer("served")).await;
+    assert_eq!(waiting.await.expect("no panic").expect("a response").body, "served");
+    let stats = caller.pool.stats();
+    assert_eq!((stats.closed(Reason::Ended), stats.stale), (1, 0));
+    ends_at_rest(caller).await;
 }

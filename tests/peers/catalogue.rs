@@ -7,7 +7,9 @@ use std::sync::Arc;
 use pooled_fetch_tests::{Authority, Valid};
 
 use crate::client::{NAME, Speaks};
-use crate::peer::{Directory, GoAway, Informational, Offers, Peer, Uploads, find, free_addresses};
+use crate::real_server::{
+    Directory, GoAway, Informational, Offers, RealServer, Uploads, find, free_addresses,
+};
 
 /// What all servers have: a certificate, and the files.
 #[derive(Clone)]
@@ -25,7 +27,7 @@ impl Backing {
     }
 }
 
-type Starting = Pin<Box<dyn Future<Output = Result<Peer, String>> + Send>>;
+type Starting = Pin<Box<dyn Future<Output = Result<RealServer, String>> + Send>>;
 
 /// The program that must be installed, and how it is started.
 pub(crate) struct Server {
@@ -44,7 +46,7 @@ pub(crate) const ALL: [Server; 6] = [
 
 impl Server {
     /// Starts it; none if it is not installed.
-    pub(crate) async fn start(&self, backing: Backing) -> Result<Option<Peer>, String> {
+    pub(crate) async fn start(&self, backing: Backing) -> Result<Option<RealServer>, String> {
         if find(self.program).is_none() {
             return Ok(None);
         }
@@ -52,7 +54,7 @@ impl Server {
         // Another process may take a free port between our look and the server's bind.
         for _ in 0..3 {
             match (self.start)(Directory::new(backing.clone())).await {
-                Ok(peer) => return Ok(Some(peer)),
+                Ok(server) => return Ok(Some(server)),
                 Err(error) => why = error,
             }
         }
@@ -70,7 +72,7 @@ fn leaving(speaks: Speaks, how: GoAway) -> Result<GoAway, &'static str> {
     if speaks.is_shared() { Ok(how) } else { Err(NO_GOAWAY) }
 }
 
-async fn nginx(directory: Directory) -> Result<Peer, String> {
+async fn nginx(directory: Directory) -> Result<RealServer, String> {
     let listens = free_addresses::<3>();
     let [tls_http1, tls_http2, h2c] = listens;
     let place = directory.path().display().to_string();
@@ -104,7 +106,7 @@ async fn nginx(directory: Directory) -> Result<Peer, String> {
             }}"
         ),
     );
-    let mut peer = Peer::new("nginx", directory);
+    let mut server = RealServer::new("nginx", directory);
     for (speaks, address) in PROTOCOLS.into_iter().zip(listens) {
         let informational = if speaks.is_shared() {
             Err("nginx sends no 1xx over HTTP/2")
@@ -119,11 +121,11 @@ async fn nginx(directory: Directory) -> Result<Peer, String> {
             early: Ok(("PUT", "/early")),
             goaway: leaving(speaks, GoAway::Signal("HUP")),
         };
-        peer.serves(speaks, address, offers);
+        server.serves(speaks, address, offers);
     }
     let arguments = words(["-e", "stderr", "-p", &place, "-c", &configuration]);
-    peer.start("nginx", &arguments, &listens).await?;
-    Ok(peer)
+    server.start("nginx", &arguments, &listens).await?;
+    Ok(server)
 }
 
 /// What the site in Node can show; haproxy passes all of it on.
@@ -139,26 +141,26 @@ fn offers_of_node(goaway: Result<GoAway, &'static str>) -> Offers {
 }
 
 /// Starts Node; it listens in the clear for HTTP/1, in the clear for HTTP/2, and over TLS for both.
-async fn start_node(peer: &mut Peer, listens: [SocketAddr; 3]) -> Result<(), String> {
+async fn start_node(server: &mut RealServer, listens: [SocketAddr; 3]) -> Result<(), String> {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/peers/node.js");
     let ports = listens.map(|address| address.port().to_string());
-    let place = peer.directory().display().to_string();
+    let place = server.directory().display().to_string();
     let arguments = words([script, &ports[0], &ports[1], &ports[2], &place]);
-    peer.start("node", &arguments, &listens).await
+    server.start("node", &arguments, &listens).await
 }
 
-async fn node(directory: Directory) -> Result<Peer, String> {
-    let mut peer = Peer::new("Node", directory);
+async fn node(directory: Directory) -> Result<RealServer, String> {
+    let mut server = RealServer::new("Node", directory);
     let listens = free_addresses::<3>();
-    start_node(&mut peer, listens).await?;
+    start_node(&mut server, listens).await?;
     let [_, h2c, tls] = listens;
     for (speaks, address) in PROTOCOLS.into_iter().zip([tls, tls, h2c]) {
-        peer.serves(speaks, address, offers_of_node(leaving(speaks, GoAway::Path("/goaway"))));
+        server.serves(speaks, address, offers_of_node(leaving(speaks, GoAway::Path("/goaway"))));
     }
-    Ok(peer)
+    Ok(server)
 }
 
-async fn haproxy(directory: Directory) -> Result<Peer, String> {
+async fn haproxy(directory: Directory) -> Result<RealServer, String> {
     let listens = free_addresses::<3>();
     let [tls_http1, tls_http2, h2c] = listens;
     let place = directory.path().display().to_string();
@@ -182,17 +184,17 @@ async fn haproxy(directory: Directory) -> Result<Peer, String> {
         "
         ),
     );
-    let mut peer = Peer::new("haproxy", directory);
+    let mut server = RealServer::new("haproxy", directory);
     // It comes first because signals are for the first; it may start before what is behind it.
-    peer.start("haproxy", &words(["-W", "-f", &configuration]), &listens).await?;
-    start_node(&mut peer, behind).await?;
+    server.start("haproxy", &words(["-W", "-f", &configuration]), &listens).await?;
+    start_node(&mut server, behind).await?;
     for (speaks, address) in PROTOCOLS.into_iter().zip(listens) {
-        peer.serves(speaks, address, offers_of_node(leaving(speaks, GoAway::Signal("USR2"))));
+        server.serves(speaks, address, offers_of_node(leaving(speaks, GoAway::Signal("USR2"))));
     }
-    Ok(peer)
+    Ok(server)
 }
 
-async fn apache(directory: Directory) -> Result<Peer, String> {
+async fn apache(directory: Directory) -> Result<RealServer, String> {
     let listens = free_addresses::<3>();
     let [tls_http1, tls_http2, h2c] = listens;
     let place = directory.path().display().to_string();
@@ -240,7 +242,7 @@ async fn apache(directory: Directory) -> Result<Peer, String> {
             </VirtualHost>"
         ),
     );
-    let mut peer = Peer::new("Apache", directory);
+    let mut server = RealServer::new("Apache", directory);
     for (speaks, address) in PROTOCOLS.into_iter().zip(listens) {
         let offers = Offers {
             keeps_alive: true,
@@ -250,19 +252,19 @@ async fn apache(directory: Directory) -> Result<Peer, String> {
             early: Ok(("PUT", "/early")),
             goaway: leaving(speaks, GoAway::Signal("USR1")),
         };
-        peer.serves(speaks, address, offers);
+        server.serves(speaks, address, offers);
     }
     let arguments = words(["-f", &configuration, "-DFOREGROUND"]);
-    peer.start("apache2", &arguments, &listens).await?;
-    Ok(peer)
+    server.start("apache2", &arguments, &listens).await?;
+    Ok(server)
 }
 
 const MODULES: &str = "/usr/lib/apache2/modules";
 
-async fn nghttpd(directory: Directory) -> Result<Peer, String> {
+async fn nghttpd(directory: Directory) -> Result<RealServer, String> {
     let listens = free_addresses::<2>();
     let place = directory.path().display().to_string();
-    let mut peer = Peer::new("nghttpd", directory);
+    let mut server = RealServer::new("nghttpd", directory);
     let (files, key) = (format!("{place}/files"), format!("{place}/key.pem"));
     let certificate = format!("{place}/certificate.pem");
     let common = ["-a", "127.0.0.1", "-d", &files, "--echo-upload", "--trailer", "checksum: good"];
@@ -272,7 +274,7 @@ async fn nghttpd(directory: Directory) -> Result<Peer, String> {
             Speaks::H2c => words([&common[..], &["--no-tls", &port]].concat()),
             _ => words([&common[..], &[&port, &key, &certificate]].concat()),
         };
-        peer.start("nghttpd", &arguments, &[address]).await?;
+        server.start("nghttpd", &arguments, &[address]).await?;
         let offers = Offers {
             keeps_alive: true,
             trailers: Ok("/hello"),
@@ -281,15 +283,15 @@ async fn nghttpd(directory: Directory) -> Result<Peer, String> {
             early: Err("nghttpd refuses no upload"),
             goaway: Err("nghttpd sends none while it runs"),
         };
-        peer.serves(speaks, address, offers);
+        server.serves(speaks, address, offers);
     }
-    Ok(peer)
+    Ok(server)
 }
 
-async fn s_server(directory: Directory) -> Result<Peer, String> {
+async fn s_server(directory: Directory) -> Result<RealServer, String> {
     let [address] = free_addresses::<1>();
     let place = directory.path().display().to_string();
-    let mut peer = Peer::new("openssl s_server", directory);
+    let mut server = RealServer::new("openssl s_server", directory);
     let (key, certificate) = (format!("{place}/key.pem"), format!("{place}/certificate.pem"));
     let accept = address.to_string();
     let arguments = words([
@@ -303,7 +305,7 @@ async fn s_server(directory: Directory) -> Result<Peer, String> {
         "-WWW",
         "-quiet",
     ]);
-    peer.start("openssl", &arguments, &[address]).await?;
+    server.start("openssl", &arguments, &[address]).await?;
     const FILES_ALONE: &str = "s_server serves files, and nothing else";
     let offers = Offers {
         keeps_alive: false,
@@ -313,8 +315,8 @@ async fn s_server(directory: Directory) -> Result<Peer, String> {
         early: Err(FILES_ALONE),
         goaway: Err(NO_GOAWAY),
     };
-    peer.serves(Speaks::OnceTls, address, offers);
-    Ok(peer)
+    server.serves(Speaks::OnceTls, address, offers);
+    Ok(server)
 }
 
 fn words<'w>(words: impl IntoIterator<Item = &'w str>) -> Vec<String> {

@@ -14,7 +14,7 @@ use tokio::task::{JoinSet, yield_now};
 
 use crate::LARGE;
 use crate::client::Client;
-use crate::peer::{GoAway, Informational, Offers, Peer, Site, Uploads};
+use crate::real_server::{GoAway, Informational, Offers, RealServer, Site, Uploads};
 
 type Outcome = Result<(), String>;
 type Applies = Result<(), &'static str>;
@@ -53,7 +53,7 @@ impl Check {
     pub(crate) async fn run<C: Connector>(
         &self,
         client: Client<C>,
-        peer: &mut Peer,
+        server: &mut RealServer,
         site: &Site,
     ) -> Outcome {
         let offers = &site.offers;
@@ -62,10 +62,10 @@ impl Check {
             Kind::Large => large(&client).await,
             Kind::Trailers => trailers(&client, offers.trailers?).await,
             Kind::Informational => informational(&client, offers.informational?).await,
-            Kind::Upload => upload(&client, offers.uploads?, peer).await,
+            Kind::Upload => upload(&client, offers.uploads?, server).await,
             Kind::Early => early(&client, offers.early?).await,
-            Kind::GoAway => goaway(&client, offers.goaway?, peer).await,
-            Kind::Restart => restart(&client, peer).await,
+            Kind::GoAway => goaway(&client, offers.goaway?, server).await,
+            Kind::Restart => restart(&client, server).await,
         }
     }
 }
@@ -125,7 +125,7 @@ async fn informational<C: Connector>(client: &Client<C>, how: Informational) -> 
     ensure(client.speaks.is_shared() || heard == 1, || format!("{heard} were heard"))
 }
 
-async fn upload<C: Connector>(client: &Client<C>, how: Uploads, peer: &Peer) -> Outcome {
+async fn upload<C: Connector>(client: &Client<C>, how: Uploads, server: &RealServer) -> Outcome {
     let (upload, _) = Upload::new(LARGE);
     let arrived = match how {
         Uploads::Echoed(path) => {
@@ -137,7 +137,7 @@ async fn upload<C: Connector>(client: &Client<C>, how: Uploads, peer: &Peer) -> 
             let request = Request::put(format!("/{name}")).body(upload).expect("a request");
             let whole = client.fetch(request).await?;
             ensure(whole.head.status == StatusCode::CREATED, || whole.head.status.to_string())?;
-            fs::read(peer.files().join(name)).map_err(|error| error.to_string())?
+            fs::read(server.files().join(name)).map_err(|error| error.to_string())?
         }
     };
     ensure(arrived.len() == LARGE, || format!("{} bytes arrived", arrived.len()))?;
@@ -159,7 +159,7 @@ async fn early<C: Connector>(client: &Client<C>, (method, path): (&str, &str)) -
 }
 
 /// Whatever is asked while the server leaves its connections, none of it is lost.
-async fn goaway<C: Connector>(client: &Client<C>, how: GoAway, peer: &Peer) -> Outcome {
+async fn goaway<C: Connector>(client: &Client<C>, how: GoAway, server: &RealServer) -> Outcome {
     is_hello(&client.fetch(get("/hello")).await?)?;
     let over = Arc::<AtomicBool>::default();
     let mut clients: JoinSet<Outcome> = JoinSet::new();
@@ -177,7 +177,7 @@ async fn goaway<C: Connector>(client: &Client<C>, how: GoAway, peer: &Peer) -> O
         });
     }
     match how {
-        GoAway::Signal(signal) => peer.signal(signal),
+        GoAway::Signal(signal) => server.signal(signal),
         GoAway::Path(path) => drop(client.fetch(get(path)).await?),
     }
     eventually("the connection is left", || client.pool.stats().closed_total() > 0).await;
@@ -209,9 +209,9 @@ async fn ask<C: Connector>(client: &Client<C>, method: Method) -> Result<Option<
     }
 }
 
-async fn restart<C: Connector>(client: &Client<C>, peer: &mut Peer) -> Outcome {
+async fn restart<C: Connector>(client: &Client<C>, server: &mut RealServer) -> Outcome {
     is_hello(&client.fetch(get("/hello")).await?)?;
-    let restarted: Pin<Box<dyn Future<Output = Outcome> + Send + '_>> = Box::pin(peer.restart());
+    let restarted: Pin<Box<dyn Future<Output = Outcome> + Send + '_>> = Box::pin(server.restart());
     restarted.await?;
     is_hello(&client.fetch(get("/hello")).await?)
 }

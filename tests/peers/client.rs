@@ -11,7 +11,7 @@ use pool_tcp::TcpConnector;
 use pool_tls::{ServerName, TlsAddress, TlsConnector};
 use pooled_fetch_tests::{Authority, Whole};
 
-use crate::peer::Site;
+use crate::real_server::Site;
 
 /// The name that every server here proves.
 pub(crate) const NAME: &str = "peer.test";
@@ -52,7 +52,7 @@ impl Speaks {
     }
 }
 
-/// A pool of its own for one check, and whom it asks.
+/// A pool of its own for one check, and the server that it asks.
 pub(crate) struct Client<C: Connector> {
     pub(crate) pool: Pool<C>,
     pub(crate) address: C::Address,

@@ -6,7 +6,7 @@
 mod catalogue;
 mod checks;
 mod client;
-mod peer;
+mod real_server;
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use crate::catalogue::Backing;
 use crate::checks::{CHECKS, Check};
 use crate::client::Speaks;
-use crate::peer::Peer;
+use crate::real_server::RealServer;
 
 /// What became of one check.
 enum Cell {
@@ -48,7 +48,7 @@ async fn real_servers_are_spoken_to_over_every_protocol_that_they_know() {
         running.spawn(async move {
             let row = |cells| vec![Row { title: server.program.to_owned(), cells }];
             let rows = match server.start(backing).await {
-                Ok(Some(peer)) => ask(peer).await,
+                Ok(Some(started)) => ask(started).await,
                 Ok(None) => row(Vec::new()),
                 Err(why) => row(vec![Cell::Failed(why)]),
             };
@@ -64,28 +64,28 @@ async fn real_servers_are_spoken_to_over_every_protocol_that_they_know() {
 }
 
 /// Runs every check over every protocol of a server.
-async fn ask(mut peer: Peer) -> Vec<Row> {
+async fn ask(mut server: RealServer) -> Vec<Row> {
     let mut rows = Vec::new();
-    for place in 0..peer.sites.len() {
-        let site = peer.sites[place];
+    for place in 0..server.sites.len() {
+        let site = server.sites[place];
         let mut cells = Vec::new();
         for check in &CHECKS {
             cells.push(match (check.applies)(&site.offers) {
                 Err(why) => Cell::NotApplicable(why),
-                Ok(()) => run(check, &mut peer, place).await,
+                Ok(()) => run(check, &mut server, place).await,
             });
         }
-        rows.push(Row { title: format!("{}, {}", peer.name, site.speaks), cells });
+        rows.push(Row { title: format!("{}, {}", server.name, site.speaks), cells });
     }
     rows
 }
 
-async fn run(check: &Check, peer: &mut Peer, place: usize) -> Cell {
-    let site = peer.sites[place];
+async fn run(check: &Check, server: &mut RealServer, place: usize) -> Cell {
+    let site = server.sites[place];
     let checked = async {
         match site.speaks {
-            Speaks::H2c => check.run(client::in_the_clear(&site), peer, &site).await,
-            _ => check.run(client::over_tls(&site, peer.authority()), peer, &site).await,
+            Speaks::H2c => check.run(client::in_the_clear(&site), server, &site).await,
+            _ => check.run(client::over_tls(&site, server.authority()), server, &site).await,
         }
     };
     match timeout(PATIENCE, checked).await {
@@ -98,7 +98,7 @@ async fn run(check: &Check, peer: &mut Peer, place: usize) -> Cell {
 /// The table as text, with its notes, and what has failed.
 fn table(rows: &[Row]) -> (String, String) {
     let width = rows.iter().map(|row| row.title.len()).max().unwrap_or(0);
-    let mut text = format!("\n| {:width$} |", "peer");
+    let mut text = format!("\n| {:width$} |", "server");
     let mut line = format!("\n| {} |", "-".repeat(width));
     for check in &CHECKS {
         write!(text, " {:12} |", check.name).expect("memory");

@@ -1,6 +1,6 @@
 //! The backends that every promise is held over: memory, TCP, TLS.
 //!
-//! A suite is a list of functions that are generic over [`Backend`]; the macro
+//! A suite is a list of functions that take a [`Backend`]; the macro
 //! [`for_each_backend`](crate::for_each_backend) mounts each of them once per backend as a test of its
 //! own, so a failure says which promise broke, and over what.
 
@@ -12,15 +12,16 @@ use std::sync::{Arc, LazyLock};
 use pool_core::{Connected, Connector, Target, async_trait};
 use pool_tcp::TcpConnector;
 use pool_tls::{ServerName, TlsAddress, TlsConnector};
-use rustls::{RootCertStore, ServerConfig};
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
+use rustls::RootCertStore;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use crate::{Authority, Issued, Valid, tls_endpoint};
+use crate::connectors::boxed;
+use crate::{Address, AnyConnector, AnyStream, Authority, Issued, Valid, tls_endpoint};
 
-/// Mounts generic test functions once for each backend, or for those that are named.
+/// Mounts test functions once for each backend.
 ///
 /// ```
 /// # use pooled_fetch_tests::{Backend, for_each_backend};
@@ -28,7 +29,7 @@ use crate::{Authority, Issued, Valid, tls_endpoint};
 ///     requests_share_a_connection,
 /// }
 ///
-/// async fn requests_share_a_connection<B: Backend>() {}
+/// async fn requests_share_a_connection(backend: Backend) {}
 /// # fn main() {}
 /// ```
 #[macro_export]
@@ -43,31 +44,62 @@ macro_rules! for_each_backend {
             $(
                 #[tokio::test]
                 async fn $test() {
-                    $crate::bounded(super::$test::<$crate::$backend>()).await;
+                    $crate::bounded(super::$test($crate::Backend::$backend)).await;
                 }
             )+
         }
     };
 }
 
-/// A connector, and a server that it reaches.
-pub trait Backend: 'static {
-    /// The connector under test, or under the pool under test.
-    type Connector: Connector;
+/// Where the bytes between the pool and its server go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// Streams in memory. No kernel is involved, so nothing is asked of it, and the clock can be paused.
+    Memory,
+    /// TCP on the loopback.
+    Tcp,
+    /// TLS over TCP on the loopback; both sides offer HTTP/1.1 alone.
+    Tls,
+    /// TLS over TCP on the loopback; both sides offer HTTP/2 and HTTP/1.1.
+    TlsOfBoth,
+}
 
+impl Backend {
     /// Starts a server on the current runtime.
-    fn start() -> impl Future<Output = Endpoint<Self::Connector>> + Send;
+    pub async fn start(self) -> Endpoint {
+        match self {
+            Self::Memory => memory_endpoint().map(AnyConnector::Memory, Address::Memory),
+            Self::Tcp => tcp_endpoint().await.map(AnyConnector::Tcp, Address::Tcp),
+            // A connector that offers more opens one connection, and waits for what is chosen.
+            Self::Tls => trusted_tls_endpoint(&["http/1.1"], false).await,
+            Self::TlsOfBoth => trusted_tls_endpoint(&["h2", "http/1.1"], true).await,
+        }
+    }
 }
 
 /// Both sides of a server that has just started.
 #[derive(Debug)]
-pub struct Endpoint<C: Connector> {
+pub struct Endpoint<C: Connector = AnyConnector> {
     /// Opens streams to it.
     pub connector: C,
     /// Where it is.
     pub address: C::Address,
     /// Takes its streams in.
     pub acceptor: Acceptor,
+}
+
+impl<C: Connector> Endpoint<C> {
+    fn map(
+        self,
+        connector: impl FnOnce(C) -> AnyConnector,
+        address: impl FnOnce(C::Address) -> Address,
+    ) -> Endpoint {
+        Endpoint {
+            connector: connector(self.connector),
+            address: address(self.address),
+            acceptor: self.acceptor,
+        }
+    }
 }
 
 /// A stream as the server sees it.
@@ -91,7 +123,7 @@ impl Acceptor {
         Self { streams, listening }
     }
 
-    /// The next stream, or none when nobody is left who could open one. May be dropped before it came.
+    /// The next stream, or none when no client is left that could open one. May be dropped before it came.
     pub async fn accept(&mut self) -> Option<Box<dyn Duplex>> {
         self.streams.recv().await
     }
@@ -111,23 +143,16 @@ impl fmt::Debug for Acceptor {
     }
 }
 
-/// Streams in memory. No kernel is involved, so nothing is asked of it, and the clock can be paused.
-#[derive(Debug)]
-pub struct Memory;
-
 /// What a stream in memory holds for a reader that does not read; a socket holds no less.
 const MEMORY: usize = 64 * 1024;
 
-impl Backend for Memory {
-    type Connector = MemoryConnector;
-
-    async fn start() -> Endpoint<MemoryConnector> {
-        let (connector, streams) = mpsc::unbounded_channel();
-        Endpoint {
-            connector: MemoryConnector(connector),
-            address: "memory.test",
-            acceptor: Acceptor { streams, listening: None },
-        }
+/// A server in memory.
+pub fn memory_endpoint() -> Endpoint<MemoryConnector> {
+    let (connector, streams) = mpsc::unbounded_channel();
+    Endpoint {
+        connector: MemoryConnector(connector),
+        address: "memory.test",
+        acceptor: Acceptor { streams, listening: None },
     }
 }
 
@@ -143,12 +168,12 @@ impl fmt::Debug for MemoryConnector {
 #[async_trait]
 impl Connector for MemoryConnector {
     type Address = &'static str;
-    type Stream = DuplexStream;
+    type Stream = AnyStream;
 
-    async fn connect(&self, _: &&'static str) -> io::Result<Connected<DuplexStream>> {
+    async fn connect(&self, _: &&'static str) -> io::Result<Connected<AnyStream>> {
         let (ours, theirs) = tokio::io::duplex(MEMORY);
         match self.0.send(Box::new(theirs)) {
-            Ok(()) => Ok(Connected::new(ours)),
+            Ok(()) => Ok(boxed(Connected::new(ours))),
             Err(_) => Err(io::ErrorKind::ConnectionRefused.into()),
         }
     }
@@ -158,32 +183,21 @@ impl Connector for MemoryConnector {
     }
 }
 
-/// TCP on the loopback.
-#[derive(Debug)]
-pub struct Tcp;
-
-impl Backend for Tcp {
-    type Connector = TcpConnector;
-
-    async fn start() -> Endpoint<TcpConnector> {
-        let (listener, address) = listen().await;
-        let (ready, streams) = mpsc::unbounded_channel();
-        let task = tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                stream.set_nodelay(true).ok();
-                let stream: Box<dyn Duplex> = Box::new(stream);
-                // The server may be gone, this task is aborted then.
-                ready.send(stream).ok();
-            }
-        });
-        let acceptor = Acceptor { streams, listening: Some(task.abort_handle()) };
-        Endpoint { connector: TcpConnector::new(), address, acceptor }
-    }
+/// A server behind TCP on the loopback.
+pub async fn tcp_endpoint() -> Endpoint<TcpConnector> {
+    let (listener, address) = listen().await;
+    let (ready, streams) = mpsc::unbounded_channel();
+    let task = tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            stream.set_nodelay(true).ok();
+            let stream: Box<dyn Duplex> = Box::new(stream);
+            // The server may have gone; this task is aborted then.
+            ready.send(stream).ok();
+        }
+    });
+    let acceptor = Acceptor { streams, listening: Some(task.abort_handle()) };
+    Endpoint { connector: TcpConnector::new(), address, acceptor }
 }
-
-/// TLS over TCP on the loopback.
-#[derive(Debug)]
-pub struct Tls;
 
 /// The name that servers behind TLS prove.
 pub const SERVER_NAME: &str = "server.test";
@@ -199,30 +213,18 @@ static TRUST: LazyLock<Trust> = LazyLock::new(|| {
     Trust { roots: authority.roots(), shown: authority.issue(&[SERVER_NAME], Valid::Now) }
 });
 
-/// What trusts the server of these backends, and that server, which speaks the `protocols` of ALPN.
-pub(crate) fn trust(protocols: &[&str]) -> (RootCertStore, Arc<ServerConfig>) {
-    (TRUST.roots.clone(), Arc::new(TRUST.shown.server(protocols, None)))
-}
-
-impl Backend for Tls {
-    type Connector = TlsConnector<TcpConnector>;
-
-    async fn start() -> Endpoint<Self::Connector> {
-        let (roots, config) = trust(&["http/1.1"]);
-        let (address, acceptor) = tls_endpoint(config).await;
-        let name = ServerName::try_from(SERVER_NAME).expect("a valid name");
-        Endpoint {
-            connector: http1_alone(roots),
-            address: TlsAddress::new(address, name),
-            acceptor,
-        }
+/// A server behind TLS on the loopback that speaks these protocols, and a connector that trusts it.
+async fn trusted_tls_endpoint(protocols: &[&str], http2: bool) -> Endpoint {
+    let config = Arc::new(TRUST.shown.server(protocols, None));
+    let (address, acceptor) = tls_endpoint(config).await;
+    let name = ServerName::try_from(SERVER_NAME).expect("a valid name");
+    let connector = TlsConnector::builder(TcpConnector::new()).roots(TRUST.roots.clone());
+    let connector = connector.http2(http2).build().expect("a provider that can be used");
+    Endpoint {
+        connector: AnyConnector::Tls(Box::new(connector)),
+        address: Address::Tls(TlsAddress::new(address, name)),
+        acceptor,
     }
-}
-
-/// A connector that offers HTTP/1.1 alone: one that offers more opens one connection and waits for what is chosen.
-fn http1_alone(roots: RootCertStore) -> TlsConnector<TcpConnector> {
-    let builder = TlsConnector::builder(TcpConnector::new()).roots(roots);
-    builder.http2(false).build().expect("a provider that can be used")
 }
 
 pub(crate) async fn listen() -> (TcpListener, SocketAddr) {

@@ -100,7 +100,7 @@ impl Gauge {
     }
 }
 
-/// Content that lowers the gauge when nobody holds it any more.
+/// Content that lowers the gauge when its last holder drops it.
 struct Chunk {
     content: Vec<u8>,
     gauge: Gauge,

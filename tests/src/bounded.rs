@@ -5,6 +5,7 @@
 //! test blocks its thread.
 
 use std::io::Write;
+use std::pin::Pin;
 use std::process;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
@@ -25,23 +26,16 @@ const TICK: Duration = Duration::from_millis(1);
 /// # Panics
 ///
 /// When the time is over. A test that blocks its thread cannot be told; it takes the process with it.
-pub async fn bounded<F: Future>(test: F) -> F::Output {
-    let name = thread::current().name().unwrap_or("a test").to_owned();
-    let (running, finished) = mpsc::channel::<()>();
-    let (expire, expired) = oneshot::channel();
-    thread::spawn(move || {
-        if finished.recv_timeout(LIMIT) != Err(RecvTimeoutError::Timeout) {
-            return;
-        }
-        // The test may have ended just now, then nobody listens.
-        expire.send(()).ok();
-        if finished.recv_timeout(GRACE) == Err(RecvTimeoutError::Timeout) {
-            let mut stderr = std::io::stderr();
-            writeln!(stderr, "{name} blocks its thread for {LIMIT:?}").ok();
-            process::abort();
-        }
-    });
-    let _running = running;
+pub fn bounded<'a, T>(test: impl Future<Output = T> + 'a) -> impl Future<Output = T> + 'a
+where
+    T: 'a,
+{
+    // In a box, so that what follows is compiled once, and not once for each test.
+    until_the_limit(Box::pin(test))
+}
+
+async fn until_the_limit<T>(test: Pin<Box<dyn Future<Output = T> + '_>>) -> T {
+    let (_running, expired) = limit();
     tokio::select! {
         biased;
         output = test => output,
@@ -49,12 +43,36 @@ pub async fn bounded<F: Future>(test: F) -> F::Output {
     }
 }
 
-/// Waits for a condition that nobody announces, such as a number in the pool's statistics.
+/// Tells the test when its time is over, unless the sender has been dropped before.
+fn limit() -> (mpsc::Sender<()>, oneshot::Receiver<()>) {
+    let name = thread::current().name().unwrap_or("a test").to_owned();
+    let (running, finished) = mpsc::channel::<()>();
+    let (expire, expired) = oneshot::channel();
+    thread::spawn(move || {
+        if finished.recv_timeout(LIMIT) != Err(RecvTimeoutError::Timeout) {
+            return;
+        }
+        // The test may have ended just now, then it no longer listens.
+        expire.send(()).ok();
+        if finished.recv_timeout(GRACE) == Err(RecvTimeoutError::Timeout) {
+            let mut stderr = std::io::stderr();
+            writeln!(stderr, "{name} blocks its thread for {LIMIT:?}").ok();
+            process::abort();
+        }
+    });
+    (running, expired)
+}
+
+/// Waits for a condition whose coming no message announces, such as a number in the pool's statistics.
 ///
 /// # Panics
 ///
 /// When it has not come true in time.
-pub async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+pub async fn eventually(what: &str, mut condition: impl FnMut() -> bool + Send) {
+    until(what, &mut condition).await;
+}
+
+async fn until(what: &str, condition: &mut (dyn FnMut() -> bool + Send)) {
     let start = Instant::now();
     let mut ticks = tokio::time::interval(TICK);
     while !condition() {

@@ -1,6 +1,7 @@
 //! A caller of the pool under test, over any backend, under watch.
 
 use std::error::Error as StdError;
+use std::pin::Pin;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 
@@ -8,35 +9,46 @@ use bytes::Bytes;
 use http::response::Parts;
 use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt, Full};
-use pool_core::{Body, Builder, Connector, Error, Pool};
+use pool_core::{Body, Builder, Error, Pool};
 use tokio::runtime;
 
-use crate::{Backend, Endpoint, Probe, Server, Watch};
+use crate::{Address, AnyConnector, Backend, Endpoint, Probe, Server, Watch};
 
-/// The address type of a backend.
-pub type Address<B> = <<B as Backend>::Connector as Connector>::Address;
+/// The settings of a pool under test.
+pub type Settings = Builder<Probe<AnyConnector>>;
 
 /// A pool over a backend, the address of its one server, and the watch over what it opens.
-#[derive(Debug)]
-pub struct Caller<B: Backend> {
+#[derive(Clone, Debug)]
+pub struct Caller {
     /// The pool under test.
-    pub pool: Pool<Probe<B::Connector>>,
+    pub pool: Pool<Probe<AnyConnector>>,
     /// The one server there is.
-    pub address: Address<B>,
+    pub address: Address,
     /// Counts the streams of the pool.
     pub watch: Watch,
 }
 
+/// What a caller waits for. In a box, so that tokio's tasks are compiled for it once, and not for each request.
+pub type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
 /// A caller with the default settings, and the server that it calls.
-pub async fn start<B: Backend>() -> (Caller<B>, Server) {
-    start_with(|settings| settings).await
+pub async fn start(backend: Backend) -> (Caller, Server) {
+    start_with(backend, |settings| settings).await
 }
 
 /// A caller with settings of its own, and the server that it calls.
-pub async fn start_with<B: Backend>(
-    settings: impl FnOnce(Builder<Probe<B::Connector>>) -> Builder<Probe<B::Connector>>,
-) -> (Caller<B>, Server) {
-    let Endpoint { connector, address, acceptor } = B::start().await;
+pub fn start_with<'a>(
+    backend: Backend,
+    settings: impl FnOnce(Settings) -> Settings + Send + 'a,
+) -> impl Future<Output = (Caller, Server)> + Send + 'a {
+    start_as(backend, Box::new(settings))
+}
+
+/// In a box, so that this is compiled once, and not for each test.
+type Set<'a> = Box<dyn FnOnce(Settings) -> Settings + Send + 'a>;
+
+async fn start_as(backend: Backend, settings: Set<'_>) -> (Caller, Server) {
+    let Endpoint { connector, address, acceptor } = backend.start().await;
     let (connector, watch) = Probe::new(connector);
     let pool = settings(Pool::builder(connector)).build().expect("settings that make sense");
     (Caller { pool, address, watch }, Server::new(acceptor))
@@ -45,9 +57,8 @@ pub async fn start_with<B: Backend>(
 /// A caller whose server follows `script` on a thread and a runtime of its own, so that it goes on while the
 /// caller's thread is busy. Its pool has the default settings, but for the quarantine: a server may be out of
 /// step here as often as it likes.
-pub fn start_elsewhere<B, F, S>(script: F) -> (Caller<B>, JoinHandle<()>)
+pub fn start_elsewhere<F, S>(backend: Backend, script: F) -> (Caller, JoinHandle<()>)
 where
-    B: Backend,
     F: FnOnce(Server) -> S + Send + 'static,
     S: Future<Output = ()>,
 {
@@ -55,7 +66,7 @@ where
     let server = thread::spawn(move || {
         let runtime = runtime::Builder::new_current_thread().enable_all().build();
         runtime.expect("a runtime").block_on(async {
-            let Endpoint { connector, address, acceptor } = B::start().await;
+            let Endpoint { connector, address, acceptor } = backend.start().await;
             ready.send((connector, address)).expect("the caller waits");
             script(Server::new(acceptor)).await;
         });
@@ -67,38 +78,26 @@ where
     (Caller { pool, address, watch }, server)
 }
 
-impl<B: Backend> Clone for Caller<B> {
-    fn clone(&self) -> Self {
-        Self { pool: self.pool.clone(), address: self.address.clone(), watch: self.watch.clone() }
-    }
-}
-
-impl<B: Backend> Caller<B> {
+impl Caller {
     /// Sends a request; the body of the response is still to be read.
-    pub fn send<Q>(
-        &self,
-        request: Request<Q>,
-    ) -> impl Future<Output = Result<Response<Body>, Error>> + Send + use<B, Q>
+    pub fn send<Q>(&self, request: Request<Q>) -> Boxed<Result<Response<Body>, Error>>
     where
         Q: http_body::Body<Data = Bytes> + Send + 'static,
         Q::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
         let pool = self.pool.clone();
         let address = self.address.clone();
-        async move { pool.http(&address, request).await }
+        Box::pin(async move { pool.http(&address, request).await })
     }
 
     /// Sends a request and reads the response to its end.
-    pub fn fetch<Q>(
-        &self,
-        request: Request<Q>,
-    ) -> impl Future<Output = Result<Whole, Error>> + Send + use<B, Q>
+    pub fn fetch<Q>(&self, request: Request<Q>) -> Boxed<Result<Whole, Error>>
     where
         Q: http_body::Body<Data = Bytes> + Send + 'static,
         Q::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
         let response = self.send(request);
-        async move { Whole::read(response.await?).await }
+        Box::pin(async move { Whole::read(response.await?).await })
     }
 }
 

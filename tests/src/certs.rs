@@ -13,7 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
-/// A certificate authority that nobody trusts unless told to.
+/// A certificate authority that no client trusts unless it is told to.
 pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 /// When a certificate is to be believed.

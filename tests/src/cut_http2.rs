@@ -19,7 +19,8 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::task::JoinSet;
 use tokio::time::advance;
 
-use crate::{How, settle};
+use crate::connectors::boxed;
+use crate::{AnyStream, How, settle};
 
 /// More than any request here needs, so that no write is held up but by a cut.
 const ROOM: usize = 1024 * 1024;
@@ -118,9 +119,9 @@ async fn execute(
 #[async_trait]
 impl Connector for CutHttp2 {
     type Address = &'static str;
-    type Stream = CutStream;
+    type Stream = AnyStream;
 
-    async fn connect(&self, _: &&'static str) -> io::Result<Connected<CutStream>> {
+    async fn connect(&self, _: &&'static str) -> io::Result<Connected<AnyStream>> {
         let (ours, theirs) = tokio::io::duplex(ROOM);
         let how = {
             let mut state = self.state();
@@ -132,7 +133,8 @@ impl Connector for CutHttp2 {
         let first = self.opened() == 1;
         let server = self.clone();
         let counts = Counts { first, ..Counts::default() };
-        Ok(Connected::new(CutStream { server, inner: ours, how, counts, reader: None }))
+        let stream = CutHttp2Stream { server, inner: ours, how, counts, reader: None };
+        Ok(boxed(Connected::new(stream)))
     }
 
     fn target(&self, name: &&'static str) -> Target {
@@ -142,7 +144,7 @@ impl Connector for CutHttp2 {
 
 /// A stream of [`CutHttp2`].
 #[derive(Debug)]
-pub struct CutStream {
+struct CutHttp2Stream {
     server: CutHttp2,
     inner: DuplexStream,
     how: How,
@@ -160,7 +162,7 @@ struct Counts {
     cut: bool,
 }
 
-impl CutStream {
+impl CutHttp2Stream {
     fn how(&self) -> How {
         if self.server.state().armed { self.how } else { How::Never }
     }
@@ -169,7 +171,7 @@ impl CutStream {
         self.counts.first && self.server.state().armed
     }
 
-    /// It is over; whoever reads is told.
+    /// It is over; a task that waits to read is told.
     fn cut(&mut self) {
         self.counts.cut = true;
         if let Some(reader) = self.reader.take() {
@@ -185,7 +187,7 @@ impl CutStream {
     }
 }
 
-impl AsyncRead for CutStream {
+impl AsyncRead for CutHttp2Stream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -217,7 +219,7 @@ impl AsyncRead for CutStream {
     }
 }
 
-impl AsyncWrite for CutStream {
+impl AsyncWrite for CutHttp2Stream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -1,6 +1,6 @@
 //! The guard at the end of a test: what was opened is idle or closed, and all of it closes with the pool.
 
-use crate::{Backend, Caller, eventually};
+use crate::{Caller, eventually};
 
 /// Checks that the pool has come to rest and that its counts agree with what the probe saw; then drops it
 /// and waits until its last stream has closed.
@@ -8,7 +8,7 @@ use crate::{Backend, Caller, eventually};
 /// # Panics
 ///
 /// When a lease does not come back, a count is wrong, or a stream outlives its pool.
-pub async fn ends_at_rest<B: Backend>(caller: Caller<B>) {
+pub async fn ends_at_rest(caller: Caller) {
     let Caller { pool, watch, .. } = caller;
     // All of it at one look: a connection whose server has just gone is taken out of rest to be looked at.
     eventually("the pool comes to rest, and none is lost", || {

@@ -10,48 +10,40 @@ mod bodies;
 mod bounded;
 mod caller;
 mod certs;
-#[cfg(feature = "paused-time")]
+mod connectors;
+mod cut_http1;
 mod cut_http2;
-mod failing;
-mod http2;
-mod interrupted;
+mod echo_server;
+mod hyper_server;
 mod leak;
-#[cfg(feature = "bench")]
-pub mod measured;
+mod many_addresses;
 mod nginx;
-mod probe;
 mod protocol;
-mod server;
-mod service;
-mod several;
-mod site;
+mod scripted_http1;
+mod scripted_http2;
 mod steps;
 mod tls;
-mod wire;
 
 pub use backend::{
-    Acceptor, Backend, Duplex, Endpoint, Memory, MemoryConnector, SERVER_NAME, Tcp, Tls,
+    Acceptor, Backend, Duplex, Endpoint, MemoryConnector, SERVER_NAME, memory_endpoint,
+    tcp_endpoint,
 };
 pub use bodies::{Feed, Gauge, Pattern, Pieces, Upload, feed};
 pub use bounded::{bounded, eventually};
-pub use caller::{Address, Caller, Whole, get, post, start, start_elsewhere, start_with};
+pub use caller::{Boxed, Caller, Settings, Whole, get, post, start, start_elsewhere, start_with};
 pub use certs::{Authority, Issued, Valid};
-#[cfg(feature = "paused-time")]
-pub use cut_http2::{CutHttp2, CutStream};
-pub use failing::{Failing, FailingStream};
-pub use http2::{Http2Server, Stream};
-pub use interrupted::{Interrupted, InterruptedStream, NextRead};
-pub use leak::ends_at_rest;
-pub use nginx::{Nginx, Served, Setup};
-pub use probe::{Probe, ProbeStream, Watch};
-pub use protocol::{
-    H2c, MemoryHttp1, MemoryHttp2, Negotiated, OneAtATime, PriorKnowledge, Protocol, TcpHttp1,
-    TlsHttp1, TlsHttp2, TlsOfBoth, start_site,
+pub use connectors::{
+    Address, AnyConnector, AnyStream, Failing, Interrupted, NextRead, Probe, Watch,
 };
-pub use server::{Connection, Received, Server, answer};
-pub use service::Service;
-pub use several::{Several, SeveralConnector, start_several};
-pub use site::Site;
+pub use cut_http1::{Cut, CutHttp1, How};
+pub use cut_http2::CutHttp2;
+pub use echo_server::EchoServer;
+pub use hyper_server::HyperServer;
+pub use leak::ends_at_rest;
+pub use many_addresses::start_many_addresses;
+pub use nginx::{Nginx, Served, Setup};
+pub use protocol::{Protocol, start_hyper_server};
+pub use scripted_http1::{Connection, Received, Server, answer};
+pub use scripted_http2::{Http2Server, Stream};
 pub use steps::{Lent, let_pass, poll_once, settle};
 pub use tls::{Handshakes, counting_tls_endpoint, tls_endpoint};
-pub use wire::{Cut, How, Wire, Wires};

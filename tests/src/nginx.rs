@@ -137,7 +137,7 @@ impl Nginx {
         self.child.wait().ok();
     }
 
-    /// It writes its process id once its sockets listen, so nobody else's socket is mistaken for its own.
+    /// It writes its process id once its sockets listen, so no socket of another process is mistaken for its own.
     async fn until_it_listens(&mut self) -> Result<(), String> {
         let id = self.child.id().to_string();
         let mut ticks = tokio::time::interval(TICK);

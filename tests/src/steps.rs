@@ -7,7 +7,7 @@ use http::Response;
 use pool_core::Body;
 use tokio::task::yield_now;
 
-use crate::{Backend, Caller, Connection, Server, Whole, get};
+use crate::{Caller, Connection, Server, Whole, get};
 
 /// A connection that is lent: half of its response has come.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub struct Lent {
 
 impl Lent {
     /// Has the caller open another connection, which none that is idle may make needless.
-    pub async fn open<B: Backend>(caller: &Caller<B>, server: &mut Server) -> Self {
+    pub async fn open(caller: &Caller, server: &mut Server) -> Self {
         let half = "HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nhalf";
         let (connection, _, response) = server.open(caller.send(get("/lent")), half).await;
         Self { connection, response }
@@ -40,7 +40,7 @@ impl Lent {
 }
 
 /// Polls a future once, by hand: it goes on only when it is polled again.
-pub fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+pub fn poll_once<F: Future + ?Sized>(future: Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
 

@@ -1,7 +1,7 @@
 //! Many requests at one instant open one connection each, and none to spare.
 //!
-//! They come on two threads while the first of their dials already end: whoever joins the queue then must see
-//! each dial together with the request that it is for, or neither.
+//! They come on two threads while the first of their dials already end: a request that joins the queue then
+//! must see each dial together with the request that it is for, or neither.
 
 use std::io;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::knobs::{Watchdog, rounds};
 
 const SIZE: usize = 64;
 
-/// Opens streams as fast as can be, which nobody serves.
+/// Opens streams as fast as can be, which no server serves.
 struct Instantly;
 
 #[async_trait]

@@ -3,7 +3,7 @@
 //! For each of them service discovery names its successor and no longer names it (`sync`), then the old server
 //! is drained and stopped. What must hold: a request that began before its address was retired gets an answer, even
 //! if it still waits for a connection then; and
-//! once the drain has resolved no socket to the old server is left in use at this end, whoever looks.
+//! once the drain has resolved no socket to the old server is left in use at this end, whichever of its clients is asked.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -18,8 +18,8 @@ use pooled_fetch_tests::{Whole, bounded, eventually, get, poll_once, post};
 use tokio::task::JoinSet;
 
 use crate::knobs::{Seed, Watchdog, rounds};
-use crate::peer::{Peer, content};
 use crate::sockets::connected_to;
+use crate::test_server::{TestServer, content};
 
 const SERVERS: usize = 20;
 const CLIENTS: usize = 32;
@@ -34,7 +34,7 @@ async fn replacing_every_server_under_load_fails_no_request_within_limits() {
     deploy(|settings| settings.max_connections(CLIENTS * 3 / 4)).await;
 }
 
-/// What the clients and the one who deploys share.
+/// What the clients and the deployment share.
 struct Site {
     pool: Pool<TcpConnector>,
     /// What service discovery says.
@@ -49,11 +49,11 @@ async fn deploy(settings: fn(Builder<TcpConnector>) -> Builder<TcpConnector>) {
     let rounds = rounds(1);
     let _watchdog = Watchdog::new(Duration::from_secs(60) * rounds);
     let seed = Seed::new();
-    let mut peers: Vec<_> = (0..SERVERS).map(|_| Peer::start()).collect();
+    let mut servers: Vec<_> = (0..SERVERS).map(|_| TestServer::start()).collect();
     let pool = settings(Pool::builder(TcpConnector::new())).build().expect("sensible settings");
     let site = Arc::new(Site {
         pool,
-        current: RwLock::new(peers.iter().map(|peer| peer.address).collect()),
+        current: RwLock::new(servers.iter().map(|server| server.address).collect()),
         ended: AtomicBool::new(false),
         answered: AtomicU64::new(0),
         late: AtomicUsize::new(0),
@@ -62,13 +62,13 @@ async fn deploy(settings: fn(Builder<TcpConnector>) -> Builder<TcpConnector>) {
     for client in 0..CLIENTS {
         clients.spawn(ask_until_the_end(Arc::clone(&site), seed.part(client)));
     }
-    for peer in (0..rounds).flat_map(|_| 0..SERVERS) {
+    for server in (0..rounds).flat_map(|_| 0..SERVERS) {
         // Under load, and with a bit of it between one replacement and the next.
         let so_far = site.answered.load(Ordering::Relaxed);
         let enough = so_far + 50;
         eventually("load", || site.answered.load(Ordering::Relaxed) >= enough).await;
-        let old = std::mem::replace(&mut peers[peer], Peer::start());
-        site.replace(old.address, peers[peer].address).await;
+        let old = std::mem::replace(&mut servers[server], TestServer::start());
+        site.replace(old.address, servers[server].address).await;
         assert_eq!(connected_to(old.address), 0, "the drain has resolved");
         eventually("the server hears of it", || old.open() == 0).await;
     }

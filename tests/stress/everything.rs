@@ -1,7 +1,7 @@
 //! Everything at once, from several runtimes, with servers that misbehave: and the counts are right at the end.
 //!
-//! The law: what was opened is lent, at rest, or closed, and the streams say the same as the counts. Nobody
-//! gets an answer that is not theirs, no limit is exceeded, nobody waits for ever.
+//! The law: what was opened is lent, at rest, or closed, and the streams say the same as the counts. No
+//! request gets the answer to another, no limit is exceeded, and no request waits for ever.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,11 +16,11 @@ use tokio::runtime;
 use tokio::task::JoinSet;
 
 use crate::knobs::{Seed, Watchdog, polled, rounds};
-use crate::peer::{Peer, content};
+use crate::test_server::{TestServer, content};
 
 type ProbedPool = Pool<Probe<TcpConnector>>;
 
-const PEERS: usize = 3;
+const SERVERS: usize = 3;
 const RUNTIMES: usize = 3;
 const WORKERS: usize = 8;
 const STEPS: usize = 60;
@@ -30,7 +30,7 @@ fn whatever_happens_at_once_what_was_opened_is_at_rest_or_closed() {
     let rounds = rounds(20);
     let _watchdog = Watchdog::new(Duration::from_secs(30) + Duration::from_secs(10) * rounds);
     let seed = Seed::new();
-    let peers: Arc<Vec<_>> = Arc::new((0..PEERS).map(|_| Peer::start()).collect());
+    let servers: Arc<Vec<_>> = Arc::new((0..SERVERS).map(|_| TestServer::start()).collect());
     let mut steps = 0;
     for round in 0..rounds as usize {
         // Between one round and the next lie the parts of its workers.
@@ -39,9 +39,9 @@ fn whatever_happens_at_once_what_was_opened_is_at_rest_or_closed() {
         thread::scope(|scope| {
             for number in 0..RUNTIMES {
                 let parts = part + 1 + number * WORKERS;
-                let (pool, peers, seed) = (&pool, &peers, &seed);
+                let (pool, servers, seed) = (&pool, &servers, &seed);
                 scope.spawn(move || {
-                    one_runtime(number, pool, peers, |worker| seed.part(parts + worker));
+                    one_runtime(number, pool, servers, |worker| seed.part(parts + worker));
                 });
             }
         });
@@ -86,7 +86,7 @@ fn set_up(random: &mut fastrand::Rng) -> (Limits, ProbedPool, Watch) {
 fn one_runtime(
     number: usize,
     pool: &ProbedPool,
-    peers: &Arc<Vec<Peer>>,
+    servers: &Arc<Vec<TestServer>>,
     random: impl Fn(usize) -> fastrand::Rng,
 ) {
     let mut builder = match number {
@@ -97,12 +97,12 @@ fn one_runtime(
     runtime.block_on(async {
         let mut workers = JoinSet::new();
         for worker in 0..WORKERS {
-            let (pool, peers) = (pool.clone(), Arc::clone(peers));
+            let (pool, servers) = (pool.clone(), Arc::clone(servers));
             let mut random = random(worker);
             workers.spawn(async move {
                 for step in 0..STEPS {
                     let name = format!("{number}/{worker}/{step}");
-                    one_step(&pool, &peers, &name, &mut random).await;
+                    one_step(&pool, &servers, &name, &mut random).await;
                 }
             });
         }
@@ -112,8 +112,13 @@ fn one_runtime(
     });
 }
 
-async fn one_step(pool: &ProbedPool, peers: &[Peer], name: &str, random: &mut fastrand::Rng) {
-    let address = peers[random.usize(..peers.len())].address;
+async fn one_step(
+    pool: &ProbedPool,
+    servers: &[TestServer],
+    name: &str,
+    random: &mut fastrand::Rng,
+) {
+    let address = servers[random.usize(..servers.len())].address;
     let way = WAYS[random.usize(..WAYS.len())];
     let target = format!("/{way}/{name}");
     match random.u8(..40) {
@@ -124,10 +129,10 @@ async fn one_step(pool: &ProbedPool, peers: &[Peer], name: &str, random: &mut fa
         }
         1 => {
             cut_short(random, pool.drain(&address)).await;
-            pool.sync(peers.iter().map(|peer| peer.address));
+            pool.sync(servers.iter().map(|server| server.address));
         }
         2 => drop(pool.retain(|known| *known != address)),
-        3..6 => drop(pool.sync(peers.iter().map(|peer| peer.address))),
+        3..6 => drop(pool.sync(servers.iter().map(|server| server.address))),
         6 => {
             if let Some(Ok(checkout)) = cut_short(random, pool.lease(&address)).await {
                 match random.u8(..3) {
@@ -215,7 +220,7 @@ async fn the_law_holds(pool: ProbedPool, watch: &Watch, limits: &Limits) {
     assert_eq!(stats.opened, at_rest + stats.closed_total(), "none is lost: {stats:?}");
     assert!(limits.all.is_none_or(|most| watch.peak() <= most), "{limits:?}: {}", watch.peak());
     if let Some(most) = limits.of_an_address {
-        assert!(watch.peak() <= most * PEERS, "{limits:?}: {}", watch.peak());
+        assert!(watch.peak() <= most * SERVERS, "{limits:?}: {}", watch.peak());
     }
     assert_eq!(stats.closed(Reason::PoolClosed), 0, "it was open all the time");
     drop(pool);

@@ -3,7 +3,7 @@
 //! `cargo test --package pooled-fetch-tests --test stress`
 //!
 //! The counts are small enough for every run of the matrix; `POOL_STRESS_TIMES` multiplies them, and
-//! `POOL_STRESS_SEED` repeats a run that has failed. Nothing here is about who is faster: each test ends in a
+//! `POOL_STRESS_SEED` repeats a run that has failed. Nothing here is about which side is faster: each test ends in a
 //! law that must hold whatever happened.
 
 mod burst;
@@ -12,8 +12,8 @@ mod deploy;
 mod everything;
 mod farewell;
 mod knobs;
-mod peer;
 mod race;
 mod runtimes;
 mod sockets;
+mod test_server;
 mod turns;

@@ -1,9 +1,9 @@
 //! The race that every pool runs with its servers: they give a connection up while it is about to be reused.
 //!
-//! A server closes, or writes an answer that nobody asked for, 100 µs after its answer, and then says over a
+//! A server closes, or writes an answer that no request asked for, 100 µs after its answer, and then says over a
 //! side channel that it has. A client whose runtime is busy meanwhile, or idle, sends its next request. Where
 //! the word came before the checkout, the truth lay in the kernel and was there to be had: no request may
-//! fail, whatever its method, and none may get a wrong answer. Where it came later, nobody can tell the
+//! fail, whatever its method, and none may get a wrong answer. Where it came later, the client cannot tell the
 //! server's stray answer from the right one, and a POST may have been lost on the way; a GET is sent again.
 //!
 //! Time passes here on purpose, by a clock and by a spinning processor: that is the scenario.

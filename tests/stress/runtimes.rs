@@ -1,6 +1,6 @@
 //! One pool, used from a thousand runtimes that come and go, beside one that stands still.
 //!
-//! Nobody hangs, and no request fails but those of a runtime that has gone.
+//! No request hangs, and none fails but those of a runtime that has gone.
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -15,7 +15,7 @@ use tokio::runtime::{self, Runtime};
 use tokio::task::JoinSet;
 
 use crate::knobs::{Watchdog, rounds};
-use crate::peer::Peer;
+use crate::test_server::TestServer;
 
 type TcpPool = Pool<TcpConnector>;
 
@@ -40,15 +40,15 @@ fn a_thousand_runtimes_and_one_that_stands_still_share_the_limit_of_a_pool() {
 fn come_and_go(settings: impl FnOnce(Builder<TcpConnector>) -> Builder<TcpConnector>) {
     let rounds = rounds(1_000);
     let _watchdog = Watchdog::new(Duration::from_secs(60) + Duration::from_millis(20) * rounds);
-    let peer = Peer::start();
+    let server = TestServer::start();
     // Its timer would belong to a runtime that may stand still.
     let settings = settings(Pool::builder(TcpConnector::new())).checkout_timeout(None);
     let pool = settings.build().expect("sensible settings");
 
     // Of its connections one is lent and three rest, and one of its requests waits or sleeps.
     let still = current_thread();
-    let lent = still.block_on(fetch_some(&pool, &peer));
-    let mut asleep = Box::pin(send(&pool, &peer, "/plain/asleep"));
+    let lent = still.block_on(fetch_some(&pool, &server));
+    let mut asleep = Box::pin(send(&pool, &server, "/plain/asleep"));
     {
         let _there = still.enter();
         assert!(poll_once(asleep.as_mut()).is_pending());
@@ -61,7 +61,7 @@ fn come_and_go(settings: impl FnOnce(Builder<TcpConnector>) -> Builder<TcpConnec
                 while let round = next.fetch_add(1, Ordering::Relaxed)
                     && round < rounds
                 {
-                    one_runtime(&pool, &peer, round);
+                    one_runtime(&pool, &server, round);
                 }
             });
         }
@@ -73,27 +73,27 @@ fn come_and_go(settings: impl FnOnce(Builder<TcpConnector>) -> Builder<TcpConnec
         assert_eq!(Whole::read(response).await.expect("a body").body, "/plain/asleep");
         assert_eq!(
             Whole::read(lent).await.expect("a body").body,
-            crate::peer::content("/large/lent")
+            crate::test_server::content("/large/lent")
         );
-        fetch(&pool, &peer, "/plain/awake").await.expect("a response");
+        fetch(&pool, &server, "/plain/awake").await.expect("a response");
         let stats = pool.stats();
         assert_eq!((stats.opening, stats.leased, stats.waiting), (0, 0, 0));
         let at_rest = (stats.idle + stats.parked) as u64;
         assert_eq!(stats.opened, at_rest + stats.closed_total(), "none is lost: {stats:?}");
         drop(pool);
-        pooled_fetch_tests::eventually("all is closed", || peer.open() == 0).await;
+        pooled_fetch_tests::eventually("all is closed", || server.open() == 0).await;
     });
 }
 
 /// Uses the pool in a runtime that lives for this only.
-fn one_runtime(pool: &TcpPool, peer: &Peer, round: u32) {
+fn one_runtime(pool: &TcpPool, server: &TestServer, round: u32) {
     let several = round % 4 == 1;
     let runtime = if several { two_workers() } else { current_thread() };
     runtime.block_on(async {
         let mut requests = JoinSet::new();
         for number in 0..3 {
             let (target, pool) = (format!("/plain/{round}/{number}"), pool.clone());
-            let address = peer.address;
+            let address = server.address;
             requests.spawn(async move {
                 let response = pool.http(&address, get(&target)).await?;
                 assert_eq!(Whole::read(response).await?.body, target);
@@ -105,30 +105,35 @@ fn one_runtime(pool: &TcpPool, peer: &Peer, round: u32) {
         }
     });
     match round % 3 {
-        0 => ends_with_requests_under_way(pool, peer, runtime, several),
-        1 => ends_under_a_request(pool, peer, runtime),
+        0 => ends_with_requests_under_way(pool, server, runtime, several),
+        1 => ends_under_a_request(pool, server, runtime),
         _ => drop(runtime),
     }
 }
 
 /// The tasks go with their runtime, wherever they are.
-fn ends_with_requests_under_way(pool: &TcpPool, peer: &Peer, runtime: Runtime, several: bool) {
-    let held = peer.held();
+fn ends_with_requests_under_way(
+    pool: &TcpPool,
+    server: &TestServer,
+    runtime: Runtime,
+    several: bool,
+) {
+    let held = server.held();
     for _ in 0..2 {
-        let (pool, address) = (pool.clone(), peer.address);
+        let (pool, address) = (pool.clone(), server.address);
         runtime.spawn(async move { drop(pool.http(&address, get("/held/")).await) });
     }
     if !several {
-        // Until the server has seen one of them, or somebody else's.
-        runtime.block_on(pooled_fetch_tests::eventually("a request", || peer.held() > held));
+        // Until the server has seen one of them, or one of another runtime.
+        runtime.block_on(pooled_fetch_tests::eventually("a request", || server.held() > held));
     }
     drop(runtime);
 }
 
 /// The request outlives its runtime, and ends: in an answer that another runtime has asked for again, or in an
 /// error.
-fn ends_under_a_request(pool: &TcpPool, peer: &Peer, runtime: Runtime) {
-    let mut stray = pin!(send(pool, peer, "/plain/"));
+fn ends_under_a_request(pool: &TcpPool, server: &TestServer, runtime: Runtime) {
+    let mut stray = pin!(send(pool, server, "/plain/"));
     let begun = {
         let _there = runtime.enter();
         poll_once(stray.as_mut())
@@ -146,12 +151,12 @@ fn ends_under_a_request(pool: &TcpPool, peer: &Peer, runtime: Runtime) {
     }
 }
 
-async fn fetch_some(pool: &TcpPool, peer: &Peer) -> http::Response<pool_core::Body> {
-    let lent = send(pool, peer, "/large/lent").await.expect("a response");
+async fn fetch_some(pool: &TcpPool, server: &TestServer) -> http::Response<pool_core::Body> {
+    let lent = send(pool, server, "/large/lent").await.expect("a response");
     let (a, b, c) = tokio::join!(
-        fetch(pool, peer, "/plain/a"),
-        fetch(pool, peer, "/plain/b"),
-        fetch(pool, peer, "/plain/c"),
+        fetch(pool, server, "/plain/a"),
+        fetch(pool, server, "/plain/b"),
+        fetch(pool, server, "/plain/c"),
     );
     for outcome in [a, b, c] {
         outcome.expect("a response");
@@ -161,15 +166,15 @@ async fn fetch_some(pool: &TcpPool, peer: &Peer) -> http::Response<pool_core::Bo
 
 fn send(
     pool: &TcpPool,
-    peer: &Peer,
+    server: &TestServer,
     target: &str,
 ) -> impl Future<Output = Result<http::Response<pool_core::Body>, Error>> + use<> {
-    let (pool, address, request) = (pool.clone(), peer.address, get(target));
+    let (pool, address, request) = (pool.clone(), server.address, get(target));
     async move { pool.http(&address, request).await }
 }
 
-async fn fetch(pool: &TcpPool, peer: &Peer, target: &str) -> Result<Whole, Error> {
-    Whole::read(send(pool, peer, target).await?).await
+async fn fetch(pool: &TcpPool, server: &TestServer, target: &str) -> Result<Whole, Error> {
+    Whole::read(send(pool, server, target).await?).await
 }
 
 fn current_thread() -> Runtime {

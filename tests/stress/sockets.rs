@@ -1,4 +1,4 @@
-//! What the kernel says of sockets, whatever anybody else believes.
+//! What the kernel says of sockets, whatever the pool believes.
 
 use std::fs;
 use std::net::SocketAddr;

@@ -1,6 +1,6 @@
-//! Those who share one connection take turns at it, and none is left waiting beside it.
+//! Runtimes that share one connection take turns at it, and none is left waiting beside it.
 //!
-//! Each round ends in silence: whoever is overlooked at its end has nobody to come by later and find it.
+//! Each round ends in silence: what is overlooked at its end, no later request comes by to find.
 
 use std::hint::spin_loop;
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use tokio::runtime;
 use tokio::time::timeout;
 
 use crate::knobs::{Seed, Watchdog, rounds};
-use crate::peer::Peer;
+use crate::test_server::TestServer;
 
 /// Much longer than a turn takes, and shorter than anything that would come by in the end.
 const OVERLOOKED: Duration = Duration::from_secs(10);
@@ -37,12 +37,12 @@ fn take_turns(addresses: usize, settings: fn(Builder<TcpConnector>) -> Builder<T
     let rounds = rounds(2_000);
     let _watchdog = Watchdog::new(Duration::from_secs(30) + Duration::from_millis(20) * rounds);
     let seed = Seed::new();
-    let peers: Vec<_> = (0..addresses).map(|_| Peer::start()).collect();
+    let servers: Vec<_> = (0..addresses).map(|_| TestServer::start()).collect();
     let pool = settings(Pool::builder(TcpConnector::new())).build().expect("sensible settings");
     let together = Barrier::new(RUNTIMES);
     thread::scope(|scope| {
         for number in 0..RUNTIMES {
-            let (pool, together, address) = (&pool, &together, peers[number % addresses].address);
+            let (pool, together, address) = (&pool, &together, servers[number % addresses].address);
             let mut random = seed.part(number);
             scope.spawn(move || {
                 let mut builder = runtime::Builder::new_multi_thread();

@@ -7,7 +7,7 @@ use h2::Reason;
 use http::Request;
 use http_body_util::BodyExt;
 use pool_core::{ErrorKind, Http2, Written};
-use pooled_fetch_tests::{Memory, bounded, ends_at_rest, feed, get, post, start_with};
+use pooled_fetch_tests::{Backend, bounded, ends_at_rest, feed, get, post, start_with};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -54,7 +54,7 @@ async fn a_post_whose_stream_is_reset_otherwise_is_not_sent_again() {
         served(&caller, &mut server).await;
         let client = tokio::spawn(caller.fetch(post("/once", "content")));
         server.next().await.reset(Reason::INTERNAL_ERROR);
-        let error = client.await.expect("no panic").expect_err("nobody knows what it did");
+        let error = client.await.expect("no panic").expect_err("the server may have executed it");
         assert_eq!(error.kind(), ErrorKind::Response);
         let evidence = error.evidence();
         assert_eq!((evidence.attempts(), evidence.written()), (1, Written::Partly));
@@ -74,7 +74,7 @@ async fn a_connection_that_is_cut_costs_a_post_and_saves_a_get() {
         let second = server.next().await;
         server.cut();
         drop((first, second));
-        let error = lost.await.expect("no panic").expect_err("nobody knows what it did");
+        let error = lost.await.expect("no panic").expect_err("the server may have executed it");
         assert_eq!(error.kind(), ErrorKind::Response);
         let again = server.next().await;
         assert_eq!((again.path(), again.connection), ("/saved".into(), 2));
@@ -92,9 +92,9 @@ async fn a_connection_that_does_not_answer_is_replaced() {
         let (caller, server) =
             start_http2(100, |settings| settings.http2_keep_alive(second * 20, second * 5)).await;
         server.go_deaf();
-        let mut client = Box::pin(caller.fetch(get("/")));
+        let mut client = caller.fetch(get("/"));
         let since = Instant::now();
-        let error = client.as_mut().await.expect_err("nobody answers on a fresh connection");
+        let error = client.as_mut().await.expect_err("no answer on a fresh connection");
         assert!(since.elapsed() <= second * 26, "{:?}", since.elapsed());
         assert!(error.to_string().contains("keep-alive"), "{error}");
         caller.watch.until_open(0).await;
@@ -109,12 +109,12 @@ async fn a_connection_that_does_not_answer_is_replaced() {
 async fn a_server_that_speaks_no_http2_fails_all_who_wait_at_once() {
     bounded(async {
         let (caller, mut server) =
-            start_with::<Memory>(|settings| settings.http2(Http2::Assumed)).await;
+            start_with(Backend::Memory, |settings| settings.http2(Http2::Assumed)).await;
         let mut clients: JoinSet<_> = (0..10).map(|_| caller.fetch(get("/"))).collect();
         let mut connection = server.accept().await;
         connection.write("HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n").await;
         while let Some(client) = clients.join_next().await {
-            client.expect("no panic").expect_err("nobody can be served");
+            client.expect("no panic").expect_err("no request can be served");
         }
         assert_eq!(caller.watch.opened(), 1);
         drop(connection);
@@ -127,12 +127,12 @@ async fn a_server_that_speaks_no_http2_fails_all_who_wait_at_once() {
 async fn a_server_that_says_nothing_fails_all_who_wait_after_the_connect_timeout() {
     bounded(async {
         let (caller, mut server) =
-            start_with::<Memory>(|settings| settings.http2(Http2::Assumed)).await;
+            start_with(Backend::Memory, |settings| settings.http2(Http2::Assumed)).await;
         let mut clients: JoinSet<_> = (0..10).map(|_| caller.fetch(get("/"))).collect();
         let _connection = server.accept().await;
         let mut timed_out = 0;
         while let Some(client) = clients.join_next().await {
-            let error = client.expect("no panic").expect_err("nobody can be served");
+            let error = client.expect("no panic").expect_err("no request can be served");
             timed_out += u32::from(error.kind() == ErrorKind::ConnectTimeout);
         }
         // One was sent without waiting for the server's first word.
@@ -149,7 +149,7 @@ async fn a_connection_that_lets_a_request_time_out_takes_no_more() {
         let (caller, mut server) =
             start_http2(100, |settings| settings.response_timeout(second)).await;
         let (client, _stream) = under_way(&caller, &mut server, "/late").await;
-        let error = client.await.expect("no panic").expect_err("nobody answers");
+        let error = client.await.expect("no panic").expect_err("no answer");
         assert_eq!(error.kind(), ErrorKind::ResponseTimeout);
         let (next, stream) = under_way(&caller, &mut server, "/next").await;
         assert_eq!(stream.connection, 2);

@@ -8,8 +8,8 @@ use http::{HeaderValue, Request, Version};
 use http_body_util::Full;
 use pool_core::{Builder, ErrorKind, Http2, Reuse, reuse};
 use pooled_fetch_tests::{
-    Http2Server, Memory, Pieces, bounded, ends_at_rest, eventually, get, poll_once, settle,
-    start_several,
+    Backend, Http2Server, Pieces, bounded, ends_at_rest, eventually, get, poll_once, settle,
+    start_many_addresses,
 };
 use tokio::task::JoinSet;
 
@@ -77,7 +77,7 @@ async fn a_request_that_is_cancelled_takes_no_other_along() {
         let server = echo(server);
         caller.watch.close_gate();
         // The first of them has the dial started.
-        let mut first = Box::pin(caller.fetch(get("/first")));
+        let mut first = caller.fetch(get("/first"));
         assert!(poll_once(first.as_mut()).is_pending());
         let second = tokio::spawn(caller.fetch(get("/second")));
         eventually("both wait", || caller.pool.stats().waiting == 2).await;
@@ -95,7 +95,7 @@ async fn a_request_that_is_cancelled_takes_no_other_along() {
 async fn a_request_that_is_cancelled_before_the_first_word_takes_no_other_along() {
     bounded(async {
         let keeps_nothing = |settings: Builder<_>| settings.http2(Http2::Assumed).max_idle(0);
-        let (caller, server) = start_with::<Memory>(keeps_nothing).await;
+        let (caller, server) = start_with(Backend::Memory, keeps_nothing).await;
         let first = tokio::spawn(caller.fetch(get("/first")));
         eventually("it has a stream", || caller.pool.stats().streams == 1).await;
         let second = tokio::spawn(caller.fetch(get("/second")));
@@ -116,7 +116,7 @@ async fn a_pool_that_closes_does_not_wait_for_the_first_word_of_a_server() {
     bounded(async {
         let without_end =
             |settings: Builder<_>| settings.http2(Http2::Assumed).connect_timeout(None);
-        let (caller, mut server) = start_with::<Memory>(without_end).await;
+        let (caller, mut server) = start_with(Backend::Memory, without_end).await;
         let client = tokio::spawn(caller.fetch(get("/")));
         let _connection = server.accept().await;
         eventually("it has a stream", || caller.pool.stats().streams == 1).await;
@@ -298,7 +298,7 @@ async fn who_wants_a_connection_of_their_own_waits_for_it_while_streams_come_and
 async fn a_connection_that_is_always_in_use_makes_way_for_another_address() {
     bounded(async {
         let settings = |builder: Builder<_>| builder.http2(Http2::Assumed).max_connections(1);
-        let (callers, servers) = start_several::<Memory>(2, settings).await;
+        let (callers, servers) = start_many_addresses(Backend::Memory, 2, settings).await;
         let mut servers: Vec<_> = servers
             .into_iter()
             .map(|server| Http2Server::start(server.into_acceptor(), 100))

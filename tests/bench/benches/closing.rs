@@ -1,0 +1,126 @@
+//! Ten thousand idle connections that go at one instant: how long do requests to others wait?
+//!
+//! `cargo bench --package pooled-fetch-bench --bench closing`
+//!
+//! For each kind of runtime and each way to go (closed by their server, or expired) the worst latency of
+//! requests to another server, one every millisecond, beside that of a quiet run; medians of five runs.
+
+mod server_process;
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use http::Request;
+use http_body_util::{BodyExt, Empty};
+use pool_core::Pool;
+use pool_tcp::TcpConnector;
+use server_process::{ServerProcess, serve_if_asked};
+use tokio::runtime::{Builder, Runtime};
+
+const RUNS: usize = 5;
+
+const STEP: usize = 500;
+
+/// Fewer where the system allows fewer descriptors; the client and the server need one each.
+const CONNECTIONS: usize = 9_500;
+
+/// Long enough for the connections to go on a busy machine.
+const OBSERVED: Duration = Duration::from_secs(2);
+
+fn main() {
+    if serve_if_asked() {
+        return;
+    }
+    println!("worst latency of requests to another server, median of {RUNS} runs, in ms");
+    println!("{:<16}{:<10}{:>8}{:>10}{:>12}", "runtime", "", "quiet", "going", "difference");
+    for (name, make) in [("current-thread", current as fn() -> Runtime), ("two workers", two)] {
+        for (way, go) in [("closed", Way::Closed), ("expired", Way::Expired)] {
+            let runs: Vec<_> = (0..RUNS).map(|_| make().block_on(run(go))).collect();
+            let quiet = median(runs.iter().map(|run| run.0).collect());
+            let going = median(runs.iter().map(|run| run.1).collect());
+            let difference = going.saturating_sub(quiet);
+            println!("{name:<16}{way:<10}{:>8}{:>10}{:>12}", ms(quiet), ms(going), ms(difference));
+        }
+    }
+}
+
+fn current() -> Runtime {
+    Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
+fn two() -> Runtime {
+    Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
+}
+
+#[derive(Clone, Copy)]
+enum Way {
+    Closed,
+    Expired,
+}
+
+/// The worst latency without anything else, and while the connections go.
+async fn run(way: Way) -> (Duration, Duration) {
+    let (crowd, other) = (ServerProcess::start(), ServerProcess::start());
+    let idle_timeout = match way {
+        Way::Closed => Duration::from_secs(90),
+        Way::Expired => Duration::from_secs(2),
+    };
+    let pool = Pool::builder(TcpConnector::new())
+        .idle_timeout(idle_timeout)
+        .checkout_timeout(None)
+        .max_waiters_per_address(None)
+        .build()
+        .expect("settings that make sense");
+    // In steps, or the listener's queue overflows and what looks open here was never accepted there.
+    for step in (STEP..=CONNECTIONS).step_by(STEP) {
+        pool.warm(&crowd.address, step).await.expect("as many descriptors");
+    }
+    let full = pool.stats().idle;
+    assert!(full >= CONNECTIONS, "not all connections are at rest: {:?}", pool.stats());
+    request(&pool, other.address, "/").await;
+    let quiet = worst(&pool, other.address, OBSERVED).await;
+    let going = match way {
+        Way::Closed => {
+            let address = crowd.address;
+            let close = tokio::spawn(async move {
+                // A pool of its own, since every connection to the server closes with this request.
+                request(&Pool::new(TcpConnector::new()), address, "/close").await;
+            });
+            let going = worst(&pool, other.address, OBSERVED).await;
+            close.abort();
+            going
+        }
+        Way::Expired => worst(&pool, other.address, Duration::from_secs(4)).await,
+    };
+    let left = pool.stats().idle + pool.stats().parked;
+    assert!(left < CONNECTIONS / 10, "{left} connections have not gone");
+    (quiet, going)
+}
+
+async fn worst(pool: &Pool<TcpConnector>, address: SocketAddr, observed: Duration) -> Duration {
+    let started = Instant::now();
+    let mut ticks = tokio::time::interval(Duration::from_millis(1));
+    let mut worst = Duration::ZERO;
+    while started.elapsed() < observed {
+        let due = ticks.tick().await;
+        request(pool, address, "/").await;
+        // From the moment when it was due: a runtime that is held up starts it late.
+        worst = worst.max(due.elapsed());
+    }
+    worst
+}
+
+async fn request(pool: &Pool<TcpConnector>, address: SocketAddr, path: &str) {
+    let request = Request::get(path).body(Empty::new()).expect("a valid request");
+    let Ok(response) = pool.http(&address, request).await else { return };
+    let _ = response.into_body().collect().await;
+}
+
+fn median(mut latencies: Vec<Duration>) -> Duration {
+    latencies.sort_unstable();
+    latencies[latencies.len() / 2]
+}
+
+fn ms(duration: Duration) -> String {
+    format!("{:.2}", duration.as_secs_f64() * 1e3)
+}

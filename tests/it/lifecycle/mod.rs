@@ -1,0 +1,12 @@
+//! How connections, runtimes and the pool itself begin, rest and end.
+
+mod keep_alive;
+mod lifetimes;
+mod observer;
+mod operations;
+mod parking;
+mod parking_time;
+mod runtimes;
+mod shutdown;
+mod watcher;
+mod without_runtime;
