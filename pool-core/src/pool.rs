@@ -22,7 +22,16 @@ use crate::settings::{Http2, Settings};
 /// One pool may be used from several tokio runtimes. A connection is lent only to requests of the runtime that opened
 /// it.
 pub struct Pool<C: Connector> {
-    hosts: Arc<Hosts<C>>,
+    handle: Arc<Handle<C>>,
+}
+
+/// What all clones of a pool share. Watchers keep the map for a moment while they visit it, but never this.
+struct Handle<C: Connector>(Arc<Hosts<C>>);
+
+impl<C: Connector> Drop for Handle<C> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
 
 impl<C: Connector> Pool<C> {
@@ -35,11 +44,11 @@ impl<C: Connector> Pool<C> {
         if settings.http2 == Http2::Off {
             connector.never_negotiate_http2();
         }
-        Self { hosts: Hosts::new(connector, settings) }
+        Self { handle: Arc::new(Handle(Hosts::new(connector, settings))) }
     }
 
     pub(crate) fn hosts(&self) -> &Arc<Hosts<C>> {
-        &self.hosts
+        &self.handle.0
     }
 
     /// Sends a request to `address` and waits for the head of its response.
@@ -94,7 +103,7 @@ impl<C: Connector> Pool<C> {
         B::Error: Into<BoxError>,
     {
         // Here and not in the future, which then need not hold the caller's type as well.
-        exchange::send(&self.hosts, address, PendingRequest::new(request.map(RequestBody::new)))
+        exchange::send(self.hosts(), address, PendingRequest::new(request.map(RequestBody::new)))
     }
 
     /// Checks out a connection to `address`, for a caller that wants to know it before the request, or to send the
@@ -111,23 +120,23 @@ impl<C: Connector> Pool<C> {
     /// The future can be dropped at any await. A connection that is being opened for it serves the next request, or
     /// becomes idle.
     pub async fn lease(&self, address: &C::Address) -> Result<Checkout, Error> {
-        Ok(Checkout(Unused::new(self.hosts.lease(address).await?)))
+        Ok(Checkout(Unused::new(self.hosts().lease(address).await?)))
     }
 
     /// What the pool has done and what it holds.
     pub fn stats(&self) -> Stats {
-        self.hosts.stats()
+        self.hosts().stats()
     }
 
     /// The part of [`stats`](Self::stats) that concerns one address; none if the pool knows nothing of it.
     pub fn stats_of(&self, address: &C::Address) -> Option<Stats> {
-        self.hosts.stats_of(address)
+        self.hosts().stats_of(address)
     }
 }
 
 impl<C: Connector> Clone for Pool<C> {
     fn clone(&self) -> Self {
-        Self { hosts: Arc::clone(&self.hosts) }
+        Self { handle: Arc::clone(&self.handle) }
     }
 }
 

@@ -12,6 +12,7 @@ mod framing;
 mod grpc;
 mod http2;
 mod informational;
+mod layers;
 mod lifecycle;
 mod limits;
 mod protocols;

@@ -56,7 +56,8 @@ pub(crate) const ROWS: &[Row] = &[
     ),
     Row::new(
         "suite",
-        "cargo test --package pooled-fetch-tests --lib --test it --test loom --no-fail-fast",
+        "cargo test --package pooled-fetch-tests --package pooled-fetch-loom --lib --test it --test loom \
+         --no-fail-fast",
     ),
     Row::new("stress", "cargo test --package pooled-fetch-tests --test stress --no-fail-fast"),
     Row::new("xtask", "cargo test --package xtask"),

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use http_body::Body as _;
 use hyper::body::Incoming;
-use tokio::task::coop::consume_budget;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
 use crate::io::WaitsFor;
@@ -22,6 +22,9 @@ use crate::report::Reason;
 
 /// So far away that no task still waits then.
 const FAR_FUTURE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// So many frames of one response are read before the other drains get their turn.
+const FRAMES_AT_ONCE: usize = 16;
 
 /// Leaves the rest to the watcher; closes the connection at once if more is announced than may be read.
 pub(super) fn leave_to_watcher(incoming: Incoming, lease: ConnectionLease) {
@@ -59,10 +62,8 @@ impl Drain {
     /// Cancel safety: the connection closes.
     async fn run(mut self, mut bytes_left: u64, deadline: Instant) {
         let mut timer = pin!(sleep_until(deadline));
-        let mut written = self.written();
+        let (mut written, mut frames) = (self.written(), 0);
         loop {
-            // A connection that delivers without a pause must not block the other drains.
-            consume_budget().await;
             let step = poll_fn(|cx| {
                 let step = self.poll(cx);
                 // A server that still takes in the request may finish.
@@ -70,7 +71,10 @@ impl Drain {
                     written = self.written();
                     timer.as_mut().reset(after(self.time_limit()));
                 }
+                // By the clock too: a timer gets no turn while the connection uses up the budget of the task.
+                let is_late = timer.deadline() <= Instant::now();
                 match step {
+                    Poll::Ready(Step::Read(_)) if is_late => Poll::Ready(Step::GivenUp),
                     Poll::Pending => timer.as_mut().poll(cx).map(|()| Step::GivenUp),
                     ready => ready,
                 }
@@ -83,6 +87,10 @@ impl Drain {
                 Step::Done => return self.end(ConnectionLease::checkin),
                 Step::Closed => return self.end(|lease| lease.discard(Reason::Ended)),
                 Step::GivenUp => return,
+            }
+            frames += 1;
+            if frames % FRAMES_AT_ONCE == 0 {
+                yield_now().await;
             }
         }
     }

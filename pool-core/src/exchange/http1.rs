@@ -147,20 +147,27 @@ where
             answer => answer,
         });
         if let Some(unanswered) = unanswered {
-            return Poll::Ready(Err(fail(ended(this.lease), unanswered, pending)));
+            return Poll::Ready(Err(fail(
+                ended(this.lease, this.limits, this.gate),
+                unanswered,
+                pending,
+            )));
         }
         if polled.is_ready() {
             // hyper reads before it writes: with no budget left it writes a request only in the next poll, and takes
             // what has come meanwhile for its response.
             if lease.connection.traffic().unsolicited() != Unsolicited::Nothing {
                 *response = None;
-                return Poll::Ready(Err(fail_out_of_step(ended(this.lease), pending)));
+                return Poll::Ready(Err(fail_out_of_step(
+                    ended(this.lease, this.limits, this.gate),
+                    pending,
+                )));
             }
             return Poll::Ready(Ok(()));
         }
         let overrun = ready!(this.limits.poll(cx, lease.connection.traffic()));
         let error = overrun.into_error(lease.lane().name()).at(lease.connection.attempt());
-        ended(this.lease).discard(Reason::TimedOut);
+        ended(this.lease, this.limits, this.gate).discard(Reason::TimedOut);
         Poll::Ready(Err(error))
     }
 
@@ -172,8 +179,7 @@ where
         if let Some(gate) = this.gate.take() {
             gate.refuse();
         }
-        this.limits.end();
-        let lease = ended(this.lease);
+        let lease = ended(this.lease, this.limits, this.gate);
         let Some(response) = this.response.take() else { unreachable!("it has come") };
         let (head, incoming) = response.into_parts();
         let body = receive(lease, &head, incoming);
@@ -181,9 +187,15 @@ where
     }
 }
 
-/// The lease of an exchange that ends.
+/// The lease of an exchange that ends, and leaves neither a timer nor a gate behind.
 #[inline]
-fn ended(lease: &mut Option<ConnectionLease>) -> ConnectionLease {
+fn ended(
+    lease: &mut Option<ConnectionLease>,
+    limits: &mut HeadLimits,
+    gate: &mut Option<Arc<Gate>>,
+) -> ConnectionLease {
+    limits.end();
+    *gate = None;
     let Some(lease) = lease.take() else { unreachable!("it ends once") };
     lease
 }

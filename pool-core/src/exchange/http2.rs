@@ -6,6 +6,7 @@
 
 use std::error::Error as StdError;
 use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -54,11 +55,13 @@ async fn send(
     }
     lease.begin();
     pending.attempts += 1;
-    let (info, fresh) = (lease.info(pending.attempts), lease.connection.is_fresh());
+    let info = lease.info(pending.attempts);
     bookkeeping::checked_out(&host, || info.clone());
-    let attempt = |written| Attempt::shared(info.clone(), fresh, written);
     let all = if request.body().is_end_stream() { Written::Whole } else { Written::Partly };
 
+    let connection = Arc::clone(&lease.connection);
+    // Asked when the attempt has ended: a connection that has served others meanwhile was good enough for them.
+    let attempt = |written| Attempt::shared(info.clone(), connection.is_fresh(), written);
     let stream = OpenStream::new(lease);
     let traffic = Arc::<Traffic>::default();
     request.body_mut().begin(&traffic);
@@ -119,7 +122,7 @@ fn fail(
     // A connection that has accepted nothing since then has accepted nothing of this request.
     let untouched = connection.written() == written_before && !cause.is_of_stream();
     let unsent = back.is_some() || untouched;
-    if unsent || cause.ended_connection() {
+    if back.is_some() || cause.ended_connection() || unsent && connection.is_leaving() {
         bookkeeping::connection_ended(host, &attempt);
     }
     pending.fail(saved.take(back.map(|back| back.into_body().without_gate())), host);
@@ -157,13 +160,13 @@ impl StreamError {
     fn of(error: &hyper::Error) -> Self {
         let mut causes = std::iter::successors(error.source(), |error| (*error).source());
         let Some(error) = causes.find_map(|error| error.downcast_ref::<h2::Error>()) else {
-            return Self::Other;
+            // hyper passes on an error of the stream below without that of h2.
+            let lost = error.source().is_some_and(|error| error.is::<io::Error>());
+            return if lost { Self::ConnectionLost } else { Self::Other };
         };
         let refused = error.reason() == Some(h2::Reason::REFUSED_STREAM);
         if error.is_remote() && (error.is_go_away() || error.is_reset() && refused) {
             Self::Refused { goaway: error.is_go_away() }
-        } else if error.is_io() {
-            Self::ConnectionLost
         } else if error.is_reset() && !error.is_remote() && !error.is_library() {
             Self::Body
         } else {

@@ -175,11 +175,11 @@ where
 async fn send_once(unused: Unused, pending: &mut PendingRequest) -> Sent {
     let lane = Arc::clone(unused.lane());
     let refuse = |why| Error::invalid_request(lane.name(), why);
-    lane.host().counters().requested();
     pending.check().map_err(refuse)?;
     if !unused.can_carry(pending.facts.needs_chunks) {
         return Err(refuse("its server speaks HTTP/1.0, which knows no body of unknown length"));
     }
+    lane.host().counters().requested();
     let sent = match unused.use_now() {
         Lease::Connection(lease) => {
             let mut http1 = pin!(Http1Exchange::new(Connection::send));

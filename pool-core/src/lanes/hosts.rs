@@ -235,13 +235,6 @@ impl<C: Connector> Rounds for Hosts<C> {
     }
 }
 
-impl<C: Connector> Drop for Hosts<C> {
-    /// The last handle of the pool has gone. Watchers, lanes and connections do not keep the map.
-    fn drop(&mut self) {
-        self.close();
-    }
-}
-
 /// An address as errors name it.
 pub(super) fn name_of(address: &impl Debug) -> Arc<str> {
     format!("{address:?}").into()

@@ -116,7 +116,9 @@ impl ConnectionLease {
     /// The message has ended, and hyper is ready for the next: the connection goes to a waiter or becomes idle.
     #[inline]
     pub(crate) fn checkin(self) {
-        self.lane.host().tell(|| Event::CheckedIn { id: self.connection.id() });
+        if self.connection.has_sent() {
+            self.lane.host().tell(|| Event::CheckedIn { id: self.connection.id() });
+        }
         self.lane.checkin(self.connection);
     }
 
@@ -175,6 +177,7 @@ impl StreamLease {
     /// What a response that comes over the stream says of its connection.
     pub(crate) fn info(&self, attempt: u32) -> ConnectionInfo {
         let Self { use_number, idle_for, queue_time, .. } = *self;
+        let use_number = if attempt == 0 { self.connection.uses() } else { use_number };
         let usage = Usage { use_number, attempt, idle_for, queue_time };
         ConnectionInfo::new(Arc::clone(self.connection.established()), usage)
     }

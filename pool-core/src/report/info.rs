@@ -51,7 +51,8 @@ impl ConnectionInfo {
 
     /// Whether the connection had served a request before.
     pub fn is_reused(&self) -> bool {
-        self.usage.use_number > 1
+        // Before its request is sent, a lent connection counts only earlier ones.
+        self.usage.use_number > u64::from(self.usage.attempt > 0)
     }
 
     /// How long the connection had been idle before; zero for a new one, and for one that went straight to a waiter.

@@ -212,8 +212,8 @@ fn make_origin_form(uri: &mut Uri) {
     let path = std::mem::take(uri).into_parts().path_and_query;
     parts.path_and_query = Some(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
     // A URI of a path alone is always whole.
-    if let Ok(established) = Uri::from_parts(parts) {
-        *uri = established;
+    if let Ok(origin) = Uri::from_parts(parts) {
+        *uri = origin;
     }
 }
 

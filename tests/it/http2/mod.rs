@@ -3,6 +3,7 @@
 
 mod ending;
 mod faults;
+mod lost;
 mod sharing;
 
 use pool_core::Http2;

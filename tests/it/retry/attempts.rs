@@ -9,9 +9,9 @@ use http_body_util::{BodyExt, Full};
 use pool_core::{Builder, Error, ErrorKind, Event, Observer, Pool, Reuse, Written, reuse};
 use pooled_fetch_tests::{
     Backend, Cut, CutHttp1, How, Lent, Pieces, Whole, answer, bounded, ends_at_rest,
-    for_each_backend, get, poll_once, post, start, start_with,
+    for_each_backend, get, post, start, start_with,
 };
-use std::pin::pin;
+use tokio::task::JoinSet;
 
 for_each_backend! {
     a_get_that_the_server_cut_off_is_served_by_another_connection,
@@ -26,10 +26,13 @@ const RESPONSE: &str = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone";
 /// Serves once, and fails its next request when twenty bytes of it were accepted.
 const STALE: Cut = Cut { after: 1, how: How::Write(20) };
 
-/// A pool with so many connections at rest that have served once and fail their next request, and then such as
-/// are planned.
-async fn stale(count: usize, then: &[Cut]) -> (Pool<CutHttp1>, CutHttp1) {
-    let plans = vec![STALE; count].into_iter().chain(then.iter().copied());
+/// Serves once, and accepts no byte of its next request.
+const CLOSED: Cut = Cut { after: 1, how: How::Write(0) };
+
+/// A pool with so many idle connections that have served once and are cut in their next request, and then such as are
+/// planned.
+async fn idle(count: usize, cut: Cut, then: &[Cut]) -> (Pool<CutHttp1>, CutHttp1) {
+    let plans = vec![cut; count].into_iter().chain(then.iter().copied());
     let wires = CutHttp1::new(RESPONSE, plans);
     let pool = Pool::new(wires.clone());
     let mut leases = Vec::new();
@@ -45,10 +48,26 @@ async fn stale(count: usize, then: &[Cut]) -> (Pool<CutHttp1>, CutHttp1) {
 }
 
 #[tokio::test]
-async fn after_two_stale_connections_the_third_is_fresh() {
+async fn a_get_that_was_cut_off_goes_over_a_fresh_connection_however_many_are_idle() {
     bounded(async {
-        let (pool, wires) = stale(5, &[]).await;
-        let response = pool.http(&"wire", get("/case")).await.expect("the third connection");
+        let (pool, wires) = idle(5, STALE, &[]).await;
+        let response = pool.http(&"wire", get("/case")).await.expect("the fresh connection");
+        let info = response.body().connection().clone();
+        assert_eq!((info.attempt(), info.use_number()), (2, 1));
+        Whole::read(response).await.expect("a body");
+        let stats = pool.stats();
+        assert_eq!((wires.opened(), stats.idle), (6, 5));
+        assert_eq!((stats.stale, stats.retried), (1, 1));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn after_two_idle_connections_that_accepted_nothing_the_third_is_fresh() {
+    bounded(async {
+        let (pool, wires) = idle(5, CLOSED, &[]).await;
+        let response =
+            pool.http(&"wire", post("/case", "once")).await.expect("the fresh connection");
         let info = response.body().connection().clone();
         assert_eq!((info.attempt(), info.use_number()), (3, 1));
         Whole::read(response).await.expect("a body");
@@ -60,9 +79,32 @@ async fn after_two_stale_connections_the_third_is_fresh() {
 }
 
 #[tokio::test]
+async fn a_crowd_of_idle_connections_that_ends_at_once_costs_no_get() {
+    bounded(async {
+        const CROWD: usize = 40;
+        for _ in 0..8 {
+            let (pool, wires) = idle(CROWD, STALE, &[]).await;
+            let mut requests: JoinSet<_> = (0..CROWD)
+                .map(|_| {
+                    let pool = pool.clone();
+                    async move { Whole::read(pool.http(&"wire", get("/case")).await?).await }
+                })
+                .collect();
+            while let Some(answer) = requests.join_next().await {
+                assert_eq!(answer.expect("no panic").expect("a response").body, "done");
+            }
+            let stats = pool.stats();
+            assert_eq!((stats.stale, stats.retried), (CROWD as u64, CROWD as u64));
+            assert_eq!(wires.opened(), 2 * CROWD);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_fresh_connection_that_fails_after_a_stale_one_is_the_last() {
     bounded(async {
-        let (pool, wires) = stale(1, &[Cut { after: 0, how: How::Write(0) }]).await;
+        let (pool, wires) = idle(1, STALE, &[Cut { after: 0, how: How::Write(0) }]).await;
         let error = pool.http(&"wire", get("/case")).await.expect_err("both are cut");
         let evidence = error.evidence();
         assert_eq!((evidence.attempts(), evidence.is_fresh(), wires.opened()), (2, true, 2));
@@ -71,38 +113,6 @@ async fn a_fresh_connection_that_fails_after_a_stale_one_is_the_last() {
         let told = "(request 1 of a fresh connection, not written, nothing read, attempt 2)";
         assert!(error.to_string().ends_with(told), "{error}");
         assert!(error.into_request().is_err(), "some of it had been accepted");
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_request_beyond_the_budget_fails_with_its_evidence() {
-    bounded(async {
-        let (pool, _wires) = stale(10, &[Cut { after: 0, how: How::Silent }; 3]).await;
-        let mut held: Vec<_> = (0..3).map(|_| Box::pin(pool.http(&"wire", get("/case")))).collect();
-        for request in &mut held {
-            assert!(poll_once(request.as_mut()).is_pending(), "it waits for a fresh connection");
-        }
-        let error = pool.http(&"wire", get("/case")).await.expect_err("three are under way");
-        assert_eq!((error.kind(), error.evidence().attempts()), (ErrorKind::Response, 1));
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_request_that_was_served_is_under_way_no_longer_though_its_future_is_kept() {
-    bounded(async {
-        let (pool, _wires) = stale(8, &[]).await;
-        let (mut kept, mut leases) = (Vec::new(), Vec::new());
-        for _ in 0..4 {
-            let mut request = Box::pin(pool.http(&"wire", get("/case")));
-            let response = request.as_mut().await.expect("none is under way");
-            assert_eq!(response.body().connection().attempt(), 3);
-            Whole::read(response).await.expect("a body");
-            kept.push(request);
-            // Or the next would go over the same connection.
-            leases.push(pool.lease(&"wire").await.expect("the fresh one"));
-        }
     })
     .await;
 }
@@ -295,7 +305,7 @@ async fn a_request_that_waits_for_100_continue_is_sent_again_whole() {
             .header("expect", "100-continue")
             .body(Pieces::new(["bit ", "by ", "bit"]))
             .expect("a request");
-        let response = pin!(pool.http(&"wire", request)).await.expect("a response");
+        let response = pool.http(&"wire", request).await.expect("a response");
         assert_eq!(response.body().connection().attempt(), 2);
         assert_eq!(wires.executed().len(), 2);
     })

@@ -202,6 +202,7 @@ impl Connection {
     pub(crate) fn leave_idle(&mut self, idle_for: Duration) {
         self.fresh = false;
         self.begun = false;
+        self.attempted.number = 0;
         self.idle_for = idle_for;
         self.queue_time = Duration::ZERO;
         self.core.waker.begin();
@@ -216,6 +217,12 @@ impl Connection {
     /// Whether a body of unknown length can be sent: to an HTTP/1.0 server hyper would send it empty.
     pub(crate) fn can_send_chunked(&self) -> bool {
         !self.core.speaks_http10
+    }
+
+    /// Whether the request that it was lent for has been sent.
+    #[inline]
+    pub(crate) fn has_sent(&self) -> bool {
+        self.begun
     }
 
     /// Whether it comes straight from its dial: it has neither served nor been idle.

@@ -11,7 +11,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
@@ -76,6 +76,8 @@ impl DriverCell {
     /// Drops the driver.
     pub(super) fn close(&self) {
         self.closing.store(true, Ordering::SeqCst);
+        // Between the flag and the lock here, and between the lock and the flag in `poll`: one of the two sees the other.
+        fence(Ordering::SeqCst);
         // The thread that polls checks the flag afterwards.
         let Some(driver) = self.driver.try_lock().map(|mut driver| driver.take()) else { return };
         self.end(driver);
@@ -91,7 +93,8 @@ impl DriverCell {
 
     fn end(&self, driver: Option<Driver>) {
         let Some(mut driver) = driver else { return };
-        driver.hold.closing(self.reason.lock().unwrap_or(Reason::ClosedByPeer));
+        let reason = self.reason.lock().unwrap_or(Reason::ClosedByPeer);
+        driver.hold.closing(reason);
         drop(driver);
         if let Some(task) = self.task.get() {
             task.abort();
@@ -109,6 +112,7 @@ impl DriverCell {
             }
             Polled { streams: driver.streams(), is_over: driver.is_over(tunnelled) }
         };
+        fence(Ordering::SeqCst);
         (!self.closing.load(Ordering::SeqCst)).then_some(polled)
     }
 
