@@ -56,7 +56,8 @@ impl<C: Connector> Dial for Dialer<C> {
     fn dial(&self, lane: Arc<Lane>, permit: Permit, trial: Option<Trial>) {
         let (connector, address) = (Arc::clone(&self.connector), self.address.clone());
         let (under_way, begun) = (UnderWay(lane), Instant::now());
-        tokio::spawn(async move {
+        // Boxed once, because a spawned future is moved several times, and this one is large.
+        tokio::spawn(Box::pin(async move {
             let lane = Arc::clone(&under_way.0);
             let opened = {
                 let open = open(&*connector, &address, &lane, permit);
@@ -65,7 +66,7 @@ impl<C: Connector> Dial for Dialer<C> {
             let opened = match opened {
                 Ok(Dialled::Http1(connection)) => Ok(Some(connection)),
                 Ok(Dialled::Http2(connection)) => {
-                    let opened = lane.opened_for_many(connection);
+                    let opened = Box::pin(lane.opened_for_many(connection));
                     unless_closed(&lane, opened).await.map(|()| None)
                 }
                 Err(error) => Err(error),
@@ -94,7 +95,7 @@ impl<C: Connector> Dial for Dialer<C> {
             }
             // While this dial was counted, a waiter may have seen no need for one of its own.
             lane.dial(Turn::Own);
-        });
+        }));
     }
 }
 
@@ -172,7 +173,9 @@ where
             Err(Error::connect(lane.name(), io::Error::new(io::ErrorKind::Unsupported, why)))
         }
         (Http2::Assumed, _) | (_, Protocol::Http2) => {
-            let shaken = http2::handshake(stream, &settings.connection).await.map_err(failed)?;
+            // Boxed, so that dials over HTTP/1 do not carry the size of this.
+            let handshake = Box::pin(http2::handshake(stream, &settings.connection));
+            let shaken = handshake.await.map_err(failed)?;
             let watch: Weak<Lane> = Arc::downgrade(lane);
             Ok(Dialled::Http2(shaken.start(opened(permit), watch)))
         }
