@@ -7,13 +7,14 @@ use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version};
 use http_body_util::BodyExt;
 use pool_core::{ErrorKind, Reason};
 use pooled_fetch_tests::{
-    Caller, Pattern, Pieces, Protocol, Upload, ends_at_rest, for_each_protocol, get, poll_once,
-    post, start_hyper_server,
+    Caller, Pattern, Pieces, Protocol, Upload, Whole, ends_at_rest, for_each_protocol, get,
+    poll_once, post, start_hyper_server,
 };
 use tokio::task::JoinSet;
 
 for_each_protocol! {
     requests_one_after_another_share_one_connection,
+    a_connection_that_was_checked_out_counts_the_requests_before,
     bodies_arrive_byte_for_byte_both_ways,
     a_streamed_upload_comes_back_byte_for_byte,
     trailers_come_with_the_response_and_go_with_the_request,
@@ -53,6 +54,24 @@ async fn requests_one_after_another_share_one_connection(protocol: Protocol) {
     }
     let stats = caller.pool.stats();
     assert_eq!((server.accepted(), stats.opened, stats.reused, stats.idle), (1, 1, 99, 1));
+    assert_eq!((stats.requests, stats.stale, stats.retried), (100, 0, 0));
+    over(caller).await;
+}
+
+async fn a_connection_that_was_checked_out_counts_the_requests_before(protocol: Protocol) {
+    let (caller, _server) = start_hyper_server(protocol, MANY, |settings| settings).await;
+    for before in 0..3 {
+        let checkout = caller.pool.lease(&caller.address).await.expect("a connection");
+        let info = checkout.connection().clone();
+        assert_eq!((info.use_number(), info.attempt(), info.is_reused()), (before, 0, before > 0));
+        let response = checkout.http(get("/")).await.expect("a response");
+        let info = response.body().connection().clone();
+        assert_eq!((info.use_number(), info.attempt()), (before + 1, 1));
+        assert_eq!(info.is_reused(), before > 0);
+        Whole::read(response).await.expect("a body");
+    }
+    let stats = caller.pool.stats();
+    assert_eq!((stats.requests, stats.reused, stats.opened), (3, 2, 1));
     over(caller).await;
 }
 
@@ -191,8 +210,9 @@ async fn two_hundred_at_once_get_each_its_own_answer(protocol: Protocol) {
         client.expect("no panic");
     }
     assert_eq!(server.served().len(), 400);
-    let opened = caller.pool.stats().opened;
-    assert!(opened <= if is_shared(protocol) { 1 } else { 200 }, "{opened} connections");
+    let stats = caller.pool.stats();
+    assert_eq!((stats.requests, stats.reused), (400, 400 - stats.opened));
+    assert!(stats.opened <= if is_shared(protocol) { 1 } else { 200 }, "{stats:?}");
     over(caller).await;
 }
 
