@@ -39,13 +39,17 @@ pub(crate) trait Client: Send + Sized + 'static {
 }
 
 /// The request of every client over HTTP; with `closes` the server closes the connection after its response.
+// Inlined, or every client would pay for moving it once more.
+#[inline(always)]
 pub(crate) fn request(closes: bool) -> Result<Request<Empty<Bytes>>, Error> {
-    let mut request = Request::get("/").body(Empty::new())?;
-    if closes {
-        request.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-    Ok(request)
+    Ok(if closes {
+        Request::get("/").header(CONNECTION, CLOSE).body(Empty::new())?
+    } else {
+        Request::get("/").body(Empty::new())?
+    })
 }
+
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
 /// The length of a body that is read to its end.
 pub(crate) async fn length<B>(mut body: B) -> Result<usize, Error>
@@ -131,8 +135,11 @@ impl Client for BareHyper {
         };
         // hyper leaves both to its caller: to wait for the end of the last exchange, and the field.
         sender.ready().await?;
-        let mut request = request(self.closes)?;
-        request.headers_mut().insert(HOST, self.host.clone());
+        let mut request = Request::get("/").header(HOST, self.host.clone());
+        if self.closes {
+            request = request.header(CONNECTION, CLOSE);
+        }
+        let request = request.body(Empty::new())?;
         length(sender.send_request(request).await?.into_body()).await
     }
 }
