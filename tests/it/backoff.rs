@@ -117,7 +117,7 @@ async fn pauses_grow_to_ten_seconds_and_end_with_the_first_success() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn those_who_wait_are_served_when_the_one_dial_that_tries_succeeds() {
+async fn waiters_are_served_when_the_one_dial_that_tries_succeeds() {
     bounded(async {
         let (pool, switch) = pool(Backoff::Wait);
         fail_three_times(&pool).await;
@@ -138,7 +138,7 @@ async fn those_who_wait_are_served_when_the_one_dial_that_tries_succeeds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn those_who_wait_fail_one_by_one_with_what_the_dials_say() {
+async fn waiters_fail_one_by_one_with_what_the_dials_say() {
     bounded(async {
         let (pool, switch) = pool(Backoff::Wait);
         fail_three_times(&pool).await;

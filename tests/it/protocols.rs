@@ -7,8 +7,8 @@ use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version};
 use http_body_util::BodyExt;
 use pool_core::{ErrorKind, Reason};
 use pooled_fetch_tests::{
-    Caller, Pattern, Pieces, Protocol, Upload, Whole, ends_at_rest, for_each_protocol, get,
-    poll_once, post, start_hyper_server,
+    Caller, Pattern, Pieces, Protocol, Upload, Whole, ends_idle, for_each_protocol, get, poll_once,
+    post, start_hyper_server,
 };
 use tokio::task::JoinSet;
 
@@ -21,15 +21,15 @@ for_each_protocol! {
     a_head_has_no_content,
     an_early_answer_to_an_upload_arrives_and_the_next_request_is_served,
     a_dropped_body_does_not_hurt_the_next_request,
-    a_cancelled_request_ends_at_its_server_and_hurts_nobody,
+    a_cancelled_request_ends_at_its_server_and_hurts_no_other,
     two_hundred_at_once_get_each_its_own_answer,
     a_limit_of_two_connections_holds_and_all_are_served,
     a_server_that_leaves_loses_nothing,
     a_drained_address_serves_to_the_end_and_then_refuses,
     a_warmed_address_opens_nothing_more_for_the_first_request,
     a_closed_pool_lets_end_what_is_under_way,
-    a_connection_at_rest_closes_after_the_idle_timeout,
-    an_address_where_nobody_listens_gives_the_request_back,
+    an_idle_connection_closes_after_the_idle_timeout,
+    an_address_without_a_listener_gives_the_request_back,
 }
 
 /// More than any test here sends at once.
@@ -42,7 +42,7 @@ fn is_shared(protocol: Protocol) -> bool {
 /// What a test leaves behind: no stream, and every connection counted.
 async fn over(caller: Caller) {
     assert_eq!(caller.pool.stats().streams, 0);
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn requests_one_after_another_share_one_connection(protocol: Protocol) {
@@ -177,7 +177,7 @@ async fn a_dropped_body_does_not_hurt_the_next_request(protocol: Protocol) {
     over(caller).await;
 }
 
-async fn a_cancelled_request_ends_at_its_server_and_hurts_nobody(protocol: Protocol) {
+async fn a_cancelled_request_ends_at_its_server_and_hurts_no_other(protocol: Protocol) {
     let (caller, server) = start_hyper_server(protocol, MANY, |settings| settings).await;
     server.close_gate();
     let kept = tokio::spawn(caller.fetch(get("/held")));
@@ -292,7 +292,7 @@ async fn a_closed_pool_lets_end_what_is_under_way(protocol: Protocol) {
     over(caller).await;
 }
 
-async fn a_connection_at_rest_closes_after_the_idle_timeout(protocol: Protocol) {
+async fn an_idle_connection_closes_after_the_idle_timeout(protocol: Protocol) {
     let limit = Duration::from_millis(50);
     let (caller, server) =
         start_hyper_server(protocol, MANY, |settings| settings.idle_timeout(limit)).await;
@@ -305,7 +305,7 @@ async fn a_connection_at_rest_closes_after_the_idle_timeout(protocol: Protocol) 
     over(caller).await;
 }
 
-async fn an_address_where_nobody_listens_gives_the_request_back(protocol: Protocol) {
+async fn an_address_without_a_listener_gives_the_request_back(protocol: Protocol) {
     let (caller, server) = start_hyper_server(protocol, MANY, |settings| settings).await;
     drop(server);
     let refused = |error: &pool_core::Error| error.to_string().contains("connection refused");

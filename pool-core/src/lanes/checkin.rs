@@ -133,8 +133,9 @@ impl Lane {
             && let Some(newest) = Arc::clone(self).take_newest(now)
         {
             if let Some(back) = self.hand_on(newest) {
+                // The waiter has left. Another may have joined while the connection was out of the store.
                 self.take_back(back, now);
-                break;
+                fence(Ordering::SeqCst);
             }
         }
     }
