@@ -16,8 +16,8 @@ use tokio::time::Instant;
 
 use super::backoff::Failures;
 use super::idle_limit::LearntIdleLimit;
-use super::limits::PoolState;
 use super::member::{Member, Turn};
+use super::pool_state::PoolState;
 use super::quarantine::Quarantine;
 use super::retry_budget::{RetryBudget, RetryToken};
 use crate::report::{Counters, Error, Event};
