@@ -1,8 +1,8 @@
-//! Ten thousand idle connections that go at one instant: how long do requests to others wait?
+//! Ten thousand idle connections that close or are parked at one instant: how long do requests to others wait?
 //!
 //! `cargo bench --package pooled-fetch-bench --bench closing`
 //!
-//! For each kind of runtime and each way to go (closed by their server, or expired) the worst latency of
+//! For each kind of runtime and each way to go (closed by their server, expired, or parked) the worst latency of
 //! requests to another server, one every millisecond, beside that of a quiet run; medians of five runs.
 
 mod server_process;
@@ -34,7 +34,7 @@ fn main() {
     println!("worst latency of requests to another server, median of {RUNS} runs, in ms");
     println!("{:<16}{:<10}{:>8}{:>10}{:>12}", "runtime", "", "quiet", "going", "difference");
     for (name, make) in [("current-thread", current as fn() -> Runtime), ("two workers", two)] {
-        for (way, go) in [("closed", Way::Closed), ("expired", Way::Expired)] {
+        for (way, go) in WAYS {
             let runs: Vec<_> = (0..RUNS).map(|_| make().block_on(run(go))).collect();
             let quiet = median(runs.iter().map(|run| run.0).collect());
             let going = median(runs.iter().map(|run| run.1).collect());
@@ -56,17 +56,27 @@ fn two() -> Runtime {
 enum Way {
     Closed,
     Expired,
+    Parked,
 }
+
+const WAYS: [(&str, Way); 3] =
+    [("closed", Way::Closed), ("expired", Way::Expired), ("parked", Way::Parked)];
+
+const SOON: Duration = Duration::from_secs(2);
+
+const NEVER: Duration = Duration::from_secs(90);
 
 /// The worst latency without anything else, and while the connections go.
 async fn run(way: Way) -> (Duration, Duration) {
     let (crowd, other) = (ServerProcess::start(), ServerProcess::start());
-    let idle_timeout = match way {
-        Way::Closed => Duration::from_secs(90),
-        Way::Expired => Duration::from_secs(2),
+    let (idle_timeout, park_after) = match way {
+        Way::Closed => (NEVER, None),
+        Way::Expired => (SOON, None),
+        Way::Parked => (NEVER, Some(SOON)),
     };
     let pool = Pool::builder(TcpConnector::new())
         .idle_timeout(idle_timeout)
+        .park_after(park_after)
         .checkout_timeout(None)
         .max_waiters_per_address(None)
         .build()
@@ -76,7 +86,7 @@ async fn run(way: Way) -> (Duration, Duration) {
         pool.warm(&crowd.address, step).await.expect("as many descriptors");
     }
     let full = pool.stats().idle;
-    assert!(full >= CONNECTIONS, "not all connections are at rest: {:?}", pool.stats());
+    assert!(full >= CONNECTIONS, "not all connections are idle: {:?}", pool.stats());
     request(&pool, other.address, "/").await;
     let quiet = worst(&pool, other.address, OBSERVED).await;
     let going = match way {
@@ -90,9 +100,12 @@ async fn run(way: Way) -> (Duration, Duration) {
             close.abort();
             going
         }
-        Way::Expired => worst(&pool, other.address, Duration::from_secs(4)).await,
+        Way::Expired | Way::Parked => worst(&pool, other.address, 2 * OBSERVED).await,
     };
-    let left = pool.stats().idle + pool.stats().parked;
+    let left = match way {
+        Way::Parked => pool.stats().idle,
+        _ => pool.stats().idle + pool.stats().parked,
+    };
     assert!(left < CONNECTIONS / 10, "{left} connections have not gone");
     (quiet, going)
 }
