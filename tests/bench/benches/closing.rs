@@ -88,7 +88,8 @@ const WAYS: [(&str, Way); 4] = [
     ("parked", Way::Parked),
 ];
 
-const SOON: Duration = Duration::from_secs(2);
+/// Longer than it takes to open them all, and to see what is quiet.
+const SOON: Duration = Duration::from_secs(6);
 
 const NEVER: Duration = Duration::from_secs(90);
 
@@ -133,7 +134,7 @@ async fn run(way: Way) -> (Duration, Duration) {
             close.abort();
             going
         }
-        Way::Expired | Way::Parked => worst(&pool, other.address, 2 * OBSERVED).await,
+        Way::Expired | Way::Parked => worst(&pool, other.address, SOON + OBSERVED).await,
     };
     while sockets.try_join_next().is_some() {}
     let left = match way {
