@@ -21,6 +21,7 @@ mod refusals;
 mod retry;
 mod reuse;
 mod settings;
+mod siblings;
 mod task_budget;
 mod tcp;
 mod timeouts;

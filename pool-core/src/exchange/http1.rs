@@ -14,7 +14,7 @@ use tokio::task::coop::{has_budget_remaining, unconstrained};
 use super::bookkeeping;
 use super::pending::PendingRequest;
 use super::response_body::Body;
-use super::timers::HeadLimits;
+use super::timers::{HeadLimits, HeadOverrun};
 use crate::conn::http1::{SendRequest, Unanswered};
 use crate::io::{Unsolicited, WaitsFor};
 use crate::lanes::ConnectionLease;
@@ -95,7 +95,12 @@ where
             }
         }
         let limit = lease.settings().response_timeout;
-        *this.limits = HeadLimits::new(limit, lease.connection.traffic());
+        let (traffic, host) = (lease.connection.traffic(), lease.lane().host());
+        *this.limits = if host.tries_idle() && host.is_tried(lease.connection.id()) {
+            HeadLimits::of_trial(limit, traffic)
+        } else {
+            HeadLimits::new(limit, traffic)
+        };
         *this.progress = Progress::Begun;
         *this.lease = Some(lease);
         Ok(())
@@ -166,9 +171,8 @@ where
             return Poll::Ready(Ok(()));
         }
         let overrun = ready!(this.limits.poll(cx, lease.connection.traffic()));
-        let error = overrun.into_error(lease.lane().name()).at(lease.connection.attempt());
-        ended(this.lease, this.limits, this.gate).discard(Reason::TimedOut);
-        Poll::Ready(Err(error))
+        let lease = ended(this.lease, this.limits, this.gate);
+        Poll::Ready(Err(give_up(lease, overrun, pending)))
     }
 
     /// The response that has come. Nothing of the request is left here.
@@ -245,6 +249,7 @@ fn fail(
         pending.fail(None, &host);
     } else {
         bookkeeping::connection_ended(&host, &attempt);
+        bookkeeping::path_may_have_failed(&lease, &error);
         pending.fail(lease.connection.take_back(back), &host);
     }
     let error = if unsent && !error.is_user() {
@@ -254,6 +259,28 @@ fn fail(
     };
     let reason = if unsent { lease.connection.closed_for() } else { Reason::Failed };
     lease.discard(reason);
+    error.at(attempt)
+}
+
+/// The head has not come in time, and the connection closes. A request that has only tried the connection is sent again.
+#[cold]
+fn give_up(
+    mut lease: ConnectionLease,
+    overrun: HeadOverrun,
+    pending: &mut PendingRequest,
+) -> Error {
+    let attempt = lease.connection.attempt();
+    let host = Arc::clone(lease.lane().host());
+    let tried = host.is_tried(lease.connection.id()) && attempt.is_unanswered();
+    bookkeeping::timed_out(&lease);
+    let again = if tried { lease.connection.take_back(None) } else { None };
+    let error = if again.is_some() {
+        pending.fail(again, &host);
+        Error::silent(host.name())
+    } else {
+        overrun.into_error(host.name())
+    };
+    lease.discard(Reason::TimedOut);
     error.at(attempt)
 }
 
@@ -273,7 +300,11 @@ fn fail_out_of_step(mut lease: ConnectionLease, pending: &mut PendingRequest) ->
 fn receive(mut lease: ConnectionLease, head: &response::Parts, incoming: Incoming) -> Body {
     lease.connection.answered(head);
     let usage = lease.connection.usage();
-    lease.lane().host().note_response(usage.use_number, usage.idle_for);
+    let host = lease.lane().host();
+    host.note_response(usage.use_number, usage.idle_for);
+    if host.doubts_idle() {
+        bookkeeping::answered(&lease);
+    }
     let upgrade = head.extensions.get::<OnUpgrade>().is_some();
     if upgrade && lease.connection.is_finished() {
         let info = lease.connection.info();

@@ -19,6 +19,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
 
 use super::core::Core;
 use super::driver::{Bare, Drive, Ending, Sender};
@@ -41,6 +42,8 @@ pub(crate) struct Connection {
     pub(super) saved: SavedRequest,
     pub(super) attempted: Attempted,
     idle_for: Duration,
+    /// Since when it was idle before it was lent, or has been free to be; none if it comes straight from its dial.
+    idle_since: Option<Instant>,
     queue_time: Duration,
     pub(super) core: Core,
 }
@@ -81,6 +84,7 @@ impl Connection {
             saved: SavedRequest::default(),
             attempted: Attempted::default(),
             idle_for: Duration::ZERO,
+            idle_since: None,
             queue_time: Duration::ZERO,
             core,
         })
@@ -199,19 +203,33 @@ impl Connection {
     }
 
     /// The connection was taken out of the idle store.
-    pub(crate) fn leave_idle(&mut self, idle_for: Duration) {
+    pub(crate) fn leave_idle(&mut self, since: Instant, idle_for: Duration) {
         self.fresh = false;
         self.sent = false;
         self.attempted.number = 0;
         self.idle_for = idle_for;
+        self.idle_since = Some(since);
         self.queue_time = Duration::ZERO;
         self.core.waker.begin();
     }
 
-    /// The request waited so long for this connection, which then was not idle.
+    /// It goes from one request to the next without being idle.
+    pub(crate) fn handed_on(&mut self, now: Instant) {
+        // What has not served meanwhile has rested ever since.
+        if self.sent {
+            self.idle_for = Duration::ZERO;
+            self.idle_since = Some(now);
+        }
+    }
+
+    /// The request waited so long for this connection.
     pub(crate) fn note_queue_time(&mut self, waited: Duration) {
-        self.idle_for = Duration::ZERO;
         self.queue_time = waited;
+    }
+
+    /// Since when it had been idle when it was lent; none if it comes straight from its dial.
+    pub(crate) fn idle_since(&self) -> Option<Instant> {
+        self.idle_since
     }
 
     /// Whether a body of unknown length can be sent: to an HTTP/1.0 server hyper would send it empty.

@@ -79,6 +79,10 @@ impl Core {
         true
     }
 
+    pub(crate) fn id(&self) -> u64 {
+        self.established.id
+    }
+
     /// How many requests the connection has carried.
     #[inline]
     pub(crate) fn uses(&self) -> u64 {
