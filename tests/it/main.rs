@@ -27,3 +27,4 @@ mod tcp;
 mod timeouts;
 mod tls;
 mod upgrades;
+mod uploads;
