@@ -1,7 +1,7 @@
 //! The one background task of a pool in a runtime.
 //!
 //! It looks at idle connections that were woken, finishes requests whose callers do not wait, closes what has been idle
-//! for too long, and forgets hosts of which nothing is left. It does so in counted batches and yields between them, so
+//! for too long or is lost, and forgets hosts of which nothing is left. It does so in counted batches and yields between them, so
 //! that ten thousand connections that close at one instant do not block other tasks.
 //!
 //! ```text
