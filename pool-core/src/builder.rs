@@ -103,6 +103,15 @@ impl<C: Connector> Builder<C> {
     /// then closes, over HTTP/2 as soon as no other request is on it, and the request fails with
     /// [`ErrorKind::ResponseTimeout`](crate::ErrorKind::ResponseTimeout). Defaults to `None`, and then no
     /// timer exists: long polls are as legitimate as short answers.
+    ///
+    /// Over HTTP/1, a path that has forgotten its connections costs one request, and not one for each connection. When
+    /// nothing was read before the timeout, and the connection had been idle for a second or more, those that had been
+    /// idle at least as long are set aside: one is tried at a time, by a request that may be sent again, while others go
+    /// over younger or new connections. An answer clears all that are set aside. If a quarter of the timeout brings no
+    /// sign of life, all of them close, for [`Reason::SiblingFailed`](crate::Reason::SiblingFailed), and the request goes
+    /// over a new connection. The same follows at once where the system itself has given a reused connection up, by a
+    /// reset or a timeout of its own. While more than eight are set aside, one closes for each that is opened, so that a
+    /// server with one slow path sees few connections too many.
     pub fn response_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.settings.response_timeout = timeout.into();
         self

@@ -2,7 +2,8 @@
 //!
 //! The pool knows no socket. A [`Connector`] opens a stream, says what the address means in HTTP, and,
 //! where the stream ends in a kernel socket, hands over a [`KernelCheck`] so that the pool can ask the
-//! kernel itself, not the runtime's memory of it, whether an idle connection is still quiet.
+//! kernel itself, not the runtime's memory of it, whether an idle connection is still quiet, and can tell the
+//! socket what an upload needs.
 
 use std::fmt::Debug;
 use std::hash::Hash;
@@ -251,7 +252,8 @@ impl<S> Connected<S> {
     }
 }
 
-/// A request to the stream at the bottom of a connection: read from the kernel itself next time.
+/// What the pool tells the stream at the bottom of a connection: to read from the kernel itself next time, and whether an
+/// upload is under way.
 ///
 /// A runtime answers from what epoll last told it, so a FIN, or bytes that belong to no request, can lie in the kernel
 /// while a connection looks idle. The pool [asks](Self::ask) before it reuses a connection. As long as
@@ -259,9 +261,19 @@ impl<S> Connected<S> {
 /// whatever the runtime believes. It reads what is there, and [settles](Self::settle) the question when the kernel says
 /// that nothing is.
 ///
-/// The question travels up unchanged through connectors over other connectors, so it reaches below TLS.
+/// The [upload](Self::is_uploading) is a fact that the stream may act upon at its next read or write. A kernel that closes
+/// connections on which nothing was acknowledged for a while counts a peer that is alive and does not read as silent, and
+/// in the middle of an upload a server may well not read for as long as it likes.
+///
+/// Both travel up unchanged through connectors over other connectors, so they reach below TLS.
 #[derive(Clone, Debug, Default)]
-pub struct KernelCheck(Arc<AtomicBool>);
+pub struct KernelCheck(Arc<Flags>);
+
+#[derive(Debug, Default)]
+struct Flags {
+    question: AtomicBool,
+    upload: AtomicBool,
+}
 
 impl KernelCheck {
     /// A check for one stream; keep one clone in the stream and put another into [`Connected`].
@@ -271,17 +283,29 @@ impl KernelCheck {
 
     /// Opens the question.
     pub fn ask(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.question.store(true, Ordering::Relaxed);
     }
 
     /// Whether the next read must go to the kernel.
     #[inline]
     pub fn is_open(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.question.load(Ordering::Relaxed)
     }
 
     /// The kernel has said that nothing is there.
     pub fn settle(&self) {
-        self.0.store(false, Ordering::Relaxed);
+        self.0.question.store(false, Ordering::Relaxed);
+    }
+
+    /// Says whether a request is under way over HTTP/1 whose server may leave it unread for long: one with a large body or
+    /// one of unknown length, or one that becomes a tunnel.
+    pub fn set_uploading(&self, uploading: bool) {
+        self.0.upload.store(uploading, Ordering::Relaxed);
+    }
+
+    /// Whether such a request is under way, from before its first byte until the connection is idle or carries another.
+    #[inline]
+    pub fn is_uploading(&self) -> bool {
+        self.0.upload.load(Ordering::Relaxed)
     }
 }

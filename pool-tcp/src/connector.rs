@@ -6,21 +6,54 @@ use std::net::SocketAddr;
 use http::uri::Authority;
 use pool_core::{Connected, Connector, KernelCheck, Target, async_trait};
 
+use crate::builder::Builder;
+use crate::keep_alive::KeepAlive;
 use crate::stream::TcpStream;
+use crate::user_timeout::UserTimeout;
 
-/// Opens plain TCP connections, IPv4 and IPv6, with `TCP_NODELAY` on.
+/// Opens plain TCP connections, IPv4 and IPv6, with `TCP_NODELAY` on, and with the kernel looking for dead peers.
 ///
 /// Without `TCP_NODELAY` the last small segment of a request waits for the acknowledgement of the one
-/// before, up to 40 ms on Linux; every client that was compared turns it on.
+/// before, up to 40 ms on Linux; every client that was compared turns it on. The other options are those of the
+/// [`Builder`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TcpConnector {
-    _private: (),
+    options: Options,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Options {
+    pub(crate) keep_alive: KeepAlive,
+    pub(crate) user_timeout: UserTimeout,
 }
 
 impl TcpConnector {
     /// A connector with the default options.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Sets up a connector with options of its own.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use pool_tcp::TcpConnector;
+    ///
+    /// let patient = TcpConnector::builder()
+    ///     .keep_alive(Duration::from_secs(60))
+    ///     .user_timeout(None)
+    ///     .build();
+    /// # drop(pool_core::Pool::new(patient));
+    /// ```
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    pub(crate) fn from_options(options: Options) -> Self {
+        Self { options }
     }
 }
 
@@ -33,8 +66,11 @@ impl Connector for TcpConnector {
         let socket = tokio::net::TcpStream::connect(address).await?;
         socket.set_nodelay(true)?;
         let (local, peer) = (socket.local_addr().ok(), socket.peer_addr().ok());
+        let Options { keep_alive, user_timeout } = self.options;
+        keep_alive.apply(&socket);
+        user_timeout.apply(&socket);
         let check = KernelCheck::new();
-        let stream = TcpStream::new(socket, check.clone());
+        let stream = TcpStream::new(socket, check.clone(), user_timeout);
         Ok(Connected::new(stream).with_addresses(local, peer).with_kernel_check(check))
     }
 

@@ -16,8 +16,12 @@
 //! # Ok(()) }
 //! ```
 
+mod builder;
 mod connector;
+mod keep_alive;
 mod stream;
+mod user_timeout;
 
+pub use builder::Builder;
 pub use connector::TcpConnector;
 pub use stream::TcpStream;

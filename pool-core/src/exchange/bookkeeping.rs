@@ -1,7 +1,12 @@
-//! What both versions note about an exchange: that it begins, and that its connection was stale.
+//! What is noted about an exchange, for both versions: that it begins, and that its connection was stale; over HTTP/1
+//! also what it tells of the other idle connections to its address.
+
+use std::error::Error as StdError;
+use std::io;
 
 use tokio::time::Instant;
 
+use crate::lanes::ConnectionLease;
 use crate::policy::Host;
 use crate::report::{Attempt, ConnectionInfo, Event};
 
@@ -23,5 +28,83 @@ pub(super) fn checked_out(host: &Host, info: impl FnOnce() -> ConnectionInfo) {
 pub(super) fn connection_ended(host: &Host, attempt: &Attempt) {
     if !attempt.is_fresh() && attempt.is_unanswered() {
         host.note_stale(attempt.connection().idle_for(), Instant::now());
+    }
+}
+
+/// An attempt has ended in this error. If it is one of the path, and nothing was read, the connections that had been idle
+/// as long are lost too.
+pub(super) fn path_may_have_failed(lease: &ConnectionLease, error: &(dyn StdError + 'static)) {
+    let (connection, attempt) = (&lease.connection, lease.connection.attempt());
+    if let Some(since) = connection.idle_since()
+        && attempt.is_unanswered()
+        && is_of_path(error)
+    {
+        lease.lane().host().path_failed(since);
+    }
+}
+
+/// The head of a response has not come in time.
+pub(super) fn timed_out(lease: &ConnectionLease) {
+    let (connection, attempt) = (&lease.connection, lease.connection.attempt());
+    let Some(since) = connection.idle_since() else { return };
+    let (host, id) = (lease.lane().host(), connection.id());
+    if attempt.is_unanswered() {
+        host.gave_no_answer(id, since, attempt.connection().idle_for());
+    } else {
+        // Slow as it is, its path is alive.
+        host.answered(id, since);
+    }
+}
+
+/// A response has come to an address some of whose connections are doubted.
+#[cold]
+pub(super) fn answered(lease: &ConnectionLease) {
+    if let Some(since) = lease.connection.idle_since() {
+        lease.lane().host().answered(lease.connection.id(), since);
+    }
+}
+
+/// Whether the system itself has given the connection up, which its server then has not closed in order.
+fn is_of_path(error: &(dyn StdError + 'static)) -> bool {
+    let kinds = [
+        io::ErrorKind::ConnectionReset,
+        io::ErrorKind::ConnectionAborted,
+        io::ErrorKind::BrokenPipe,
+        io::ErrorKind::TimedOut,
+        io::ErrorKind::HostUnreachable,
+        io::ErrorKind::NetworkUnreachable,
+        io::ErrorKind::NetworkDown,
+    ];
+    let mut next = Some(error);
+    while let Some(error) = next {
+        next = error.source();
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            if kinds.contains(&error.kind()) {
+                return true;
+            }
+            // Of an error within it, `source` gives only the source.
+            next = error.get_ref().map(|within| -> &(dyn StdError + 'static) { within });
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_the_path_is_known_however_deep_it_lies_and_an_end_is_none() {
+        for (kind, of_path) in [
+            (io::ErrorKind::ConnectionReset, true),
+            (io::ErrorKind::TimedOut, true),
+            (io::ErrorKind::HostUnreachable, true),
+            (io::ErrorKind::UnexpectedEof, false),
+            (io::ErrorKind::InvalidData, false),
+        ] {
+            let error = io::Error::from(kind);
+            assert_eq!(is_of_path(&error), of_path, "{kind:?}");
+            assert_eq!(is_of_path(&io::Error::other(error)), of_path, "{kind:?} in another");
+        }
     }
 }

@@ -12,6 +12,7 @@ use pin_project_lite::pin_project;
 use tokio::task::coop::{has_budget_remaining, unconstrained};
 
 use super::bookkeeping;
+use super::http1_failed::{fail, fail_out_of_step, give_up};
 use super::pending::PendingRequest;
 use super::response_body::Body;
 use super::timers::HeadLimits;
@@ -95,7 +96,12 @@ where
             }
         }
         let limit = lease.settings().response_timeout;
-        *this.limits = HeadLimits::new(limit, lease.connection.traffic());
+        let (traffic, host) = (lease.connection.traffic(), lease.lane().host());
+        *this.limits = if host.tries_idle() && host.is_tried(lease.connection.id()) {
+            HeadLimits::of_trial(limit, traffic)
+        } else {
+            HeadLimits::new(limit, traffic)
+        };
         *this.progress = Progress::Begun;
         *this.lease = Some(lease);
         Ok(())
@@ -166,9 +172,8 @@ where
             return Poll::Ready(Ok(()));
         }
         let overrun = ready!(this.limits.poll(cx, lease.connection.traffic()));
-        let error = overrun.into_error(lease.lane().name()).at(lease.connection.attempt());
-        ended(this.lease, this.limits, this.gate).discard(Reason::TimedOut);
-        Poll::Ready(Err(error))
+        let lease = ended(this.lease, this.limits, this.gate);
+        Poll::Ready(Err(give_up(lease, overrun, pending)))
     }
 
     /// The response that has come. Nothing of the request is left here.
@@ -231,49 +236,16 @@ fn check_in_unsent(mut lease: ConnectionLease) {
     lease.checkin();
 }
 
-/// There is no response, and the connection closes.
-fn fail(
-    mut lease: ConnectionLease,
-    mut unanswered: Unanswered,
-    pending: &mut PendingRequest,
-) -> Error {
-    let attempt = lease.connection.attempt();
-    let back = unanswered.take_message().map(|request| request.into_body().into_body());
-    let unsent = back.is_some() || !attempt.reached_wire();
-    let (host, error) = (Arc::clone(lease.lane().host()), unanswered.into_error());
-    if error.is_user() {
-        pending.fail(None, &host);
-    } else {
-        bookkeeping::connection_ended(&host, &attempt);
-        pending.fail(lease.connection.take_back(back), &host);
-    }
-    let error = if unsent && !error.is_user() {
-        Error::unsent(host.name(), error)
-    } else {
-        Error::exchange(host.name(), error)
-    };
-    let reason = if unsent { lease.connection.closed_for() } else { Reason::Failed };
-    lease.discard(reason);
-    error.at(attempt)
-}
-
-/// What has come as the response had come before the request was written, and the connection closes.
-#[cold]
-fn fail_out_of_step(mut lease: ConnectionLease, pending: &mut PendingRequest) -> Error {
-    let attempt = lease.connection.attempt().unanswered();
-    let host = Arc::clone(lease.lane().host());
-    pending.fail(lease.connection.take_back(None), &host);
-    let reason = lease.connection.closed_for();
-    lease.discard(reason);
-    Error::out_of_step(host.name()).at(attempt)
-}
-
 /// The head of the response has come, and its body goes on with the lease.
 #[inline]
 fn receive(mut lease: ConnectionLease, head: &response::Parts, incoming: Incoming) -> Body {
     lease.connection.answered(head);
     let usage = lease.connection.usage();
-    lease.lane().host().note_response(usage.use_number, usage.idle_for);
+    let host = lease.lane().host();
+    host.note_response(usage.use_number, usage.idle_for);
+    if host.doubts_idle() {
+        bookkeeping::answered(&lease);
+    }
     let upgrade = head.extensions.get::<OnUpgrade>().is_some();
     if upgrade && lease.connection.is_finished() {
         let info = lease.connection.info();

@@ -8,12 +8,13 @@
 //! | `request_future` | a request gets a lease, goes over its connection, and is perhaps sent again |
 //! | `pending` | the request between its attempts |
 //! | `http1` | one request over an HTTP/1 connection, up to the head of its response |
+//! | `http1_failed` | how that ends without a response |
 //! | `response_body` | the response body, and when its connection is checked in |
 //! | `drain` | a body that was dropped early is read on for a little while |
 //! | `http2` | one request over one stream, up to the head of its response |
 //! | `open_stream` | a stream whose caller has gone: reset, or read to its end |
 //! | `stream_body` | the body of a response over a stream |
-//! | `bookkeeping` | what both versions note: begun, stale |
+//! | `bookkeeping` | what is noted: begun, stale, and what a failure tells of other connections |
 //! | `timers` | the limits for head and body |
 //!
 //! `pool` takes the future of a request and the body of its response.
@@ -21,6 +22,7 @@
 mod bookkeeping;
 mod drain;
 mod http1;
+mod http1_failed;
 mod http2;
 mod open_stream;
 mod pending;

@@ -67,11 +67,20 @@ impl PendingRequest {
         let trusts_idle = match self.reuse {
             Reuse::Always => true,
             Reuse::Never => false,
-            Reuse::Safe => self.request.as_ref().is_some_and(|request| {
-                self.is_idempotent(request.method()) && request.body().is_replayable()
-            }),
+            Reuse::Safe => self.can_be_sent_again(),
         };
         if trusts_idle { Wants::Any } else { Wants::Fresh }
+    }
+
+    /// Whether it may try a connection that may be lost: it has not failed before, and can be sent again.
+    pub(super) fn may_try(&self) -> bool {
+        self.attempts == 0 && self.can_be_sent_again()
+    }
+
+    fn can_be_sent_again(&self) -> bool {
+        self.request.as_ref().is_some_and(|request| {
+            self.is_idempotent(request.method()) && request.body().is_replayable()
+        })
     }
 
     fn is_idempotent(&self, method: &Method) -> bool {

@@ -26,7 +26,7 @@ use super::pending::PendingRequest;
 use super::response_body::Body;
 use crate::conn::http1::{Connection, Unanswered};
 use crate::connector::Connector;
-use crate::lanes::{Hosts, Lease, Unused, Wants, take_idle};
+use crate::lanes::{Hosts, Lease, Trust, Unused, Wants, take_idle};
 use crate::report::Error;
 
 type Sent = Result<Response<Body>, Error>;
@@ -141,10 +141,11 @@ where
         }
         // By value: the pending request itself is not to be shared while this waits.
         let (needs_chunks, wants) = (self.pending.facts.needs_chunks, self.pending.wants());
-        if wants == Wants::Any
-            && let Some(lease) = take_idle(lane, needs_chunks)
-        {
-            return self.go_over(lease);
+        if wants == Wants::Any {
+            let trust = Trust::of(lane.host(), || self.pending.may_try());
+            if let Some(lease) = take_idle(lane, needs_chunks, trust) {
+                return self.go_over(lease);
+            }
         }
         *self.stage = Stage::Waits(Box::pin(self.hosts.wait(self.address, wants, needs_chunks)));
         Ok(())

@@ -15,6 +15,10 @@ use crate::report::Error;
 /// More than hyper's limit for one head; only a run of 1xx answers can come to so much.
 const MAX_INTERIM: u64 = 1024 * 1024;
 
+/// The part of the response timeout after which a connection that is tried has shown no sign of life: no server is usually
+/// so near to its limit, and the request has waited little when it goes over another connection.
+const TRIED: u32 = 4;
+
 /// The limits while a request waits for the head of its response.
 #[derive(Default)]
 pub(super) struct HeadLimits {
@@ -31,7 +35,15 @@ pub(super) enum HeadOverrun {
 impl HeadLimits {
     #[inline]
     pub(super) fn new(limit: Option<Duration>, traffic: &Traffic) -> Self {
-        Self { timer: limit.map(HeadTimer::start), read_before: traffic.read() }
+        let start = |limit| HeadTimer::start(limit, None);
+        Self { timer: limit.map(start), read_before: traffic.read() }
+    }
+
+    /// As [`new`](Self::new), for a connection that is tried: it has to show a sign of life sooner.
+    #[cold]
+    pub(super) fn of_trial(limit: Option<Duration>, traffic: &Traffic) -> Self {
+        let start = |limit| HeadTimer::start(limit, Some(limit / TRIED));
+        Self { timer: limit.map(start), read_before: traffic.read() }
     }
 
     /// The head has come: no timer is left that would wake the task.
@@ -46,7 +58,10 @@ impl HeadLimits {
             return Poll::Ready(HeadOverrun::Interim);
         }
         match &mut self.timer {
-            Some(timer) => timer.poll(cx, traffic.progress()).map(HeadOverrun::Time),
+            Some(timer) => {
+                let answered = traffic.read() > self.read_before;
+                timer.poll(cx, traffic.progress(), answered).map(HeadOverrun::Time)
+            }
             None => Poll::Pending,
         }
     }
@@ -66,26 +81,38 @@ impl HeadOverrun {
 struct HeadTimer {
     limit: Duration,
     written: u64,
+    /// How long it runs as long as nothing was read, if that is less than the limit.
+    patience: Option<Duration>,
     timer: Pin<Box<Sleep>>,
 }
 
 impl HeadTimer {
     // Out of line, because most requests have none.
     #[inline(never)]
-    fn start(limit: Duration) -> Box<Self> {
-        Box::new(Self { limit, written: 0, timer: Box::pin(sleep(limit)) })
+    fn start(limit: Duration, patience: Option<Duration>) -> Box<Self> {
+        let timer = Box::pin(sleep(patience.unwrap_or(limit)));
+        Box::new(Self { limit, written: 0, patience, timer })
     }
 
     /// Ready when the time is over; starts anew if more has been `written` meanwhile.
-    fn poll(&mut self, cx: &mut Context<'_>, written: u64) -> Poll<Duration> {
+    fn poll(&mut self, cx: &mut Context<'_>, written: u64, answered: bool) -> Poll<Duration> {
         if written != self.written {
             self.written = written;
-            // A time too long for the clock is never over.
-            if let Some(end) = Instant::now().checked_add(self.limit) {
-                self.timer.as_mut().reset(end);
-            }
+            self.run_for(self.patience.unwrap_or(self.limit));
         }
-        self.timer.as_mut().poll(cx).map(|()| self.limit)
+        ready!(self.timer.as_mut().poll(cx));
+        if let Some(patience) = self.patience.take_if(|_| answered) {
+            self.run_for(self.limit - patience);
+            ready!(self.timer.as_mut().poll(cx));
+        }
+        Poll::Ready(self.limit)
+    }
+
+    fn run_for(&mut self, time: Duration) {
+        // A time too long for the clock is never over.
+        if let Some(end) = Instant::now().checked_add(time) {
+            self.timer.as_mut().reset(end);
+        }
     }
 }
 

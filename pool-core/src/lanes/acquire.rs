@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
+use super::checkout::Trust;
 use super::hosts::{Hosts, name_of};
 use super::lane::Lane;
 use super::lease::{Lease, Unused};
@@ -32,7 +33,9 @@ impl<C: Connector> Hosts<C> {
     /// A lease for a caller that has not shown its request yet. Whether the connection can carry the request is checked
     /// when it comes.
     pub(crate) async fn lease(self: &Arc<Self>, address: &C::Address) -> Result<Lease, Error> {
-        match take_idle(self.lane_for(address)?, false) {
+        let lane = self.lane_for(address)?;
+        let trust = Trust::of(lane.host(), || false);
+        match take_idle(lane, false, trust) {
             Some(lease) => Ok(lease),
             None => self.wait(address, Wants::Any, false).await,
         }
@@ -66,6 +69,9 @@ impl<C: Connector> Hosts<C> {
         // retire only where the runtime itself has shut down.
         for _ in 0..2 {
             let lane = self.lane_for(address)?;
+            if wants == Wants::Any && lane.host().doubts_idle() {
+                lane.close_surplus_set_aside();
+            }
             if let Some(place) = join(&lane, now, wants)? {
                 return Ok(place);
             }
@@ -110,10 +116,10 @@ impl<C: Connector> Hosts<C> {
 
 /// The newest idle connection that can carry the request. It keeps the lane, which saves a clone for each request.
 #[inline]
-pub(crate) fn take_idle(mut lane: Arc<Lane>, needs_chunks: bool) -> Option<Lease> {
+pub(crate) fn take_idle(mut lane: Arc<Lane>, needs_chunks: bool, trust: Trust) -> Option<Lease> {
     let now = Instant::now();
     loop {
-        let lease = lane.checkout(now)?;
+        let lease = lane.checkout(now, trust)?;
         if lease.can_carry(needs_chunks) {
             return Some(lease);
         }

@@ -11,12 +11,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::checkout::Trust;
 use super::idle_connection::IdleConnection;
 use super::lane::Lane;
 use super::lease::{ConnectionLease, Lease};
 use super::wait_queue::Offered;
 use crate::conn::http1;
-use crate::policy::{Member, Turn};
+use crate::policy::{Member, Standing, Turn};
 use crate::report::{Error, Reason};
 
 /// How many connections an address hands on to its own waiters while a limit keeps another address waiting: enough that
@@ -36,6 +37,7 @@ impl Lane {
             let core = connection.core();
             self.unfit((core.uses(), core.used_up(now)), now)
         };
+        let unfit = unfit.or_else(|| self.lost_unused(&connection));
         let closed = self.closed_for();
         let waits = self.queue.waiting() > 0;
         // A request that waited when the address was retired is served all the same.
@@ -50,9 +52,22 @@ impl Lane {
         self.serve_from_idle(now);
     }
 
+    /// Why a connection that comes back without having carried a request must close, though another with its rest would
+    /// only be set aside: it would pass for one that has just answered.
+    #[inline]
+    fn lost_unused(&self, connection: &http1::Connection) -> Option<Reason> {
+        if connection.has_sent() || !self.host().doubts_idle() {
+            return None;
+        }
+        let standing =
+            |since| self.host().standing(connection.id(), since, false) != Standing::Good;
+        connection.idle_since().is_some_and(standing).then_some(Reason::SiblingFailed)
+    }
+
     /// Requests wait: the first that accepts the connection gets it.
     #[inline(never)]
-    fn hand_on_or_store(self: &Arc<Self>, connection: Box<http1::Connection>, now: Instant) {
+    fn hand_on_or_store(self: &Arc<Self>, mut connection: Box<http1::Connection>, now: Instant) {
+        connection.handed_on(now);
         let lease = ConnectionLease::new(connection, Arc::clone(self));
         if let Some(lease) = self.hand_on(Lease::Connection(lease)) {
             self.take_back(lease, now);
@@ -130,7 +145,8 @@ impl Lane {
     #[inline(never)]
     fn serve_waiting(self: &Arc<Self>, now: Instant) {
         while self.queue.wants_idle()
-            && let Some(newest) = Arc::clone(self).take_newest(now)
+            && let Some(newest) =
+                Arc::clone(self).take_newest(now, Trust::of(self.host(), || false))
         {
             if let Some(back) = self.hand_on(newest) {
                 // The waiter has left. Another may have joined while the connection was out of the store.

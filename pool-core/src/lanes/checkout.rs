@@ -9,26 +9,49 @@ use tokio::time::Instant;
 use super::idle_connection::{CheckedOut, IdleConnection};
 use super::lane::Lane;
 use super::lease::{ConnectionLease, Lease};
+use crate::policy::{Host, Standing};
 use crate::report::Reason;
 
 /// At most so many connections that may not be lent are closed on behalf of one request before it asks for a new one.
 const CLOSED_AT_ONCE: usize = 8;
 
+/// Which idle connections a request takes, after the failure of others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trust {
+    /// No failure is known.
+    Any,
+    Good,
+    /// One that was set aside too, to try it.
+    GoodOrTried,
+}
+
+impl Trust {
+    /// Of a request that may try a connection, or may not.
+    #[inline]
+    pub(crate) fn of(host: &Host, may_try: impl FnOnce() -> bool) -> Self {
+        match () {
+            () if !host.doubts_idle() => Self::Any,
+            () if may_try() => Self::GoodOrTried,
+            () => Self::Good,
+        }
+    }
+}
+
 impl Lane {
     /// Takes the connection that was checked in last, unless other requests wait.
     #[inline]
-    pub(super) fn checkout(self: Arc<Self>, now: Instant) -> Option<Lease> {
-        if self.queue.waiting() > 0 { None } else { self.take_newest(now) }
+    pub(super) fn checkout(self: Arc<Self>, now: Instant, trust: Trust) -> Option<Lease> {
+        if self.queue.waiting() > 0 { None } else { self.take_newest(now, trust) }
     }
 
-    pub(super) fn take_newest(self: Arc<Self>, now: Instant) -> Option<Lease> {
+    pub(super) fn take_newest(self: Arc<Self>, now: Instant, trust: Trust) -> Option<Lease> {
         if self.in_use.is_any()
             && let Some(stream) = self.take_stream(|_| true)
         {
             return Some(Lease::Stream(Box::new(stream)));
         }
         for _ in 0..CLOSED_AT_ONCE {
-            let idle = self.taken_out(self.idle.pop_newest())?;
+            let idle = self.taken_out(self.pop_newest(trust))?;
             let idle_for = idle.idle_for(now);
             if let Some(reason) = self.unfit_after_idle(&idle, idle_for, now) {
                 idle.discard(reason);
@@ -51,6 +74,21 @@ impl Lane {
             }
         }
         None
+    }
+
+    #[inline]
+    fn pop_newest(&self, trust: Trust) -> Option<IdleConnection> {
+        if trust == Trust::Any { self.idle.pop_newest() } else { self.pop_newest_good(trust) }
+    }
+
+    /// None if the newest is set aside or lost, as all that are older then are. The watcher closes what is lost.
+    #[cold]
+    fn pop_newest_good(&self, trust: Trust) -> Option<IdleConnection> {
+        let may_try = trust == Trust::GoodOrTried;
+        let good = |idle: &IdleConnection| {
+            matches!(idle.standing(self.host(), may_try), Standing::Good | Standing::Tried)
+        };
+        self.idle.pop_newest_if(good)
     }
 
     /// Why a connection that has carried `uses` requests must not be lent again.

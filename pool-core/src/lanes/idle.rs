@@ -93,6 +93,30 @@ impl<T: Send + 'static> Idle<T> {
         None
     }
 
+    /// Takes out the newest value if `wanted` says so.
+    pub(super) fn pop_newest_if(&self, mut wanted: impl FnMut(&T) -> bool) -> Option<T> {
+        let mut newest = self.newest.lock();
+        if newest.is_some() {
+            let taken = newest.take_if(|(_, value)| wanted(value));
+            drop(newest);
+            return taken.and_then(|(_, value)| self.out(value));
+        }
+        drop(newest);
+        while let Some(entry) = self.older.back() {
+            let mut slot = entry.value().lock();
+            if slot.is_some() {
+                let value = slot.take_if(|value| wanted(value))?;
+                drop(slot);
+                entry.remove();
+                return self.out(value);
+            }
+            // Emptied by a thread that has not unlinked the entry yet.
+            drop(slot);
+            entry.remove();
+        }
+        None
+    }
+
     /// Takes out the least recently used value if `wanted` says so.
     pub(super) fn pop_oldest_if(&self, wanted: impl Fn(&T) -> bool) -> Option<T> {
         while let Some(entry) = self.older.front() {
@@ -265,6 +289,20 @@ mod tests {
         assert_eq!(idle.pop_oldest_if(|value| *value < 2), None);
         assert_eq!(idle.pop_oldest_if(|_| true), Some(2));
         assert_eq!(idle.len(), 0);
+    }
+
+    #[test]
+    fn the_newest_leaves_only_if_wanted_and_hides_what_is_older() {
+        let idle = Idle::new();
+        for sequence in 0..3 {
+            idle.push(sequence, sequence, |_| ());
+        }
+        assert_eq!(idle.pop_newest_if(|value| *value < 2), None);
+        assert_eq!(idle.pop_newest_if(|value| *value == 2), Some(2));
+        assert_eq!(idle.pop_newest_if(|value| *value < 1), None);
+        assert_eq!(idle.pop_newest_if(|_| true), Some(1));
+        assert_eq!((idle.len(), idle.pop_newest()), (1, Some(0)));
+        assert_eq!(idle.pop_newest_if(|_| true), None);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use crate::conn::http1::Core;
 use crate::conn::{http1, http2};
+use crate::policy::{Host, Standing};
 use crate::report::Reason;
 
 pub(super) struct IdleConnection {
@@ -74,6 +75,12 @@ impl IdleConnection {
         self.core().is_some_and(|core| core.is_past_hint(idle_for))
     }
 
+    /// How it stands after the failure of another; from here on it is tried if it was set aside and `may_try`.
+    // What an HTTP/2 connection has for this is its ping.
+    pub(super) fn standing(&self, host: &Host, may_try: bool) -> Standing {
+        self.core().map_or(Standing::Good, |core| host.standing(core.id(), self.since, may_try))
+    }
+
     /// Since when it has been idle.
     pub(super) fn since(&self) -> Instant {
         self.since
@@ -100,7 +107,7 @@ impl IdleConnection {
             Form::Parked(parked) => parked.wake()?,
             Form::Http2(connection) => return Some(CheckedOut::Http2(connection)),
         };
-        connection.leave_idle(idle_for);
+        connection.leave_idle(self.since, idle_for);
         Some(CheckedOut::Http1(connection))
     }
 

@@ -247,6 +247,11 @@ impl Member for Lane {
         self.close_oldest(Reason::Evicted)
     }
 
+    fn reconsider_idle(self: Arc<Self>) {
+        let watcher = Arc::clone(&self.watcher);
+        watcher.reconsider(self);
+    }
+
     fn request_dial(self: Arc<Self>, turn: Turn) {
         // Once is enough, however often it is requested before the watcher comes to it.
         if self.marks.request_dial() {

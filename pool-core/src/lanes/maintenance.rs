@@ -11,8 +11,12 @@ use tokio::time::Instant;
 use super::idle_connection::IdleConnection;
 use super::lane::Lane;
 use super::watcher::Watched;
-use crate::policy::Turn;
+use crate::policy::{Standing, Turn};
 use crate::report::Reason;
+
+/// So many connections that are set aside may stay beside those that are opened in their place: a server that is healthy,
+/// but for one slow path, sees no more than a few connections too many.
+const KEPT_ASIDE: usize = 8;
 
 impl Watched for Lane {
     fn look_after(self: Arc<Self>, sequence: u64) {
@@ -40,8 +44,20 @@ impl Watched for Lane {
         self.host().offer_room();
     }
 
+    fn close_one_lost(&self) -> bool {
+        if !self.host().doubts_idle() {
+            return false;
+        }
+        let lost = |idle: &IdleConnection| idle.standing(self.host(), false) == Standing::Lost;
+        self.close(self.idle.pop_oldest_if(lost), Reason::SiblingFailed)
+    }
+
+    fn lend_again(self: Arc<Self>) {
+        self.serve_from_idle(Instant::now());
+    }
+
     fn reap_or_park_one(self: Arc<Self>, now: Instant) -> bool {
-        self.reap_one(now) || self.park_one(now)
+        self.close_one_lost() || self.reap_one(now) || self.park_one(now)
     }
 
     fn next_pass(&self) -> Option<Instant> {
@@ -98,6 +114,15 @@ impl Lane {
             self.is_expired(idle_for) || idle.is_past_hint(idle_for)
         };
         self.close(self.idle.pop_oldest_if(expired), Reason::IdleTimeout)
+    }
+
+    /// Closes the connection that has been idle longest, if more are set aside than are kept beside those that are
+    /// opened meanwhile.
+    pub(super) fn close_surplus_set_aside(&self) {
+        if self.idle() > KEPT_ASIDE {
+            let aside = |idle: &IdleConnection| idle.standing(self.host(), false) != Standing::Good;
+            self.close(self.idle.pop_oldest_if(aside), Reason::SiblingFailed);
+        }
     }
 
     /// Closes the connection that has been idle longest. False when there is none.

@@ -38,6 +38,7 @@ mod wait_queue;
 mod watcher;
 
 pub(crate) use acquire::take_idle;
+pub(crate) use checkout::Trust;
 pub(crate) use hosts::Hosts;
 pub(crate) use lease::{ConnectionLease, Lease, StreamLease, Unused};
 pub(crate) use wait_queue::Wants;

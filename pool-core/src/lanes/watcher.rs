@@ -1,7 +1,7 @@
 //! The one background task of a pool in a runtime.
 //!
 //! It looks at idle connections that were woken, finishes requests whose callers do not wait, closes what has been idle
-//! for too long, and forgets hosts of which nothing is left. It does so in counted batches and yields between them, so
+//! for too long or is lost, and forgets hosts of which nothing is left. It does so in counted batches and yields between them, so
 //! that ten thousand connections that close at one instant do not block other tasks.
 //!
 //! ```text
@@ -55,6 +55,13 @@ pub(super) trait Watched: Send + Sync {
     /// The watcher has gone before it started the dials that are wanted.
     fn drop_dial_request(&self);
 
+    /// Closes the connection that has been idle longest, if a sibling's failure shows that it is lost. False when there is
+    /// none.
+    fn close_one_lost(&self) -> bool;
+
+    /// Lends idle connections that were set aside, and are so no more, to requests that wait.
+    fn lend_again(self: Arc<Self>);
+
     /// Closes or parks the connection that has been idle longest, if that is long enough. False when there is none.
     fn reap_or_park_one(self: Arc<Self>, now: Instant) -> bool;
 
@@ -93,6 +100,7 @@ struct Inbox {
     woken: Vec<(Arc<dyn Watched>, u64)>,
     drains: Vec<Drain>,
     dials: Vec<(Arc<dyn Watched>, Turn)>,
+    reconsidered: Vec<Arc<dyn Watched>>,
 }
 
 impl Watcher {
@@ -126,6 +134,11 @@ impl Watcher {
     /// A lane wants to dial, and may now.
     pub(super) fn dial_for(&self, lane: Arc<dyn Watched>, turn: Turn) {
         self.add((lane, turn), |inbox| &mut inbox.dials, usize::MAX);
+    }
+
+    /// A lane has idle connections that are lost, or may be lent again.
+    pub(super) fn reconsider(&self, lane: Arc<dyn Watched>) {
+        self.add(lane, |inbox| &mut inbox.reconsidered, usize::MAX);
     }
 
     /// Finishes a request for its connection's sake; closes the connection if that cannot be done.
@@ -163,6 +176,7 @@ impl Task {
             self.wait(&mut drains, next_pass).await;
             self.start_dials();
             self.look_after_woken().await;
+            self.reconsider_idle().await;
             self.take_drains(&mut drains);
             let now = Instant::now();
             if self.watcher.runtime.is_unneeded() {
@@ -205,6 +219,21 @@ impl Task {
             }
             yield_now().await;
             self.start_dials();
+        }
+    }
+
+    async fn reconsider_idle(&self) {
+        let lanes = std::mem::take(&mut self.watcher.inbox.lock().reconsidered);
+        let mut closed = 0;
+        for lane in lanes {
+            while lane.close_one_lost() {
+                closed += 1;
+                if closed % BATCH == 0 {
+                    yield_now().await;
+                    self.start_dials();
+                }
+            }
+            lane.lend_again();
         }
     }
 

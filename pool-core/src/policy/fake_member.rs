@@ -74,6 +74,8 @@ impl Member for FakeMember {
         self.idle.lock().pop_front().is_some()
     }
 
+    fn reconsider_idle(self: Arc<Self>) {}
+
     fn request_dial(self: Arc<Self>, _: Turn) {
         if self.marks.request_dial() {
             self.told.fetch_add(1, Ordering::SeqCst);

@@ -20,6 +20,7 @@ use super::member::{Member, Turn};
 use super::pool_state::PoolState;
 use super::quarantine::Quarantine;
 use super::retry_budget::{RetryBudget, RetryToken};
+use super::siblings::Siblings;
 use crate::report::{Counters, Error, Event};
 use crate::settings::{Backoff, Settings};
 use crate::sync::{self, Mutex};
@@ -30,6 +31,7 @@ pub(crate) struct Host {
     counters: Counters,
     pub(super) pool: Arc<PoolState>,
     quarantine: Quarantine,
+    pub(super) siblings: Siblings,
     idle_limit: LearntIdleLimit,
     retry_budget: Arc<RetryBudget>,
     pub(super) failures: Failures,
@@ -48,6 +50,7 @@ impl Host {
             counters: Counters::default(),
             pool,
             quarantine: Quarantine::default(),
+            siblings: Siblings::new(Instant::now()),
             idle_limit: LearntIdleLimit::default(),
             retry_budget: Arc::default(),
             failures: Failures::default(),
@@ -138,6 +141,9 @@ impl Host {
     pub(crate) fn relax(&self, now: Instant) {
         if self.has_connections() {
             self.idle_limit.relax(now);
+        }
+        if let Some(then) = self.idle_limit().and_then(|limit| now.checked_sub(limit)) {
+            self.forget_siblings_before(then);
         }
     }
 

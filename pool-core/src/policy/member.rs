@@ -24,6 +24,9 @@ pub(crate) trait Member: Send + Sync {
     /// Closes the connection that has been idle longest, because a limit wants its place. False if none is idle.
     fn evict_oldest(&self) -> bool;
 
+    /// Has the watcher of the runtime close what is lost, and lend what was cleared; see `siblings`.
+    fn reconsider_idle(self: Arc<Self>);
+
     /// Has the watcher of the runtime start the dials that are wanted. Connections close in any thread, and a dial
     /// starts only in its own runtime.
     fn request_dial(self: Arc<Self>, turn: Turn);

@@ -14,6 +14,7 @@
 //! | `member` | the part of a host in one runtime, as this layer sees it |
 //! | `runtime` | one runtime, and whether its watcher is needed |
 //! | `backoff`, `trial` | an address that cannot be reached; the one dial that tries it again |
+//! | `siblings`, `doubt` | what one failed connection tells of the idle ones; what a host does then |
 //! | `quarantine` | an address whose server answers out of step |
 //! | `idle_limit` | after how long the server closes idle connections, as it has shown |
 //! | `retry_budget` | how many requests that had reached an address may be sent again |
@@ -21,6 +22,7 @@
 //! `lanes` takes hosts, permits, runtimes and trials, and is a `Member`; `exchange` notes at the host what it has learnt.
 
 mod backoff;
+mod doubt;
 #[cfg(test)]
 mod fake_member;
 mod host;
@@ -34,6 +36,7 @@ mod quarantine;
 mod retry_budget;
 mod room;
 mod runtime;
+mod siblings;
 mod trial;
 
 pub(crate) use host::Host;
@@ -42,4 +45,5 @@ pub(crate) use permit::{Permit, Refusal};
 pub(crate) use pool_state::PoolState;
 pub(crate) use retry_budget::RetryToken;
 pub(crate) use runtime::Runtime;
+pub(crate) use siblings::Standing;
 pub(crate) use trial::{Admission, Trial};

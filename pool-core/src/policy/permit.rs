@@ -74,6 +74,7 @@ impl Drop for Permit {
         match self.connection {
             Some((id, reason)) => {
                 self.host.counters().closed(reason);
+                self.host.connection_closed(id);
                 self.host.tell(|| Event::Closed { id, reason });
             }
             None => self.host.counters().opening_ended(),

@@ -67,6 +67,11 @@ impl Error {
         Self::new(ErrorKind::Response, address, Cause::Text(why))
     }
 
+    pub(crate) fn silent(address: &Arc<str>) -> Self {
+        let why = "no sign of life from a connection that was tried after another had gone silent";
+        Self::new(ErrorKind::Response, address, Cause::Text(why))
+    }
+
     pub(crate) fn request_body(address: &Arc<str>, error: hyper::Error) -> Self {
         Self::new(ErrorKind::RequestBody, address, Cause::Http(error))
     }

@@ -27,6 +27,9 @@ pub enum Reason {
     MaxUses,
     /// A limit on idle or open connections wanted its place.
     Evicted,
+    /// The path to its server had failed another connection that had been idle for no longer; see
+    /// [`Builder::response_timeout`](crate::Builder::response_timeout).
+    SiblingFailed,
     /// Reading, writing or parsing failed.
     Failed,
     /// The server took longer than the response or body timeout, or sent 1xx answers without end.

@@ -26,8 +26,11 @@ const RESPONSE: &str = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone";
 /// Serves once, and fails its next request when twenty bytes of it were accepted.
 const STALE: Cut = Cut { after: 1, how: How::Write(20) };
 
-/// Serves once, and accepts no byte of its next request.
-const CLOSED: Cut = Cut { after: 1, how: How::Write(0) };
+/// As [`STALE`], but in order: its siblings may be good.
+const ENDED: Cut = Cut { after: 1, how: How::End(20) };
+
+/// Serves once, and ends in order before it accepts a byte of its next request.
+const CLOSED: Cut = Cut { after: 1, how: How::End(0) };
 
 /// A pool with so many idle connections that have served once and are cut in their next request, and then such as are
 /// planned.
@@ -50,7 +53,7 @@ async fn idle(count: usize, cut: Cut, then: &[Cut]) -> (Pool<CutHttp1>, CutHttp1
 #[tokio::test]
 async fn a_get_that_was_cut_off_goes_over_a_fresh_connection_however_many_are_idle() {
     bounded(async {
-        let (pool, wires) = idle(5, STALE, &[]).await;
+        let (pool, wires) = idle(5, ENDED, &[]).await;
         let response = pool.http(&"wire", get("/case")).await.expect("the fresh connection");
         let info = response.body().connection().clone();
         assert_eq!((info.attempt(), info.use_number()), (2, 1));
@@ -83,7 +86,7 @@ async fn a_crowd_of_idle_connections_that_ends_at_once_costs_no_get() {
     bounded(async {
         const CROWD: usize = 40;
         for _ in 0..8 {
-            let (pool, wires) = idle(CROWD, STALE, &[]).await;
+            let (pool, wires) = idle(CROWD, ENDED, &[]).await;
             let mut requests: JoinSet<_> = (0..CROWD)
                 .map(|_| {
                     let pool = pool.clone();

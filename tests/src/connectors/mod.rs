@@ -3,6 +3,7 @@
 mod any;
 mod failing;
 mod interrupted;
+mod path;
 mod probe;
 
 use pool_core::Connected;
@@ -12,6 +13,7 @@ use crate::Duplex;
 pub use any::{Address, AnyConnector};
 pub use failing::Failing;
 pub use interrupted::{Interrupted, NextRead};
+pub use path::{OverPath, Path};
 pub use probe::{Probe, Watch};
 
 /// A stream of any connector here: of one type, so that HTTP is compiled for one stream, and not for each connector.

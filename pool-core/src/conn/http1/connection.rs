@@ -19,6 +19,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
 
 use super::core::Core;
 use super::driver::{Bare, Drive, Ending, Sender};
@@ -40,8 +41,10 @@ pub(crate) struct Connection {
     /// The copy of the last request, by which that can be sent again.
     pub(super) saved: SavedRequest,
     pub(super) attempted: Attempted,
-    idle_for: Duration,
-    queue_time: Duration,
+    pub(super) idle_for: Duration,
+    /// Since when it was idle before it was lent, or has been free to be; none if it comes straight from its dial.
+    pub(super) idle_since: Option<Instant>,
+    pub(super) queue_time: Duration,
     pub(super) core: Core,
 }
 
@@ -81,6 +84,7 @@ impl Connection {
             saved: SavedRequest::default(),
             attempted: Attempted::default(),
             idle_for: Duration::ZERO,
+            idle_since: None,
             queue_time: Duration::ZERO,
             core,
         })
@@ -167,51 +171,6 @@ impl Connection {
     /// What ended the connection, if it was an error that concerned no response.
     pub(crate) fn take_error(&mut self) -> Option<hyper::Error> {
         self.driver.take_error()
-    }
-
-    /// Makes the connection tell its watch, under `sequence`, when it is woken; or says why it must close.
-    #[inline]
-    pub(crate) fn become_idle(&mut self, sequence: u64) -> Result<(), Reason> {
-        self.core.traffic.expect_nothing();
-        if !self.sent {
-            // hyper says that it is ready only once it was polled, and a wake while the connection was idle has used
-            // its waker up.
-            return self.become_idle_after_poll(sequence);
-        }
-        if self.last_use || !self.is_ready() {
-            return Err(self.ended_for());
-        }
-        // The last poll has left the waker with the stream, unless a wake says that more has come.
-        if self.core.waker.is_armed() && self.core.waker.become_idle(sequence) {
-            return Ok(());
-        }
-        self.become_idle_after_poll(sequence)
-    }
-
-    /// As [`become_idle`](Self::become_idle), for a connection that may have been closed meanwhile.
-    pub(crate) fn become_idle_after_poll(&mut self, sequence: u64) -> Result<(), Reason> {
-        let Self { driver, core, .. } = self;
-        if core.become_idle(sequence, |cx| driver.poll(cx)) {
-            Ok(())
-        } else {
-            Err(self.closed_for())
-        }
-    }
-
-    /// The connection was taken out of the idle store.
-    pub(crate) fn leave_idle(&mut self, idle_for: Duration) {
-        self.fresh = false;
-        self.sent = false;
-        self.attempted.number = 0;
-        self.idle_for = idle_for;
-        self.queue_time = Duration::ZERO;
-        self.core.waker.begin();
-    }
-
-    /// The request waited so long for this connection, which then was not idle.
-    pub(crate) fn note_queue_time(&mut self, waited: Duration) {
-        self.idle_for = Duration::ZERO;
-        self.queue_time = waited;
     }
 
     /// Whether a body of unknown length can be sent: to an HTTP/1.0 server hyper would send it empty.

@@ -29,6 +29,8 @@ pub(crate) struct Core {
     /// What the server has said of the life of the connection.
     pub(super) hint: Option<Hint>,
     kernel_check: Option<KernelCheck>,
+    /// What the stream was told last.
+    pub(super) uploading: bool,
     lifetime: Lifetime,
     hold: Box<dyn Hold>,
 }
@@ -46,6 +48,7 @@ impl Core {
             gathers: false,
             hint: None,
             kernel_check,
+            uploading: false,
             lifetime,
             hold,
         }
@@ -77,6 +80,10 @@ impl Core {
         }
         self.waker.become_idle_woken();
         true
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.established.id
     }
 
     /// How many requests the connection has carried.
@@ -115,6 +122,17 @@ impl Core {
         self.waker.disarm();
         if let Some(check) = &self.kernel_check {
             check.ask();
+        }
+    }
+
+    /// Tells the stream whether an upload is under way.
+    #[inline]
+    pub(super) fn set_uploading(&mut self, uploading: bool) {
+        if self.uploading != uploading {
+            self.uploading = uploading;
+            if let Some(check) = &self.kernel_check {
+                check.set_uploading(uploading);
+            }
         }
     }
 

@@ -4,7 +4,8 @@
 //!
 //! | file | what it is |
 //! | --- | --- |
-//! | `connection` | how a connection is polled, and how it becomes idle |
+//! | `connection` | how a connection is polled |
+//! | `rest` | how a connection becomes idle and is lent again |
 //! | `send` | what a connection does for one request |
 //! | `core` | what a connection keeps for life, with HTTP state or without |
 //! | `parked` | a connection without HTTP state |
@@ -20,6 +21,7 @@ mod core;
 mod driver;
 mod keep_alive;
 mod parked;
+mod rest;
 mod send;
 
 pub(crate) use connection::{Connection, open};

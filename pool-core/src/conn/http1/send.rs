@@ -41,9 +41,11 @@ impl Connection {
         self.core.uses += 1;
         self.fresh = false;
         self.sent = true;
-        if !self.core.gathers && (facts.needs_chunks || looked_at.body().is_large()) {
+        let is_large = facts.needs_chunks || looked_at.body().is_large();
+        if !self.core.gathers && is_large {
             self.gather();
         }
+        self.core.set_uploading(is_large || facts.upgrade);
         if facts.upgrade {
             self.driver.allow_upgrade();
             self.last_use = true;

@@ -1,0 +1,73 @@
+//! How a request over an HTTP/1 connection ends without a response: what is told of it, and what becomes of both.
+//!
+//! What must hold: the connection closes, and what its failure tells of others is noted before the request looks for
+//! another one.
+
+use std::sync::Arc;
+
+use super::bookkeeping;
+use super::pending::PendingRequest;
+use super::timers::HeadOverrun;
+use crate::conn::http1::Unanswered;
+use crate::lanes::ConnectionLease;
+use crate::report::{Error, Reason};
+
+/// There is no response, and the connection closes.
+pub(super) fn fail(
+    mut lease: ConnectionLease,
+    mut unanswered: Unanswered,
+    pending: &mut PendingRequest,
+) -> Error {
+    let attempt = lease.connection.attempt();
+    let back = unanswered.take_message().map(|request| request.into_body().into_body());
+    let unsent = back.is_some() || !attempt.reached_wire();
+    let (host, error) = (Arc::clone(lease.lane().host()), unanswered.into_error());
+    if error.is_user() {
+        pending.fail(None, &host);
+    } else {
+        bookkeeping::connection_ended(&host, &attempt);
+        bookkeeping::path_may_have_failed(&lease, &error);
+        pending.fail(lease.connection.take_back(back), &host);
+    }
+    let error = if unsent && !error.is_user() {
+        Error::unsent(host.name(), error)
+    } else {
+        Error::exchange(host.name(), error)
+    };
+    let reason = if unsent { lease.connection.closed_for() } else { Reason::Failed };
+    lease.discard(reason);
+    error.at(attempt)
+}
+
+/// The head has not come in time, and the connection closes. A request that has only tried the connection is sent again.
+#[cold]
+pub(super) fn give_up(
+    mut lease: ConnectionLease,
+    overrun: HeadOverrun,
+    pending: &mut PendingRequest,
+) -> Error {
+    let attempt = lease.connection.attempt();
+    let host = Arc::clone(lease.lane().host());
+    let tried = host.is_tried(lease.connection.id()) && attempt.is_unanswered();
+    bookkeeping::timed_out(&lease);
+    let again = if tried { lease.connection.take_back(None) } else { None };
+    let error = if again.is_some() {
+        pending.fail(again, &host);
+        Error::silent(host.name())
+    } else {
+        overrun.into_error(host.name())
+    };
+    lease.discard(Reason::TimedOut);
+    error.at(attempt)
+}
+
+/// What has come as the response had come before the request was written, and the connection closes.
+#[cold]
+pub(super) fn fail_out_of_step(mut lease: ConnectionLease, pending: &mut PendingRequest) -> Error {
+    let attempt = lease.connection.attempt().unanswered();
+    let host = Arc::clone(lease.lane().host());
+    pending.fail(lease.connection.take_back(None), &host);
+    let reason = lease.connection.closed_for();
+    lease.discard(reason);
+    Error::out_of_step(host.name()).at(attempt)
+}
