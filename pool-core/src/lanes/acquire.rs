@@ -84,6 +84,7 @@ impl<C: Connector> Hosts<C> {
         count: usize,
     ) -> Result<(), Error> {
         let lane = self.lane_for(address)?;
+        lane.host().end_pause();
         let now = Instant::now();
         let missing = count.saturating_sub(lane.idle());
         let places: Vec<_> = (0..missing).map(|_| join(&lane, now, Wants::Fresh)).collect();

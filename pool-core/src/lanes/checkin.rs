@@ -85,14 +85,19 @@ impl Lane {
     }
 
     /// Offers a lease to the waiters; back if none accepts it.
-    pub(super) fn offer(&self, lease: Lease) -> Option<Lease> {
+    pub(super) fn offer(self: &Arc<Self>, lease: Lease) -> Option<Lease> {
         let offered = lease.offered();
-        self.queue.offer(Ok(lease), offered)?.ok()
+        let back = self.queue.offer(Ok(lease), offered);
+        // A dial that is about to open its connection goes on, unless a limit wants its place.
+        if back.is_none() && self.enter_left_behind() && self.pool().limit_queue.is_waiting() {
+            self.host().offer_room();
+        }
+        back?.ok()
     }
 
     /// Fails the request that has waited longest.
     pub(super) fn fail_one(&self, error: Error) {
-        self.queue.offer(Err(error), Offered::Failure);
+        self.queue.offer(Err(error), Offered::End);
     }
 
     /// Whether a limit keeps a request waiting, at another address, in another runtime, or here for a fresh connection,
@@ -155,7 +160,7 @@ impl Lane {
     fn must_make_room(&self) -> bool {
         self.queue.wants_fresh()
             && !(self.host().has_room() && self.pool().has_room())
-            && self.queue.wants_dial()
+            && self.queue.wants_dial(self.pace())
     }
 
     #[inline(always)]
@@ -216,9 +221,7 @@ impl Lane {
         if let Some(reason) = self.closed_for() {
             return self.close_idle(reason);
         }
-        if self.settings().ranks_idle() {
-            self.pool().lru.enter(sequence, self);
-        }
+        self.pool().lru.enter(sequence, self);
         if too_many {
             self.pool().lru.evict();
         }

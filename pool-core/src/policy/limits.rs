@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 
 use tokio::sync::Notify;
 
+use super::left_behind::LeftBehind;
 use super::limit_queue::LimitQueue;
 use super::lru::LruIndex;
 use crate::report::Counters;
@@ -18,8 +19,10 @@ pub(crate) struct PoolState {
     settings: Settings,
     /// The sums over hosts that were forgotten.
     forgotten: Counters,
-    /// The idle connections of all hosts by age, kept only where a limit asks for it.
+    /// The idle connections of all hosts by age.
     pub(crate) lru: LruIndex,
+    /// Dials for which no request waits, kept only where the connections are limited in all.
+    pub(crate) left_behind: LeftBehind,
     /// Members that the total limit keeps waiting.
     pub(crate) limit_queue: LimitQueue,
     closing: Notify,
@@ -36,6 +39,7 @@ impl PoolState {
             settings,
             forgotten: Counters::default(),
             lru: LruIndex::default(),
+            left_behind: LeftBehind::default(),
             limit_queue: LimitQueue::default(),
             closing: Notify::new(),
             open: AtomicUsize::new(0),
@@ -113,12 +117,13 @@ impl PoolState {
         }
     }
 
-    /// Closes the connection that has been idle longest, if a member in the limit queue is to have its place.
+    /// Closes the connection that has been idle longest, or ends a dial for which no request waits, if a member in the
+    /// limit queue is to have its place.
     ///
     /// That member is told then, checks for itself, and closes more if it has to.
     pub(crate) fn make_way(&self) {
         if self.settings.max_connections.is_some() && self.limit_queue.has_untold(None) {
-            self.lru.evict();
+            let _made = self.lru.evict() || self.left_behind.end_one();
         }
     }
 }

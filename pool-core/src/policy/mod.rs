@@ -13,31 +13,33 @@
 //! | `lru` | which idle connection of all hosts has been idle longest |
 //! | `member` | the part of a host in one runtime, as this layer sees it |
 //! | `runtime` | one runtime, and whether its watcher is needed |
-//! | `backoff`, `trial` | an address that cannot be reached; the one dial that tries it again |
+//! | `outage`, `attempt` | an address that fails; one dial, and what it shows of its address |
+//! | `left_behind` | dials for which no request waits any more |
 //! | `quarantine` | an address whose server answers out of step |
 //! | `idle_limit` | after how long the server closes idle connections, as it has shown |
 //! | `retry_budget` | how many requests that had reached an address may be sent again |
 
-mod backoff;
+mod attempt;
 #[cfg(test)]
 mod fake_member;
 mod host;
 mod idle_limit;
+mod left_behind;
 mod limit_queue;
 mod limits;
 mod lru;
 mod member;
+mod outage;
 mod permit;
 mod quarantine;
 mod retry_budget;
 mod room;
 mod runtime;
-mod trial;
 
+pub(crate) use attempt::Attempt;
 pub(crate) use host::Host;
 pub(crate) use limits::PoolState;
 pub(crate) use member::{Marks, Member, Turn};
 pub(crate) use permit::{Permit, Refusal};
 pub(crate) use retry_budget::RetryToken;
 pub(crate) use runtime::Runtime;
-pub(crate) use trial::{Admission, Trial};

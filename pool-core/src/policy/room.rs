@@ -1,4 +1,5 @@
-//! What a host does with room for connections: counts it, takes it from idle ones, and offers it to its members.
+//! What a host does with room for connections: counts it, takes it from idle ones and from dials that were left behind,
+//! and offers it to its members.
 
 use std::ptr::addr_eq;
 use std::sync::atomic::{Ordering, fence};
@@ -51,6 +52,22 @@ impl Host {
         self.members().iter().any(|member| member.evict_oldest())
     }
 
+    /// Of the dials for which no request waits any more, only the oldest goes on, in whichever runtime it is.
+    pub(crate) fn keep_oldest_left_behind(&self) {
+        let members = self.members();
+        let begun = members.iter().map(|member| member.left_behind_since());
+        let oldest = begun.enumerate().filter_map(|(at, since)| Some((since?, at))).min();
+        let Some((_, oldest)) = oldest else { return };
+        for (at, member) in members.iter().enumerate() {
+            member.end_left_behind(usize::from(at == oldest), usize::MAX);
+        }
+    }
+
+    /// Ends a dial to this address for which no request waits, because its limit wants the place.
+    pub(crate) fn end_one_left_behind(&self) -> bool {
+        self.members().iter().any(|member| member.end_left_behind(0, 1))
+    }
+
     /// Whether another member wants the place of a connection that is idle in `member`.
     ///
     /// A member that was told to dial checks for itself when its watcher runs; if its runtime stands still, it costs
@@ -68,8 +85,8 @@ impl Host {
 
     /// Tells members that were refused a connection, as far as there is room now.
     ///
-    /// Where there is none, an idle connection closes for a member that has just joined the limit queue, or has become
-    /// its first: no connection was stored on its account.
+    /// Where there is none, an idle connection closes, or a dial ends for which no request waits, for a member that has
+    /// just joined the limit queue, or has become its first: no connection was stored on its account.
     pub(crate) fn offer_room(&self) {
         // Between counting down, or joining, and the check.
         fence(Ordering::SeqCst);
@@ -80,13 +97,16 @@ impl Host {
         } else {
             self.pool.make_way();
         }
-        if self.limit().is_some() && self.waiting.load(Ordering::SeqCst) > 0 && self.has_room() {
+        if self.limit().is_some() && self.waiting.load(Ordering::SeqCst) > 0 {
             // The limit queue tells its own members.
             let wants = |member: &Arc<dyn Member>| {
                 member.wants_dial() && !member.marks().is_in_limit_queue()
             };
-            for member in self.members().into_iter().filter(wants) {
-                member.request_dial(Turn::Granted);
+            let mut wanting = self.members().into_iter().filter(wants).peekable();
+            if self.has_room() {
+                wanting.for_each(|member| member.request_dial(Turn::Granted));
+            } else if wanting.peek().is_some() {
+                self.end_one_left_behind();
             }
         }
     }
