@@ -160,7 +160,7 @@ impl Lane {
     fn must_make_room(&self) -> bool {
         self.queue.wants_fresh()
             && !(self.host().has_room() && self.pool().has_room())
-            && self.queue.wants_dial(self.pace())
+            && self.wants_dial()
     }
 
     #[inline(always)]

@@ -19,7 +19,7 @@ use super::under_way::Begun;
 use crate::conn::{Hold, Opened, http1, http2};
 use crate::connector::{Connected, Connector, Fault, Protocol, Target};
 use crate::io::ConnectionWaker;
-use crate::policy::{Attempt, Member, Permit, Turn};
+use crate::policy::{Attempt, HANGS, Member, Permit, Turn};
 use crate::report::{Error, Event, Reason};
 use crate::settings::Http2;
 
@@ -67,7 +67,7 @@ impl<C: Connector> Dial for Dialer<C> {
             let lane = Arc::clone(&under_way.lane);
             let opened = {
                 let open = open(&*connector, &address, &lane, permit);
-                unless_closed(&lane, unless_unwanted(unwanted, open)).await
+                unless_closed(&lane, unless_unwanted(&lane, unwanted, open)).await
             };
             let opened = match opened {
                 Ok(Dialled::Http1(connection)) => Ok(Some(connection)),
@@ -260,9 +260,21 @@ async fn unless_closed<T>(
 
 /// Abandons the dial when no request waits for it any more.
 async fn unless_unwanted<T>(
+    lane: &Arc<Lane>,
     unwanted: oneshot::Receiver<()>,
     dial: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
+    let dial = async {
+        let mut dial = pin!(dial);
+        match timeout(HANGS, dial.as_mut()).await {
+            Ok(done) => done,
+            Err(_) => {
+                // Its request may have been served by another connection. Until now it was about to open its own.
+                lane.left_dials_behind();
+                dial.await
+            }
+        }
+    };
     // A sender that is dropped has told nothing, and is dropped only after the dial was taken off the list.
     match select(unwanted, pin!(dial)).await {
         Either::Left(_) => Err(Failure::Unwanted),

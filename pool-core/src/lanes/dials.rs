@@ -61,7 +61,7 @@ impl Lane {
                 }
                 Held::Refused(Refusal::PoolFull) => {
                     // The limit queue may have removed this lane, or seen no need, while its dial was counted.
-                    if self.queue.wants_dial(self.pace()) {
+                    if self.wants_dial() {
                         self.join_limit_queue();
                     }
                     return self.host().offer_room();
@@ -78,7 +78,7 @@ impl Lane {
     /// What a dial needs to begin.
     fn begin(self: &Arc<Self>, turn: Turn, now: Instant) -> Result<(Permit, Attempt), Held> {
         // Before the permit, which would close a connection for a dial that may not begin.
-        self.host().may_dial(now).map_err(Held::Until)?;
+        self.host().may_dial().map_err(Held::Until)?;
         let permit = self.permit(turn).map_err(Held::Refused)?;
         match Attempt::begin(self.host(), now) {
             Ok(attempt) => Ok((permit, attempt)),
@@ -148,7 +148,8 @@ impl Lane {
         self.queue.offer(Err(error), offered);
     }
 
-    /// A request has left that waited, and with it perhaps the need for a dial: of such dials only the oldest goes on.
+    /// A request has left that waited, and with it perhaps the need for a dial; or a dial hangs whose request was served
+    /// by another connection. Of such dials only the oldest goes on.
     pub(super) fn left_dials_behind(self: &Arc<Self>) {
         self.host().keep_oldest_left_behind();
         self.enter_left_behind();

@@ -239,8 +239,13 @@ impl Member for Lane {
         &self.runtime
     }
 
+    fn has_waiting(&self) -> bool {
+        self.queue.waiting() > 0
+    }
+
     fn wants_dial(&self) -> bool {
-        self.queue.wants_dial(self.pace())
+        // One that is not due makes no room: its timer runs, and asks for it then.
+        self.queue.wants_dial(self.pace()) && self.host.may_dial().is_ok()
     }
 
     fn idle(&self) -> usize {

@@ -91,8 +91,8 @@ impl Host {
     /// # Errors
     ///
     /// When it may, at the earliest.
-    pub(crate) fn may_dial(&self, now: Instant) -> Result<(), Instant> {
-        if self.fails() { self.outage.lock().may_begin(now) } else { Ok(()) }
+    pub(crate) fn may_dial(&self) -> Result<(), Instant> {
+        if self.fails() { self.outage.lock().may_begin(Instant::now()) } else { Ok(()) }
     }
 
     /// How long a request that comes now has to stay away; none where it may wait, or try itself.
@@ -121,9 +121,9 @@ impl Host {
         }
     }
 
-    /// Requests a dial in every member that wants one.
+    /// Has every member with requests that wait see for itself whether it dials, and when.
     fn request_dials(&self) {
-        for member in self.members().into_iter().filter(|member| member.wants_dial()) {
+        for member in self.members().into_iter().filter(|member| member.has_waiting()) {
             member.request_dial(Turn::Own);
         }
     }

@@ -62,6 +62,10 @@ impl Member for FakeMember {
         &self.runtime
     }
 
+    fn has_waiting(&self) -> bool {
+        self.wants_dial()
+    }
+
     fn wants_dial(&self) -> bool {
         self.wants.load(Ordering::SeqCst)
     }

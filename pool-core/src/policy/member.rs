@@ -14,7 +14,11 @@ pub(crate) trait Member: Send + Sync {
 
     fn runtime(&self) -> &Runtime;
 
-    /// Whether more requests wait than dials are under way; while the address fails, whether any does.
+    /// Whether a request waits.
+    fn has_waiting(&self) -> bool;
+
+    /// Whether a dial is wanted and could begin, if a limit allows: more requests wait than dials are under way; or,
+    /// while the address fails, any request does, and the next dial is due.
     fn wants_dial(&self) -> bool;
 
     /// How many connections are idle here.

@@ -40,6 +40,7 @@ pub(crate) use attempt::Attempt;
 pub(crate) use host::Host;
 pub(crate) use limits::PoolState;
 pub(crate) use member::{Marks, Member, Turn};
+pub(crate) use outage::HANGS;
 pub(crate) use permit::{Permit, Refusal};
 pub(crate) use retry_budget::RetryToken;
 pub(crate) use runtime::Runtime;

@@ -23,7 +23,7 @@ const FAILURES: u32 = 3;
 const GAP: Duration = Duration::from_millis(5);
 
 /// After so long, a dial is taken to hang. Linux sends its second packet after a second, and its third two seconds later.
-const HANGS: Duration = Duration::from_secs(1);
+pub(crate) const HANGS: Duration = Duration::from_secs(1);
 
 const LONGEST: Duration = Duration::from_secs(10);
 

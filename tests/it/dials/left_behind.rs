@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use pool_core::{Builder, ErrorKind};
 use pooled_fetch_tests::{
-    Backend, Caller, EchoServer, Fate, Server, Settings, answer, bounded, ends_at_rest, eventually,
-    for_each_backend, get, let_pass, settle, start, start_many_addresses, start_with,
+    Backend, Caller, EchoServer, Fate, Lent, Server, Settings, answer, bounded, ends_at_rest,
+    eventually, for_each_backend, get, let_pass, settle, start, start_many_addresses, start_with,
 };
 use tokio::runtime;
 use tokio::task::JoinSet;
@@ -146,6 +146,31 @@ async fn a_dial_that_is_left_behind_goes_on_to_its_connect_timeout() {
         assert_eq!((caller.watch.held(), caller.pool.stats().opening), (1, 1));
         let_pass(Duration::from_millis(20)).await;
         assert_eq!((caller.watch.held(), caller.pool.stats().failed_to_open), (0, 1));
+        ends_at_rest(caller).await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_the_dials_whose_requests_were_served_otherwise_one_goes_on_beyond_a_second() {
+    bounded(async {
+        let (caller, mut server) = start(Backend::Memory).await;
+        let lent = Lent::open(&caller, &mut server).await;
+        caller.watch.set_fate(&caller.address, Fate::Lost);
+        let mut clients: JoinSet<_> = (0..20).map(|_| caller.fetch(get("/"))).collect();
+        eventually("all dial", || caller.watch.held() == 21).await;
+        let mut connection = lent.come_home().await;
+        for _ in 0..20 {
+            connection.read_request().await;
+            connection.write(answer("served")).await;
+        }
+        while let Some(whole) = clients.join_next().await {
+            whole.expect("no panic").expect("a response");
+        }
+        assert_eq!(caller.pool.stats().opening, 20, "each is about to open its connection");
+        let_pass(Duration::from_millis(1_010)).await;
+        assert_eq!((caller.watch.held(), caller.pool.stats().opening), (2, 1));
+        let_pass(Duration::from_secs(10)).await;
         ends_at_rest(caller).await;
     })
     .await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pool_core::{Error, ErrorKind};
 use pooled_fetch_tests::{
-    Backend, Boxed, Caller, EchoServer, Fate, Lent, Whole, answer, bounded, ends_at_rest,
+    Backend, Boxed, Caller, EchoServer, Fate, Lent, Settings, Whole, answer, bounded, ends_at_rest,
     eventually, for_each_backend, get, let_pass, settle, start, start_with,
 };
 use tokio::task::{JoinHandle, JoinSet};
@@ -261,6 +261,43 @@ async fn beside_a_dial_that_hangs_another_begins_every_second_and_finds_the_serv
             assert!(back.elapsed() <= SECOND + GAP, "{:?}", back.elapsed());
             let_pass(LIMIT).await;
             assert_eq!(caller.pool.stats().backing_off, 0, "old dials tell nothing new");
+            ends_at_rest(caller).await;
+        })
+        .await;
+    }
+}
+
+/// While the next dial is not due, its lane asks for no room: a paused clock goes on only where no task is busy.
+#[tokio::test(start_paused = true)]
+async fn below_a_limit_too_the_next_dial_is_waited_for_in_peace() {
+    let limits: [fn(Settings) -> Settings; 3] = [
+        |settings| settings.max_connections(3),
+        |settings| settings.max_connections_per_address(3),
+        |settings| settings.max_connections(1).max_connections_per_address(1),
+    ];
+    for (limit, fate) in
+        limits.into_iter().flat_map(|limit| [(limit, Fate::Refused), (limit, Fate::Lost)])
+    {
+        bounded(async {
+            let (caller, server) =
+                start_with(Backend::Memory, |settings| limit(settings).connect_timeout(SECOND * 2))
+                    .await;
+            fail_three_times(&caller).await;
+            caller.watch.set_fate(&caller.address, fate);
+            let start = Instant::now();
+            while start.elapsed() < SECOND * 10 {
+                let crowd: JoinSet<_> = (0..5).map(|_| caller.fetch(get("/"))).collect();
+                let errors =
+                    crowd.join_all().await.into_iter().map(|whole| whole.expect_err("no server"));
+                assert!(errors.map(|error| error.kind()).all(|kind| match fate {
+                    Fate::Lost => kind == ErrorKind::ConnectTimeout,
+                    _ => kind == ErrorKind::Connect,
+                }));
+            }
+            caller.watch.set_fate(&caller.address, Fate::Taken);
+            let _service = EchoServer::start(server, |_| answer("served"));
+            all_are_served((0..5).map(|_| caller.fetch(get("/"))).collect()).await;
+            assert!(caller.watch.peak() <= 3);
             ends_at_rest(caller).await;
         })
         .await;
