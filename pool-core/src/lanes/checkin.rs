@@ -221,7 +221,9 @@ impl Lane {
         if let Some(reason) = self.closed_for() {
             return self.close_idle(reason);
         }
-        self.pool().lru.enter(sequence, self);
+        if self.pool().ranks_idle() {
+            self.pool().lru.enter(sequence, self);
+        }
         if too_many {
             self.pool().lru.evict();
         }

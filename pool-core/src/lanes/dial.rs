@@ -193,7 +193,7 @@ async fn connect<C: Connector>(
     lane: &Lane,
 ) -> io::Result<Connected<C::Stream>> {
     match connector.connect(address).await {
-        Err(error) if connector.fault(&error) == Fault::Descriptors && lane.pool().lru.evict() => {
+        Err(error) if connector.fault(&error) == Fault::Descriptors && lane.free_descriptor() => {
             connector.connect(address).await
         }
         done => done,

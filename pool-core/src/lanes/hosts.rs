@@ -233,6 +233,12 @@ impl<C: Connector> Rounds for Hosts<C> {
         self.pool.settings().between_passes()
     }
 
+    fn rank_idle(&self) {
+        for lane in self.lanes(|_| true) {
+            lane.rank_idle();
+        }
+    }
+
     fn retire_lanes_of(&self, runtime: &Runtime) {
         for lane in self.all_of(runtime) {
             lane.retire();

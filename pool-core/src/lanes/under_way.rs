@@ -8,6 +8,9 @@ use std::collections::VecDeque;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+/// An empty list keeps room for so many.
+const KEPT: usize = 4;
+
 #[derive(Debug, Default)]
 pub(super) struct DialsUnderWay(VecDeque<Entry>);
 
@@ -41,6 +44,9 @@ impl DialsUnderWay {
     pub(super) fn end(&mut self, number: u64) {
         if let Ok(place) = self.0.binary_search_by_key(&number, |entry| entry.number) {
             self.0.remove(place);
+        }
+        if self.0.is_empty() && self.0.capacity() > KEPT {
+            self.0 = VecDeque::new();
         }
     }
 

@@ -64,6 +64,9 @@ impl Wants {
     }
 }
 
+/// An empty queue keeps room for so many; what a crowd has needed beyond that is given back.
+const KEPT: usize = 64;
+
 #[derive(Debug)]
 pub(super) struct WaitQueue<T> {
     state: Mutex<State<T>>,
@@ -161,13 +164,16 @@ impl<T> WaitQueue<T> {
         let found = state.waiters.binary_search_by_key(&ticket.number, |waiter| waiter.ticket);
         let Ok(place) = found else { return false };
         let gone = state.waiters.remove(place);
-        self.count_down(&state);
+        self.count_down(&mut state);
         drop(state);
         gone.is_some()
     }
 
     /// One waiter has left. The lock is still held.
-    fn count_down(&self, state: &State<T>) {
+    fn count_down(&self, state: &mut State<T>) {
+        if state.waiters.is_empty() && state.waiters.capacity() > KEPT {
+            state.waiters = VecDeque::new();
+        }
         self.waiting.store(state.waiters.len(), Ordering::SeqCst);
         self.waiting_in_all.fetch_sub(1, Ordering::SeqCst);
     }
@@ -200,7 +206,7 @@ impl<T> WaitQueue<T> {
                 let Some(waiter) = place.and_then(|place| state.waiters.remove(place)) else {
                     return Some(answer);
                 };
-                self.count_down(&state);
+                self.count_down(&mut state);
                 waiter
             };
             match waiter.answer.send(answer) {

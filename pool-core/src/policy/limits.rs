@@ -19,7 +19,7 @@ pub(crate) struct PoolState {
     settings: Settings,
     /// The sums over hosts that were forgotten.
     forgotten: Counters,
-    /// The idle connections of all hosts by age.
+    /// The idle connections of all hosts by age, kept only where it may be asked.
     pub(crate) lru: LruIndex,
     /// Dials for which no request waits, kept only where the connections are limited in all.
     pub(crate) left_behind: LeftBehind,
@@ -31,10 +31,13 @@ pub(crate) struct PoolState {
     sequence: AtomicU64,
     connections: AtomicU64,
     closed: AtomicBool,
+    /// Whether idle connections are entered in the LRU index.
+    ranks_idle: AtomicBool,
 }
 
 impl PoolState {
     pub(crate) fn new(settings: Settings) -> Self {
+        let ranks_idle = settings.max_connections.is_some() || settings.max_idle.is_some();
         Self {
             settings,
             forgotten: Counters::default(),
@@ -47,6 +50,7 @@ impl PoolState {
             sequence: AtomicU64::new(1),
             connections: AtomicU64::new(1),
             closed: AtomicBool::new(false),
+            ranks_idle: AtomicBool::new(ranks_idle),
         }
     }
 
@@ -88,6 +92,20 @@ impl PoolState {
     /// Orders check-ins over all hosts; from 1, so that there is a number before the first.
     pub(crate) fn next_sequence(&self) -> u64 {
         self.sequence.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Whether an idle connection is to be entered in the LRU index.
+    #[inline]
+    pub(crate) fn ranks_idle(&self) -> bool {
+        self.ranks_idle.load(Ordering::SeqCst)
+    }
+
+    /// From here on idle connections are entered; true if they were not before, and then the caller enters those that
+    /// there are.
+    pub(crate) fn start_ranking(&self) -> bool {
+        let starts = !self.ranks_idle.swap(true, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+        starts
     }
 
     /// Counts one more open connection, unless the pool is full.
