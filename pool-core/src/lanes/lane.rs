@@ -276,6 +276,10 @@ impl Member for Lane {
         self.queue.end_left_behind(self.pace(), keep, most)
     }
 
+    fn end_begun_before(&self, time: Instant) {
+        self.queue.end_begun_before(time);
+    }
+
     fn fail_waiting(&self, error: &dyn Fn() -> Error) {
         while self.queue.wants_dial(Pace::ForEach) {
             self.fail_one(error());

@@ -66,8 +66,19 @@ impl DialsUnderWay {
     ) -> Vec<oneshot::Sender<()>> {
         let can_end = |&at: &usize| !self.0[at].end.is_closed();
         let left_behind: Vec<_> = (needed..self.0.len()).filter(can_end).skip(keep).collect();
-        let ends = left_behind.into_iter().rev().take(most);
-        ends.filter_map(|at| self.0.remove(at)).map(|entry| entry.end).collect()
+        self.take(left_behind.into_iter().rev().take(most))
+    }
+
+    /// Takes out the dials that can be ended and began before that time.
+    pub(super) fn take_begun_before(&mut self, time: Instant) -> Vec<oneshot::Sender<()>> {
+        let hangs = |&at: &usize| self.0[at].begun <= time && !self.0[at].end.is_closed();
+        let hanging: Vec<_> = (0..self.0.len()).filter(hangs).collect();
+        self.take(hanging.into_iter().rev())
+    }
+
+    /// Takes out what stands at these places, the last first.
+    fn take(&mut self, places: impl Iterator<Item = usize>) -> Vec<oneshot::Sender<()>> {
+        places.filter_map(|at| self.0.remove(at)).map(|entry| entry.end).collect()
     }
 }
 
@@ -100,6 +111,16 @@ mod tests {
         assert_eq!(tell(dials.take_left_behind(0, 0, 1)), 1);
         assert!(told(&mut begun[2]), "the newest gives way first");
         assert_eq!(dials.len(), 2);
+    }
+
+    #[test]
+    fn the_dials_that_began_before_a_time_are_ended() {
+        let mut dials = DialsUnderWay::default();
+        let start = Instant::now();
+        let at = |seconds| start + std::time::Duration::from_secs(seconds);
+        let mut begun: Vec<_> = (0..4).map(|number| dials.begin(number, at(number))).collect();
+        assert_eq!(tell(dials.take_begun_before(at(1))), 2);
+        assert_eq!(begun.iter_mut().map(told).collect::<Vec<_>>(), [true, true, false, false]);
     }
 
     #[test]

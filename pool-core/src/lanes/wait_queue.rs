@@ -292,13 +292,24 @@ impl<T> WaitQueue<T> {
             let needed = self.needed(&state, pace);
             state.dials.take_left_behind(needed, keep, most)
         };
-        let any = !ends.is_empty();
-        for end in ends {
-            // It may have opened its connection just now, and then the connection is kept.
-            end.send(()).ok();
-        }
-        any
+        tell(ends)
     }
+
+    /// Ends the dials that began before that time, so that their waiters want others.
+    pub(super) fn end_begun_before(&self, time: Instant) {
+        let ends = self.state.lock().dials.take_begun_before(time);
+        tell(ends);
+    }
+}
+
+/// Tells dials to end, after the lock. False if there are none.
+fn tell(ends: Vec<oneshot::Sender<()>>) -> bool {
+    let any = !ends.is_empty();
+    for end in ends {
+        // It may have opened its connection just now, and then the connection is kept.
+        end.send(()).ok();
+    }
+    any
 }
 
 impl<T> Ticket<T> {

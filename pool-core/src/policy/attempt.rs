@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::host::Host;
 use super::member::Turn;
+use super::outage::HANGS;
 use crate::report::{Error, Event};
 use crate::settings::Backoff;
 
@@ -48,6 +49,10 @@ impl Attempt {
             outage.succeed(now)
         };
         if was_on {
+            // What hangs now was begun for a server that was away, and its packets come seldom: new dials are faster.
+            if let Some(hung) = now.checked_sub(HANGS) {
+                self.host.members().iter().for_each(|member| member.end_begun_before(hung));
+            }
             self.host.request_dials();
         }
     }

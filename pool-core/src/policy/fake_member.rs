@@ -98,6 +98,8 @@ impl Member for FakeMember {
         before.is_ok_and(|left| left > keep)
     }
 
+    fn end_begun_before(&self, _: Instant) {}
+
     fn fail_waiting(&self, _: &dyn Fn() -> Error) {
         self.wants.store(false, Ordering::SeqCst);
     }

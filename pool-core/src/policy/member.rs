@@ -41,6 +41,9 @@ pub(crate) trait Member: Send + Sync {
     /// there is none to end.
     fn end_left_behind(&self, keep: usize, most: usize) -> bool;
 
+    /// Ends the dials that began before that time, so that their waiters dial anew.
+    fn end_begun_before(&self, time: Instant);
+
     /// Fails the requests that wait, except those that dials under way may still serve.
     fn fail_waiting(&self, error: &dyn Fn() -> Error);
 }

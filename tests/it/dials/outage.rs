@@ -267,6 +267,34 @@ async fn beside_a_dial_that_hangs_another_begins_every_second_and_finds_the_serv
     }
 }
 
+/// The first connection is not given back, and the dials that hang find the server no sooner than their time is over.
+#[tokio::test(start_paused = true)]
+async fn once_a_dial_has_found_the_server_no_request_waits_for_those_that_hang() {
+    bounded(async {
+        let (caller, mut server) = start(Backend::Memory).await;
+        fail_three_times(&caller).await;
+        caller.watch.set_fate(&caller.address, Fate::Lost);
+        let clients = crowd(&caller, 4).await;
+        let_pass(SECOND * 4 + SECOND / 2).await;
+        assert_eq!(caller.pool.stats().opening, 5);
+        caller.watch.set_fate(&caller.address, Fate::Taken);
+        let back = Instant::now();
+        let mut connections = Vec::new();
+        for _ in 0..4 {
+            connections.push(server.accept().await);
+        }
+        assert!(back.elapsed() <= SECOND + GAP, "{:?}", back.elapsed());
+        assert_eq!((caller.watch.held(), caller.pool.stats().opening), (4, 0));
+        for connection in &mut connections {
+            connection.read_request().await;
+            connection.write(answer("served")).await;
+        }
+        all_are_served(clients).await;
+        ends_at_rest(caller).await;
+    })
+    .await;
+}
+
 /// While the next dial is not due, its lane asks for no room: a paused clock goes on only where no task is busy.
 #[tokio::test(start_paused = true)]
 async fn below_a_limit_too_the_next_dial_is_waited_for_in_peace() {
