@@ -134,12 +134,14 @@ impl Lane {
     }
 
     /// A dial fails requests that came before it began, or have waited for a whole connect timeout: the one that it was
-    /// for, or all of them where it was for all.
+    /// for, or where it was for all, as many as could have dialled. A limit keeps the others waiting.
     pub(super) fn dial_failed(&self, before: u64, is_for_all: bool, error: Error) {
         let patience = self.settings().connect_timeout;
         let or_since = patience.and_then(|patience| Instant::now().checked_sub(patience));
         let offered = Offered::Failure { before, or_since };
-        let most = if is_for_all { usize::MAX } else { self.queue.per_dial() };
+        // The place of the dial itself is free again.
+        let dials = if is_for_all { self.host().room().max(1) } else { 1 };
+        let most = dials.saturating_mul(self.queue.per_dial());
         for _ in 1..most.min(self.queue.waiting()) {
             if self.queue.offer(Err(error.for_another()), offered).is_some() {
                 return;

@@ -118,7 +118,13 @@ impl PoolState {
     }
 
     pub(crate) fn has_room(&self) -> bool {
-        self.settings.max_connections.is_none_or(|limit| self.open.load(Ordering::SeqCst) < limit)
+        self.room() > 0
+    }
+
+    /// For how many more connections there is room.
+    pub(super) fn room(&self) -> usize {
+        let left = |limit: usize| limit.saturating_sub(self.open.load(Ordering::SeqCst));
+        self.settings.max_connections.map_or(usize::MAX, left)
     }
 
     /// Counts one more idle connection; true if that is one too many.

@@ -39,7 +39,17 @@ impl Host {
     }
 
     pub(crate) fn has_room(&self) -> bool {
-        self.limit().is_none_or(|limit| self.open.load(Ordering::SeqCst) < limit)
+        self.room_here() > 0
+    }
+
+    fn room_here(&self) -> usize {
+        let left = |limit: usize| limit.saturating_sub(self.open.load(Ordering::SeqCst));
+        self.limit().map_or(usize::MAX, left)
+    }
+
+    /// For how many more connections all limits have room.
+    pub(crate) fn room(&self) -> usize {
+        self.room_here().min(self.pool.room())
     }
 
     /// How many connections are idle, in all runtimes.

@@ -15,6 +15,7 @@ for_each_backend! {
     after_three_failures_one_dial_is_for_all_requests,
     a_success_ends_the_outage,
     where_a_limit_is_reached_a_request_waits_though_its_address_fails,
+    a_dial_fails_no_more_requests_than_the_limit_has_room_for,
 }
 
 const GAP: Duration = Duration::from_millis(5);
@@ -150,6 +151,37 @@ async fn where_a_limit_is_reached_a_request_waits_though_its_address_fails(backe
     waiting.await.expect("no panic").expect("a response");
     second.come_home().await;
     ends_at_rest(caller).await;
+}
+
+async fn a_dial_fails_no_more_requests_than_the_limit_has_room_for(backend: Backend) {
+    for (limit, fails) in [(3, 1), (5, 3)] {
+        let (caller, mut server) =
+            start_with(backend, |settings| settings.max_connections_per_address(limit)).await;
+        let lent = Lent::open(&caller, &mut server).await;
+        let other = Lent::open(&caller, &mut server).await;
+        fail_three_times(&caller).await;
+        caller.watch.set_fate(&caller.address, Fate::Taken);
+        caller.watch.close_gate();
+        let mut clients = crowd(&caller, 6).await;
+        caller.watch.until_waiting(1).await;
+        caller.watch.set_fate(&caller.address, Fate::Lost);
+        caller.watch.fail_next(std::io::ErrorKind::ConnectionRefused);
+        caller.watch.open_gate();
+        for _ in 0..fails {
+            let failed = clients.join_next().await.expect("a client").expect("no panic");
+            assert_eq!(failed.expect_err("refused").kind(), ErrorKind::Connect);
+        }
+        settle().await;
+        assert_eq!(caller.pool.stats().waiting, 6 - fails, "these the limit keeps waiting");
+        let mut connection = lent.come_home().await;
+        for _ in fails..6 {
+            connection.read_request().await;
+            connection.write(answer("served")).await;
+        }
+        all_are_served(clients).await;
+        other.come_home().await;
+        caller.pool.close();
+    }
 }
 
 /// Whatever the address does now, no dial has room to find out.
