@@ -111,11 +111,15 @@ async fn a_connector_that_panics_fails_the_request_that_it_was_for_and_no_other(
     bounded(async {
         let (caller, server) = start(Backend::Memory).await;
         caller.watch.set_next_fate(Fate::Panics);
+        caller.watch.close_gate();
         let mut left = caller.fetch(get("/"));
         assert!(poll_once(left.as_mut()).is_pending());
+        caller.watch.until_waiting(1).await;
         drop(left);
         let joined = tokio::spawn(caller.fetch(get("/")));
-        eventually("the dial ends", || caller.watch.connects().len() == 2).await;
+        eventually("it relies on that dial", || caller.pool.stats().waiting == 1).await;
+        caller.watch.open_gate();
+        eventually("it has a dial of its own", || caller.watch.connects().len() == 2).await;
         let _service = EchoServer::start(server, |_| answer("served"));
         joined.await.expect("no panic").expect("a dial of its own");
         ends_at_rest(caller).await;

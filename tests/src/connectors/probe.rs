@@ -180,11 +180,12 @@ impl<C: Connector> Connector for Probe<C> {
         });
         let held = Counted { watch: self.watch.clone(), number: |state| &state.held };
         let waiting = Counted::new(&self.watch, |state| &state.waiting);
-        state.fates.meet(address).await?;
+        let panics = state.fates.meet(address).await?;
         let mut gate = state.gate.subscribe();
         let opened = gate.wait_for(|open| *open).await.is_ok();
         assert!(opened, "the sender is borrowed, so it lives");
         drop(waiting);
+        assert!(!panics, "the test wants it");
 
         let failure = state.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(kind) = failure {
