@@ -227,9 +227,10 @@ impl<C: Connector> Builder<C> {
     ///
     /// One dial at a time is under way then, for all requests that wait, until one succeeds. Another begins 5 ms after
     /// the one before at the earliest, so at most 200 a second where the server refuses; and beside a dial that hangs,
-    /// one more every second, because the system's own packets come ever more seldom. Errors of
-    /// [this machine](crate::Fault) do not count. Defaults to [`Backoff::Wait`]: a server that comes back serves the
-    /// first request that comes then.
+    /// one more every second, because the system's own packets come ever more seldom. A dial that fails then fails as
+    /// many of these requests as the limits have room for; those that a limit keeps waiting have their checkout timeout.
+    /// Errors of [this machine](crate::Fault) do not count. Defaults to [`Backoff::Wait`]: a server that comes back
+    /// serves the first request that comes then.
     ///
     /// With [`Backoff::Fail`] each failure begins a pause, drawn between nothing and the length of the outage so far, of
     /// 10 s at most. It ends early when [`warm`](Pool::warm), [`sync`](Pool::sync) or [`retain`](Pool::retain) names the
