@@ -9,7 +9,7 @@ use super::hosts::{Hosts, name_of};
 use super::lane::Lane;
 use super::lease::{Lease, Unused};
 use super::wait::{Place, Refused};
-use super::wait_queue::Wants;
+use super::wants::Wants;
 use crate::connector::Connector;
 use crate::report::{Error, Reason};
 

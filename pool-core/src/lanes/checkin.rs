@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::idle_connection::IdleConnection;
 use super::lane::Lane;
 use super::lease::{ConnectionLease, Lease};
-use super::wait_queue::Offered;
+use super::wants::Offered;
 use crate::conn::http1;
 use crate::policy::{Member, Turn};
 use crate::report::{Error, Reason};

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tokio::time::{Instant, sleep_until};
 
 use super::lane::Lane;
-use super::wait_queue::{Offered, Pace};
+use super::wants::{Offered, Pace};
 use crate::policy::{Attempt, Member, Permit, Refusal, Turn};
 use crate::report::Error;
 

@@ -8,7 +8,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::lane::{Answer, Lane};
 use super::lease::Lease;
-use super::wait_queue::{Pace, Ticket, Wants};
+use super::wait_queue::Ticket;
+use super::wants::{Pace, Wants};
 use crate::conn::{http1, http2};
 use crate::policy::Turn;
 use crate::report::{Error, Reason};

@@ -20,49 +20,8 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::under_way::{Begun, DialsUnderWay};
+use super::wants::{Offered, Pace, Wants};
 use crate::sync::Mutex;
-
-/// What a waiter takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wants {
-    /// Any connection.
-    Any,
-    /// Only a connection that comes straight from its dial.
-    Fresh,
-    /// Only a connection whose id is greater than that of every connection which was open then.
-    Newer(u64),
-}
-
-/// What an answer is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Offered {
-    /// A connection of that id.
-    Connection { id: u64, fresh: bool },
-    /// The news that a dial has failed, for the waiters whose numbers are smaller than that at its beginning, and for
-    /// those that have waited since then or longer.
-    Failure { before: u64, or_since: Option<Instant> },
-    /// The news that there will be no connection.
-    End,
-}
-
-/// How many dials are wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pace {
-    /// One for every waiter, or for as many as one connection serves.
-    ForEach,
-    /// Each is for all waiters, and another may begin while any waits: the address fails, which bounds them.
-    ForAll,
-}
-
-impl Wants {
-    pub(super) fn accepts(self, offered: Offered) -> bool {
-        match (self, offered) {
-            (_, Offered::Failure { .. } | Offered::End) | (Self::Any, _) => true,
-            (Self::Fresh, Offered::Connection { fresh, .. }) => fresh,
-            (Self::Newer(than), Offered::Connection { id, .. }) => id > than,
-        }
-    }
-}
 
 /// An empty queue keeps room for so many; what a crowd has needed beyond that is given back.
 const KEPT: usize = 64;
