@@ -88,9 +88,10 @@ impl<C: Connector> Builder<C> {
 
     /// How long a request may wait for a connection, idle or new; `None` for ever.
     ///
-    /// After that it fails with [`ErrorKind::CheckoutTimeout`](crate::ErrorKind::CheckoutTimeout). A dial that was
-    /// started on its account goes on and serves the next request. Zero: a request for which no connection is idle
-    /// fails at once. Defaults to 30 s, three times the connect timeout.
+    /// After that it fails with [`ErrorKind::CheckoutTimeout`](crate::ErrorKind::CheckoutTimeout). Of the dials of an
+    /// address for which no request waits any more, the oldest goes on and serves the next, so that requests of little
+    /// patience reach a far address in the end; the others end, and this one too where a limit keeps a request waiting.
+    /// Zero: a request for which no connection is idle fails at once. Defaults to 30 s, three times the connect timeout.
     pub fn checkout_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.settings.checkout_timeout = timeout.into();
         self
@@ -186,6 +187,9 @@ impl<C: Connector> Builder<C> {
     /// How long opening a connection may take, every step of the connector included; `None` for as long
     /// as the system tries.
     ///
+    /// A dial that fails, or takes longer, fails a request that came before it began, or has waited for this long
+    /// itself. A request that came later takes part in the next dial.
+    ///
     /// Defaults to 10 s, as OkHttp and undici have it: the system itself tries for about two minutes.
     pub fn connect_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.settings.connect_timeout = timeout.into();
@@ -228,13 +232,19 @@ impl<C: Connector> Builder<C> {
         self
     }
 
-    /// What becomes of requests to an address to which no connection could be opened three times in a row.
+    /// What becomes of requests to an address that fails: three dials in a row have, and none has succeeded since.
     ///
-    /// Such an address is not tried for a while. The pause is drawn between nothing and 100 ms, a limit that doubles
-    /// with each further failure up to 10 s; then one dial tries. Requests that find an idle connection are served
-    /// meanwhile, and where connections are lent a request waits for one of them. Defaults to [`Backoff::Fail`]: a
-    /// gateway learns at once that it must go elsewhere. [`Stats::backing_off`](crate::Stats::backing_off) counts such
-    /// addresses.
+    /// One dial at a time is under way then, for all requests that wait, until one succeeds. Another begins 5 ms after
+    /// the one before at the earliest, so at most 200 a second where the server refuses; and beside a dial that hangs,
+    /// one more every second, because the system's own packets come ever more seldom. A dial that fails then fails as
+    /// many of these requests as the limits have room for; those that a limit keeps waiting have their checkout timeout.
+    /// Errors of [this machine](crate::Fault) do not count. Defaults to [`Backoff::Wait`]: a server that comes back
+    /// serves the first request that comes then.
+    ///
+    /// With [`Backoff::Fail`] each failure begins a pause, drawn between nothing and the length of the outage so far, of
+    /// 10 s at most. It ends early when [`warm`](Pool::warm), [`sync`](Pool::sync) or [`retain`](Pool::retain) names the
+    /// address. Requests that find an idle connection are served meanwhile, and where connections are lent a request
+    /// waits for one of them. [`Stats::backing_off`](crate::Stats::backing_off) counts the addresses that fail.
     pub fn backoff(mut self, backoff: Backoff) -> Self {
         self.settings.backoff = backoff;
         self

@@ -103,7 +103,7 @@ mod sync;
 
 pub use async_trait::async_trait;
 pub use builder::Builder;
-pub use connector::{Connected, Connector, KernelCheck, Protocol, Target};
+pub use connector::{Connected, Connector, Fault, KernelCheck, Protocol, Target};
 pub use exchange::Body;
 pub use pool::{Checkout, Pool};
 pub use report::{

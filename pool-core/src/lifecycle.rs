@@ -13,7 +13,7 @@ impl<C: Connector> Pool<C> {
     /// Opens connections to `address` until `count` are idle, those included that are idle already.
     ///
     /// The limits hold: where they are reached, this waits as a request would. Where HTTP/2 is spoken one connection
-    /// serves many, and is all that is opened.
+    /// serves many, and is all that is opened. A [pause](crate::Backoff::Fail) of the address ends.
     ///
     /// # Errors
     ///
@@ -21,13 +21,13 @@ impl<C: Connector> Pool<C> {
     ///
     /// # Cancel safety
     ///
-    /// Connections that were opened, or are being opened, stay with the pool.
+    /// Connections that were opened stay with the pool, and so does one of those that are being opened.
     pub async fn warm(&self, address: &C::Address, count: usize) -> Result<(), Error> {
         self.hosts().warm(address, count).await
     }
 
-    /// Retires every known address that `keep` refuses, and takes back those it keeps. Returns the addresses that this
-    /// call has retired.
+    /// Retires every known address that `keep` refuses, and takes back those it keeps, whose
+    /// [pauses](crate::Backoff::Fail) end. Returns the addresses that this call has retired.
     ///
     /// `keep` must not call the pool.
     pub fn retain(&self, keep: impl FnMut(&C::Address) -> bool) -> Vec<C::Address> {

@@ -118,7 +118,7 @@ impl<C: Connector> Pool<C> {
     /// # Cancel safety
     ///
     /// The future can be dropped at any await. A connection that is being opened for it serves the next request, or
-    /// becomes idle.
+    /// becomes idle; of several that no request waits for, only the oldest is opened.
     pub async fn lease(&self, address: &C::Address) -> Result<Checkout, Error> {
         Ok(Checkout(Unused::new(self.hosts().lease(address).await?)))
     }

@@ -20,18 +20,18 @@ pub enum Http2 {
     Assumed,
 }
 
-/// What happens to requests to an address that could not be reached several times in a row; see
+/// What happens to requests to an address that fails, as three dials in a row have; see
 /// [`Builder::backoff`](crate::Builder::backoff).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Backoff {
-    /// There is no pause: every request that needs a connection tries to open one.
+    /// Nothing: every request that needs a connection dials for itself.
     Off,
-    /// They fail at once with [`ErrorKind::BackingOff`](crate::ErrorKind::BackingOff), so that a gateway can go
-    /// elsewhere.
-    #[default]
+    /// They fail at once with [`ErrorKind::BackingOff`](crate::ErrorKind::BackingOff) during a pause, and while the dial
+    /// after it tries, so that a gateway can go elsewhere.
     Fail,
-    /// They wait for the next try, within the checkout timeout.
+    /// They wait for the next dial, and share what it says.
+    #[default]
     Wait,
 }
 
@@ -173,11 +173,6 @@ impl Settings {
     /// Whether a limit may keep a request waiting until another connection closes.
     pub(crate) fn limits_connections(&self) -> bool {
         self.max_connections.is_some() || self.max_connections_per_address.is_some()
-    }
-
-    /// Whether a limit may ask which idle connection of all hosts is the oldest.
-    pub(crate) fn ranks_idle(&self) -> bool {
-        self.max_connections.is_some() || self.max_idle.is_some()
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pool_core::{Connected, Connector, Protocol, Target};
+use pool_core::{Connected, Connector, Fault, Protocol, Target};
 use rustls::ClientConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;
@@ -165,6 +165,11 @@ impl<C: Connector> Connector for TlsConnector<C> {
     fn may_negotiate_http2(&self, address: &Self::Address) -> bool {
         let config = address.identity().map_or(&self.config, |identity| identity.config());
         config.alpn_protocols.iter().any(|protocol| protocol == HTTP_2)
+    }
+
+    /// What the inner connector says; what lies below a handshake is found in the chain of its error.
+    fn fault(&self, error: &io::Error) -> Fault {
+        self.inner.fault(error)
     }
 
     fn never_negotiate_http2(&mut self) {

@@ -68,6 +68,8 @@ impl Error for HandshakeError {
 
 #[cfg(test)]
 mod tests {
+    use pool_core::Fault;
+
     use super::*;
 
     fn name() -> ServerName<'static> {
@@ -79,6 +81,16 @@ mod tests {
         let error = HandshakeError::failed(&name(), io::Error::from_raw_os_error(104));
         assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
         assert_eq!(error.to_string(), "TLS handshake with example.org: connection reset");
+    }
+
+    #[test]
+    fn an_error_of_this_machine_is_seen_through_the_handshake() {
+        for (code, fault) in [(24, Fault::Descriptors), (12, Fault::Machine), (104, Fault::Peer)] {
+            let bare = || io::Error::from_raw_os_error(code);
+            for error in [bare(), io::Error::other(bare())] {
+                assert_eq!(Fault::of(&HandshakeError::failed(&name(), error)), fault);
+            }
+        }
     }
 
     #[test]

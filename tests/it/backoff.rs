@@ -1,4 +1,4 @@
-//! An address that cannot be reached is left alone for a while, and tried again by one dial at a time.
+//! What becomes of requests to an address that fails: they wait for the next dial, or stay away, as the caller chooses.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -11,6 +11,9 @@ use pooled_fetch_tests::{AnyStream, CutHttp1, Whole, bounded, get};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, advance};
+
+/// Between two failures; three of them make an outage of twice that.
+const APART: Duration = Duration::from_millis(100);
 
 const RESPONSE: &str = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone";
 
@@ -65,6 +68,8 @@ async fn kind(pool: &Pool<Switch>) -> ErrorKind {
 
 async fn fail_three_times(pool: &Pool<Switch>) {
     for _ in 0..3 {
+        assert_eq!(pool.stats().backing_off, 0);
+        advance(APART).await;
         assert_eq!(kind(pool).await, ErrorKind::Connect);
     }
     assert_eq!((pool.stats().backing_off, pool.stats().failed_to_open), (1, 3));
@@ -90,7 +95,7 @@ async fn after_three_failures_requests_fail_at_once_without_a_dial() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn pauses_grow_to_ten_seconds_and_end_with_the_first_success() {
+async fn pauses_grow_with_the_outage_to_ten_seconds_and_end_with_the_first_success() {
     bounded(async {
         let (pool, switch) = pool(Backoff::Fail);
         fail_three_times(&pool).await;
@@ -138,7 +143,7 @@ async fn waiters_are_served_when_the_one_dial_that_tries_succeeds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn waiters_fail_one_by_one_with_what_the_dials_say() {
+async fn requests_that_wait_share_what_the_one_dial_says() {
     bounded(async {
         let (pool, switch) = pool(Backoff::Wait);
         fail_three_times(&pool).await;
@@ -148,7 +153,7 @@ async fn waiters_fail_one_by_one_with_what_the_dials_say() {
             clients.spawn(async move { kind(&pool).await });
         }
         assert_eq!(clients.join_all().await, [ErrorKind::Connect; 5]);
-        assert_eq!(switch.dials().len(), 8, "each dial was for one of them");
+        assert_eq!(switch.dials().len(), 4, "one dial was for all of them");
     })
     .await;
 }
@@ -204,6 +209,77 @@ async fn where_it_is_turned_off_every_request_tries() {
     .await;
 }
 
+/// Each request as soon as the one before has failed, and refusals as far as pauses make them.
+#[tokio::test(start_paused = true)]
+async fn no_pause_is_longer_than_the_outage_so_far() {
+    for outage in [Duration::from_millis(30), Duration::from_secs(3), Duration::from_secs(60)] {
+        bounded(async {
+            let (pool, switch) = pool(Backoff::Fail);
+            let start = Instant::now();
+            while start.elapsed() < outage {
+                pool.http(&"wire", get("/")).await.expect_err("it is down");
+                advance(Duration::from_millis(1)).await;
+            }
+            switch.up.send_replace(true);
+            let back = Instant::now();
+            while let Err(error) = pool.http(&"wire", get("/")).await {
+                assert_eq!(error.kind(), ErrorKind::BackingOff);
+                advance(Duration::from_millis(1)).await;
+            }
+            let longest = (back - start).min(Duration::from_secs(10));
+            assert!(back.elapsed() <= longest, "{:?} after {outage:?}", back.elapsed());
+        })
+        .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_ends_when_the_caller_names_the_address() {
+    for how in 0..3 {
+        bounded(async {
+            let (pool, switch) = pool(Backoff::Fail);
+            // Until a pause has just begun, and is none of the shortest.
+            let start = Instant::now();
+            while start.elapsed() < Duration::from_secs(60)
+                || kind(&pool).await != ErrorKind::BackingOff
+            {
+                pool.http(&"wire", get("/")).await.expect_err("it is down");
+                advance(Duration::from_millis(50)).await;
+            }
+            switch.up.send_replace(true);
+            assert_eq!(kind(&pool).await, ErrorKind::BackingOff);
+            match how {
+                0 => pool.warm(&"wire", 1).await.expect("it is up"),
+                1 => assert!(pool.sync(["wire"]).is_empty()),
+                _ => assert!(pool.retain(|address| *address == "wire").is_empty()),
+            }
+            let response = pool.http(&"wire", get("/")).await.expect("it is up");
+            Whole::read(response).await.expect("a body");
+            assert_eq!(pool.stats().backing_off, 0);
+        })
+        .await;
+    }
+}
+
+/// They wait for the one dial that tries, and are not refused for it.
+#[tokio::test(start_paused = true)]
+async fn requests_after_the_caller_has_named_the_address_wait_for_one_dial() {
+    bounded(async {
+        let (pool, switch) = pool(Backoff::Fail);
+        fail_three_times(&pool).await;
+        pool.sync(["wire"]);
+        let clients: JoinSet<_> = (0..5)
+            .map(|_| {
+                let pool = pool.clone();
+                async move { kind(&pool).await }
+            })
+            .collect();
+        assert_eq!(clients.join_all().await, [ErrorKind::Connect; 5]);
+        assert_eq!(switch.dials().len(), 4);
+    })
+    .await;
+}
+
 #[derive(Default)]
 struct Pauses(Mutex<Vec<Duration>>);
 
@@ -219,11 +295,11 @@ impl Observer for Pauses {
 async fn an_observer_is_told_when_an_address_is_left_alone() {
     bounded(async {
         let (switch, pauses) = (Switch::down(), Arc::<Pauses>::default());
-        let builder = Pool::builder(switch).observer(Arc::clone(&pauses));
+        let builder = Pool::builder(switch).backoff(Backoff::Fail).observer(Arc::clone(&pauses));
         let pool = builder.build().expect("settings that make sense");
         fail_three_times(&pool).await;
         let told = pauses.0.lock().expect("no thread panicked with it");
-        assert!(matches!(told[..], [pause] if pause <= Duration::from_millis(100)), "{told:?}");
+        assert!(matches!(told[..], [pause] if pause <= APART * 2), "{told:?}");
     })
     .await;
 }

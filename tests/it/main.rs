@@ -5,6 +5,7 @@ mod body;
 mod cancel;
 mod concurrency;
 mod connection_info;
+mod dials;
 mod errors;
 mod facade;
 mod failing_bodies;

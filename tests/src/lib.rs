@@ -33,7 +33,8 @@ pub use bounded::{bounded, eventually};
 pub use caller::{Boxed, Caller, Settings, Whole, get, post, start, start_elsewhere, start_with};
 pub use certs::{Authority, Issued, Valid};
 pub use connectors::{
-    Address, AnyConnector, AnyStream, Failing, Interrupted, NextRead, OverPath, Path, Probe, Watch,
+    Address, AnyConnector, AnyStream, Failing, Fate, Interrupted, NextRead, OverPath, Path, Probe,
+    Watch,
 };
 pub use cut_http1::{Cut, CutHttp1, How};
 pub use cut_http2::CutHttp2;

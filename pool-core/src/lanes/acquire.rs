@@ -10,7 +10,7 @@ use super::hosts::{Hosts, name_of};
 use super::lane::Lane;
 use super::lease::{Lease, Unused};
 use super::wait::{Place, Refused};
-use super::wait_queue::Wants;
+use super::wants::Wants;
 use crate::connector::Connector;
 use crate::report::{Error, Reason};
 
@@ -90,6 +90,7 @@ impl<C: Connector> Hosts<C> {
         count: usize,
     ) -> Result<(), Error> {
         let lane = self.lane_for(address)?;
+        lane.host().end_pause();
         let now = Instant::now();
         let missing = count.saturating_sub(lane.idle());
         let places: Vec<_> = (0..missing).map(|_| join(&lane, now, Wants::Fresh)).collect();

@@ -15,7 +15,7 @@ use super::checkout::Trust;
 use super::idle_connection::IdleConnection;
 use super::lane::Lane;
 use super::lease::{ConnectionLease, Lease};
-use super::wait_queue::Offered;
+use super::wants::Offered;
 use crate::conn::http1;
 use crate::policy::{Member, Standing, Turn};
 use crate::report::{Error, Reason};
@@ -100,14 +100,19 @@ impl Lane {
     }
 
     /// Offers a lease to the waiters; back if none accepts it.
-    pub(super) fn offer(&self, lease: Lease) -> Option<Lease> {
+    pub(super) fn offer(self: &Arc<Self>, lease: Lease) -> Option<Lease> {
         let offered = lease.offered();
-        self.queue.offer(Ok(lease), offered)?.ok()
+        let back = self.queue.offer(Ok(lease), offered);
+        // A dial that is about to open its connection goes on, unless a limit wants its place.
+        if back.is_none() && self.enter_left_behind() && self.pool().limit_queue.is_waiting() {
+            self.host().offer_room();
+        }
+        back?.ok()
     }
 
     /// Fails the request that has waited longest.
     pub(super) fn fail_one(&self, error: Error) {
-        self.queue.offer(Err(error), Offered::Failure);
+        self.queue.offer(Err(error), Offered::End);
     }
 
     /// Whether a limit keeps a request waiting, at another address, in another runtime, or here for a fresh connection,
@@ -172,7 +177,7 @@ impl Lane {
     fn must_make_room(&self) -> bool {
         self.queue.wants_fresh()
             && !(self.host().has_room() && self.pool().has_room())
-            && self.queue.wants_dial()
+            && self.wants_dial()
     }
 
     #[inline(always)]
@@ -233,7 +238,7 @@ impl Lane {
         if let Some(reason) = self.closed_for() {
             return self.close_idle(reason);
         }
-        if self.settings().ranks_idle() {
+        if self.pool().ranks_idle() {
             self.pool().lru.enter(sequence, self);
         }
         if too_many {

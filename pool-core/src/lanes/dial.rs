@@ -1,7 +1,8 @@
 //! Opening a connection: a task of its own, so that it belongs to the pool and not to a request.
 //!
-//! A request that is cancelled leaves its dial behind; the connection serves the next waiter, or becomes idle. A dial
-//! that ends with its runtime gives its permit back, and the lanes that wait for one are told.
+//! A request that is cancelled leaves its dial behind; the connection serves the next waiter, or becomes idle. Of several
+//! such dials only the oldest goes on, and even that one ends where a limit keeps a request waiting. A dial that ends,
+//! or goes with its runtime, gives its permit back, and the lanes that wait for one are told.
 
 use std::future::Future;
 use std::io;
@@ -10,14 +11,16 @@ use std::sync::{Arc, Weak};
 
 use futures_util::future::{Either, select};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
 use super::lane::{Dial, Lane};
+use super::under_way::Begun;
 use crate::conn::{Hold, Opened, http1, http2};
-use crate::connector::{Connected, Connector, Protocol, Target};
+use crate::connector::{Connected, Connector, Fault, Protocol, Target};
 use crate::io::ConnectionWaker;
-use crate::policy::{Permit, Trial, Turn};
-use crate::report::{Error, ErrorKind, Event, Reason};
+use crate::policy::{Attempt, HANGS, Member, Permit, Turn};
+use crate::report::{Error, Event, Reason};
 use crate::settings::Http2;
 
 pub(super) struct Dialer<C: Connector> {
@@ -53,44 +56,55 @@ impl<C: Connector> Dial for Dialer<C> {
         self.connector.target(&self.address)
     }
 
-    fn dial(&self, lane: Arc<Lane>, permit: Permit, trial: Option<Trial>) {
+    fn dial(&self, lane: Arc<Lane>, begun: Begun, permit: Permit, attempt: Attempt) {
         let (connector, address) = (Arc::clone(&self.connector), self.address.clone());
-        let (under_way, begun) = (UnderWay(lane), Instant::now());
+        let Begun { number, unwanted } = begun;
+        let is_for_all = attempt.is_for_all();
+        let mut under_way = UnderWay { lane, number, before: number, is_for_all };
         // Boxed once, because a spawned future is moved several times, and this one is large.
         tokio::spawn(Box::pin(async move {
-            let lane = Arc::clone(&under_way.0);
+            // Not when it was spawned: requests that came since then share what it says.
+            under_way.before = under_way.lane.queue.next_number();
+            let lane = Arc::clone(&under_way.lane);
             let opened = {
                 let open = open(&*connector, &address, &lane, permit);
-                unless_closed(&lane, open).await
+                unless_closed(&lane, unless_unwanted(&lane, unwanted, open)).await
             };
             let opened = match opened {
                 Ok(Dialled::Http1(connection)) => Ok(Some(connection)),
                 Ok(Dialled::Http2(connection)) => {
                     let opened = Box::pin(lane.opened_for_many(connection));
+                    let opened = async { opened.await.map_err(Failure::of_peer) };
                     unless_closed(&lane, opened).await.map(|()| None)
                 }
-                Err(error) => Err(error),
+                Err(failure) => Err(failure),
             };
             // A dial stops counting only after the request that it was for is served: a request that joined in between
             // would dial for that one too.
             match opened {
                 Ok(connection) => {
-                    lane.host().reached();
+                    attempt.succeeded(Instant::now());
                     if let Some(connection) = connection {
                         lane.opened_for_one(connection);
                     }
                     drop(under_way);
                 }
-                Err(error) => {
+                // It counts no more, and no request waits for it.
+                Err(Failure::Unwanted) => drop((under_way, attempt)),
+                Err(Failure::Closed) => {
+                    let error = Error::closed(lane.name());
                     lane.host().tell(|| Event::OpenFailed { error: &error });
-                    let unreachable = error.kind() != ErrorKind::Closed;
-                    lane.dial_failed(error);
-                    drop(under_way);
-                    if unreachable {
-                        // Before the next pause begins, so that the trial does not hand that one on.
-                        let was_trial = trial.map(Trial::end).is_some();
-                        lane.host().missed(was_trial, begun, Instant::now());
+                    under_way.fail(error);
+                }
+                Err(Failure::Failed(error, fault)) => {
+                    lane.host().note_failed_dial(&error);
+                    under_way.fail(error);
+                    match fault {
+                        Fault::Peer => attempt.failed(Instant::now()),
+                        _ => drop(attempt),
                     }
+                    // Requests have left without their dials.
+                    lane.left_dials_behind();
                 }
             }
             // While this dial was counted, a waiter may have seen no need for one of its own.
@@ -101,15 +115,45 @@ impl<C: Connector> Dial for Dialer<C> {
 
 /// A dial counts as under way until it has ended, or was dropped with its runtime. A dial that panics fails the waiter
 /// that it was for, as any other failure does.
-struct UnderWay(Arc<Lane>);
+struct UnderWay {
+    lane: Arc<Lane>,
+    number: u64,
+    /// It may fail the waiters whose numbers are smaller.
+    before: u64,
+    is_for_all: bool,
+}
+
+impl UnderWay {
+    fn fail(self, error: Error) {
+        self.lane.dial_failed(self.before, self.is_for_all, error);
+    }
+}
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.0.queue.end_dial();
+        self.lane.queue.end_dial(self.number);
         if std::thread::panicking() {
             let panicked = io::Error::other("the connector panicked");
-            self.0.dial_failed(Error::connect(self.0.name(), panicked));
+            let error = Error::connect(self.lane.name(), panicked);
+            self.lane.dial_failed(self.before, self.is_for_all, error);
+            // Others may have relied on it.
+            Arc::clone(&self.lane).request_dial(Turn::Own);
         }
+    }
+}
+
+/// Why a dial has opened nothing.
+enum Failure {
+    /// The pool has closed.
+    Closed,
+    /// No request waits for it any more.
+    Unwanted,
+    Failed(Error, Fault),
+}
+
+impl Failure {
+    fn of_peer(error: Error) -> Self {
+        Self::Failed(error, Fault::Peer)
     }
 }
 
@@ -125,18 +169,35 @@ async fn open<C: Connector>(
     address: &C::Address,
     lane: &Arc<Lane>,
     permit: Permit,
-) -> Result<Dialled, Error> {
+) -> Result<Dialled, Failure> {
     let started = Instant::now();
     let opening = async {
-        let connected =
-            connector.connect(address).await.map_err(|error| Error::connect(lane.name(), error))?;
-        open_http(connected, started, lane, permit).await
+        let connected = connect(connector, address, lane).await.map_err(|error| {
+            let fault = connector.fault(&error);
+            Failure::Failed(Error::connect(lane.name(), error), fault)
+        })?;
+        open_http(connected, started, lane, permit).await.map_err(Failure::of_peer)
     };
     match lane.settings().connect_timeout {
         None => opening.await,
-        Some(limit) => {
-            timeout(limit, opening).await.map_err(|_| Error::connect_timeout(lane.name(), limit))?
+        Some(limit) => match timeout(limit, opening).await {
+            Ok(opened) => opened,
+            Err(_) => Err(Failure::of_peer(Error::connect_timeout(lane.name(), limit))),
+        },
+    }
+}
+
+/// Opens a stream; once more if it lacks a descriptor, and an idle connection has one to give.
+async fn connect<C: Connector>(
+    connector: &C,
+    address: &C::Address,
+    lane: &Lane,
+) -> io::Result<Connected<C::Stream>> {
+    match connector.connect(address).await {
+        Err(error) if connector.fault(&error) == Fault::Descriptors && lane.free_descriptor() => {
+            connector.connect(address).await
         }
+        done => done,
     }
 }
 
@@ -191,11 +252,35 @@ where
 /// Abandons the dial when the pool closes.
 async fn unless_closed<T>(
     lane: &Lane,
-    dial: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Error> {
+    dial: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
     // The pool first, so that a dial which has ended is abandoned too.
     match select(pin!(lane.pool().closed()), pin!(dial)).await {
-        Either::Left(((), _)) => Err(Error::closed(lane.name())),
+        Either::Left(((), _)) => Err(Failure::Closed),
+        Either::Right((done, _)) => done,
+    }
+}
+
+/// Abandons the dial when no request waits for it any more.
+async fn unless_unwanted<T>(
+    lane: &Arc<Lane>,
+    unwanted: oneshot::Receiver<()>,
+    dial: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let dial = async {
+        let mut dial = pin!(dial);
+        match timeout(HANGS, dial.as_mut()).await {
+            Ok(done) => done,
+            Err(_) => {
+                // Its request may have been served by another connection. Until now it was about to open its own.
+                lane.left_dials_behind();
+                dial.await
+            }
+        }
+    };
+    // A sender that is dropped has told nothing, and is dropped only after the dial was taken off the list.
+    match select(unwanted, pin!(dial)).await {
+        Either::Left(_) => Err(Failure::Unwanted),
         Either::Right((done, _)) => done,
     }
 }

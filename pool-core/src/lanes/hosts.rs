@@ -55,7 +55,7 @@ impl Entry {
             parked: sum(Lane::parked),
             waiting: sum(|lane| lane.queue.waiting()),
             streams: sum(|lane| lane.in_use.open_streams()),
-            backing_off: self.host.backing_off(Instant::now()).is_some(),
+            backing_off: self.host.fails(),
         };
         stats.add(self.host.counters(), holdings);
     }
@@ -142,15 +142,19 @@ impl<C: Connector> Hosts<C> {
 
     /// Retires what `keep` refuses and takes back what it keeps; gives the addresses that this has retired.
     pub(crate) fn retain(&self, mut keep: impl FnMut(&C::Address) -> bool) -> Vec<C::Address> {
-        let (mut addresses, mut lanes) = (Vec::new(), Vec::new());
+        let (mut addresses, mut lanes, mut named) = (Vec::new(), Vec::new(), Vec::new());
         for entry in &self.map {
             let retired = !keep(entry.key());
+            if !retired && entry.host.fails() {
+                named.push(Arc::clone(&entry.host));
+            }
             if entry.host.set_retired(retired) && retired {
                 addresses.push(entry.key().clone());
                 lanes.extend(entry.lanes.iter().cloned());
             }
         }
         lanes.iter().for_each(|lane| lane.retire());
+        named.iter().for_each(|host| host.end_pause());
         addresses
     }
 
@@ -221,11 +225,18 @@ impl<C: Connector> Rounds for Hosts<C> {
         if !forgotten.is_empty() {
             drop(forgotten);
             self.pool.lru.remove_gone();
+            self.pool.left_behind.remove_gone();
         }
     }
 
     fn between_passes(&self) -> (Duration, Duration) {
         self.pool.settings().between_passes()
+    }
+
+    fn rank_idle(&self) {
+        for lane in self.lanes(|_| true) {
+            lane.rank_idle();
+        }
     }
 
     fn retire_lanes_of(&self, runtime: &Runtime) {

@@ -2,7 +2,7 @@
 //!
 //! A connection is driven by the runtime that opened it, so it is lent only to requests of that runtime: idle
 //! connections and waiters stand in lanes. What a lane does with them stands beside it, each in a file of its own:
-//! `checkout`, `checkin`, `wait`, `streams`, `maintenance`.
+//! `checkout`, `checkin`, `wait`, `dials`, `streams`, `maintenance`.
 //!
 //! What must hold: no connection stays idle while a waiter would take it. This is announce-then-check: a connection is
 //! stored, and then its lane checks for waiters; a waiter joins, and then its lane checks for idle connections.
@@ -12,19 +12,25 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
 use super::idle::Idle;
 use super::idle_connection::IdleConnection;
 use super::in_use::InUse;
 use super::lease::Lease;
+use super::under_way::Begun;
 use super::wait_queue::WaitQueue;
+use super::wants::Pace;
 use super::watcher::Watcher;
 use crate::conn::http2::{self, StreamWatch};
 use crate::connector::Target;
 use crate::io::{PendingReads, Watch};
-use crate::policy::{Host, Marks, Member, Permit, PoolState, Runtime, Trial, Turn};
+use crate::policy::{Attempt, Host, Marks, Member, Permit, PoolState, Runtime, Turn};
 use crate::report::{Error, Reason};
 use crate::request::DefaultTarget;
 use crate::settings::Settings;
+use crate::sync::Mutex;
 
 /// What a waiter gets: a lease, or the reason why its dial failed.
 pub(super) type Answer = Result<Lease, Error>;
@@ -43,14 +49,16 @@ pub(crate) struct Lane {
     pub(super) parked_up_to: AtomicU64,
     /// How many connections went to waiters here while a limit kept others waiting.
     pub(super) handed_on: AtomicUsize,
+    /// When the lane dials next by itself, and the task that waits for that.
+    pub(super) next_dial: Mutex<Option<(Instant, AbortHandle)>>,
     marks: Marks,
 }
 
 /// Opens connections to the lane's address, whose type only the implementor knows.
 pub(super) trait Dial: Send + Sync {
     /// Starts a task of the current runtime, the lane's, that ends in a check-in or in a failure of the waiters that it
-    /// was for.
-    fn dial(&self, lane: Arc<Lane>, permit: Permit, trial: Option<Trial>);
+    /// was for, or when no request waits for it any more.
+    fn dial(&self, lane: Arc<Lane>, begun: Begun, permit: Permit, attempt: Attempt);
 
     /// Whether a connection that it opens may serve many at once.
     fn may_share(&self) -> bool;
@@ -79,6 +87,7 @@ impl Lane {
             parked: AtomicUsize::new(0),
             parked_up_to: AtomicU64::new(0),
             handed_on: AtomicUsize::new(0),
+            next_dial: Mutex::default(),
             marks: Marks::default(),
         });
         let member: Weak<Self> = Arc::downgrade(&lane);
@@ -231,8 +240,13 @@ impl Member for Lane {
         &self.runtime
     }
 
+    fn has_waiting(&self) -> bool {
+        self.queue.waiting() > 0
+    }
+
     fn wants_dial(&self) -> bool {
-        self.queue.wants_dial()
+        // One that is not due makes no room: its timer runs, and asks for it then.
+        self.queue.wants_dial(self.pace()) && self.host.may_dial().is_ok()
     }
 
     fn idle(&self) -> usize {
@@ -260,8 +274,20 @@ impl Member for Lane {
         }
     }
 
+    fn left_behind_since(&self) -> Option<Instant> {
+        self.queue.left_behind_since(self.pace())
+    }
+
+    fn end_left_behind(&self, keep: usize, most: usize) -> bool {
+        self.queue.end_left_behind(self.pace(), keep, most)
+    }
+
+    fn end_begun_before(&self, time: Instant) {
+        self.queue.end_begun_before(time);
+    }
+
     fn fail_waiting(&self, error: &dyn Fn() -> Error) {
-        while self.queue.wants_dial() {
+        while self.queue.wants_dial(Pace::ForEach) {
             self.fail_one(error());
         }
     }

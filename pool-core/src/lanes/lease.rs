@@ -11,7 +11,7 @@ use std::time::Duration;
 use atomic_waker::AtomicWaker;
 
 use super::lane::Lane;
-use super::wait_queue::Offered;
+use super::wants::Offered;
 use crate::conn::{http1, http2};
 use crate::report::{ConnectionInfo, Event, Reason, Usage};
 use crate::request::StreamHold;

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::idle_connection::IdleConnection;
 use super::lane::Lane;
 use super::watcher::Watched;
-use crate::policy::{Standing, Turn};
+use crate::policy::{Member, Standing, Turn};
 use crate::report::Reason;
 
 /// So many connections that are set aside may stay beside those that are opened in their place: a server that is healthy,
@@ -128,6 +128,24 @@ impl Lane {
     /// Closes the connection that has been idle longest. False when there is none.
     pub(super) fn close_oldest(&self, reason: Reason) -> bool {
         self.close(self.idle.pop_oldest_if(|_| true), reason)
+    }
+
+    /// Closes the connection that has been idle longest, to any address, so that its descriptor can be used. False when
+    /// there is none.
+    pub(super) fn free_descriptor(&self) -> bool {
+        if self.pool().start_ranking()
+            && let Some(rounds) = self.watcher.rounds()
+        {
+            rounds.rank_idle();
+        }
+        self.pool().lru.evict()
+    }
+
+    /// Enters the lane in the LRU index, if anything is idle here.
+    pub(super) fn rank_idle(self: &Arc<Self>) {
+        if let Some(oldest) = self.oldest_idle() {
+            self.pool().lru.enter(oldest, self);
+        }
     }
 
     /// Closes all idle connections.

@@ -12,8 +12,9 @@
 //! | `checkout`, `checkin` | an idle connection becomes a lease; a connection goes to a waiter, or becomes idle |
 //! | `idle` | the idle store; the only `SkipMap` |
 //! | `idle_connection` | what the store holds: a connection with HTTP state, or parked |
-//! | `wait_queue` | requests that wait, first in, first out |
-//! | `wait` | places in that queue, and dials within the limits |
+//! | `wait_queue`, `wants` | requests that wait, first in, first out; what they want |
+//! | `wait` | places in that queue, and what their dials have opened |
+//! | `dials`, `under_way` | when a lane dials for its waiters; the dials that it has begun |
 //! | `dial` | the task that opens a connection |
 //! | `streams`, `in_use` | HTTP/2: lends streams, the busiest connection first; the list of these |
 //! | `maintenance` | what the watcher and the limits do to idle connections |
@@ -25,6 +26,7 @@ mod acquire;
 mod checkin;
 mod checkout;
 mod dial;
+mod dials;
 mod hosts;
 mod idle;
 mod idle_connection;
@@ -33,12 +35,14 @@ mod lane;
 mod lease;
 mod maintenance;
 mod streams;
+mod under_way;
 mod wait;
 mod wait_queue;
+mod wants;
 mod watcher;
 
 pub(crate) use acquire::take_idle;
 pub(crate) use checkout::Trust;
 pub(crate) use hosts::Hosts;
 pub(crate) use lease::{ConnectionLease, Lease, StreamLease, Unused};
-pub(crate) use wait_queue::Wants;
+pub(crate) use wants::Wants;

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::idle_connection::IdleConnection;
 use super::lane::Lane;
 use super::lease::{Lease, StreamLease};
-use super::wait_queue::Offered;
+use super::wants::Offered;
 use crate::conn::http2::Connection;
 use crate::report::Reason;
 

@@ -1,8 +1,4 @@
-//! What a lane does for requests that wait: gives them a place in the queue, and dials within the limits.
-//!
-//! What must hold: while a request waits without a dial on its account, either a limit refuses a dial, or one is
-//! started. Announce-then-check: a lane that was refused stops counting its dial as under way, and then checks for room
-//! again; a thread that makes room counts it, and then checks which lanes want a dial.
+//! What a lane does for requests that wait: gives them a place in the queue, and what their dials have opened.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -12,9 +8,10 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::lane::{Answer, Lane};
 use super::lease::Lease;
-use super::wait_queue::{Ticket, Wants};
+use super::wait_queue::Ticket;
+use super::wants::{Pace, Wants};
 use crate::conn::{http1, http2};
-use crate::policy::{Admission, Member, Permit, Refusal, Turn};
+use crate::policy::Turn;
 use crate::report::{Error, Reason};
 
 /// A place in the queue of a lane.
@@ -28,11 +25,11 @@ pub(super) struct Place {
 
 impl Place {
     /// Joins the end of the queue. None if the watcher of the lane has gone; it stays while a request waits.
-    fn join(lane: &Arc<Lane>, wants: Wants) -> Option<Self> {
+    fn join(lane: &Arc<Lane>, wants: Wants, now: Instant) -> Option<Self> {
         if !lane.runtime().stay() {
             return None;
         }
-        Some(Self { ticket: lane.queue.join(wants), lane: Arc::clone(lane) })
+        Some(Self { ticket: lane.queue.join(wants, now), lane: Arc::clone(lane) })
     }
 
     /// Waits for a lease, as long as the checkout timeout allows.
@@ -56,7 +53,8 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         if self.lane.queue.leave(&self.ticket) {
-            // The limit queue may have kept its turn for this request.
+            self.lane.left_dials_behind();
+            // The limit queue may have kept its turn for this request, and a dial that was left behind gives way.
             self.lane.host().offer_room();
         } else if let Some(Ok(lease)) = self.ticket.close() {
             lease.give_back();
@@ -84,7 +82,7 @@ impl Lane {
         if let Some(pause) = self.host().refuses_waiters(now) {
             return Err(Refused::BackingOff(pause));
         }
-        let place = Place::join(self, wants).ok_or(Refused::WatcherGone)?;
+        let place = Place::join(self, wants, now).ok_or(Refused::WatcherGone)?;
         match wants {
             Wants::Any => self.serve_from_idle(now),
             // Another request may have opened the connection that this one waits for.
@@ -93,91 +91,11 @@ impl Lane {
         }
         self.dial(Turn::Own);
         let limit = self.settings().max_waiters_per_address;
-        let full = limit.is_some_and(|limit| self.queue.is_over(limit));
+        // While the address fails, one dial is for all of them.
+        let is_for_all =
+            self.pace() == Pace::ForAll && self.host().has_room() && self.pool().has_room();
+        let full = limit.is_some_and(|limit| !is_for_all && self.queue.is_over(limit));
         if full && self.queue.leave(&place.ticket) { Err(Refused::QueueFull) } else { Ok(place) }
-    }
-
-    /// Starts dials while more requests wait than dials are under way, and the limits allow. Only in the lane's
-    /// runtime.
-    pub(super) fn dial(self: &Arc<Self>, mut turn: Turn) {
-        while self.queue.begin_dial() {
-            let trial = match Admission::to(self.host(), Instant::now()) {
-                Admission::Free => None,
-                Admission::Trial(trial) if !trial.pause().is_zero() => {
-                    self.queue.end_dial();
-                    // Without a permit, which another lane may need meanwhile. Its end requests our dials.
-                    tokio::spawn(trial.wait());
-                    return;
-                }
-                Admission::Trial(trial) => Some(trial),
-                // The end of the trial requests our dials.
-                Admission::Held => return self.queue.end_dial(),
-            };
-            match self.permit(turn) {
-                Ok(permit) => {
-                    self.pool().limit_queue.leave(&**self);
-                    self.dialer().dial(Arc::clone(self), permit, trial);
-                    // One place for each turn: other members wait in the limit queue too.
-                    turn = Turn::Own;
-                }
-                Err(refusal) => {
-                    if let Some(trial) = trial {
-                        trial.end();
-                    }
-                    if refusal == Refusal::AddressFull && turn == Turn::Granted {
-                        // Its own address tells it when there is room; the limit queue is not blocked meanwhile.
-                        self.pool().limit_queue.leave(&**self);
-                    }
-                    self.queue.end_dial();
-                    // Room may have been made while the dial was still counted as under way, by a thread that then saw
-                    // no lane in need.
-                    match refusal {
-                        Refusal::AddressFull
-                            if self.host().has_room() || self.host().idle() > 0 => {}
-                        Refusal::PoolFull => {
-                            // The limit queue may have removed this lane, or seen no need, while its dial was counted.
-                            if self.queue.wants_dial() {
-                                self.join_limit_queue();
-                            }
-                            return self.host().offer_room();
-                        }
-                        _ => return,
-                    }
-                }
-            }
-        }
-    }
-
-    /// A permit, if need be in place of an idle connection that no request here can use.
-    fn permit(self: &Arc<Self>, turn: Turn) -> Result<Permit, Refusal> {
-        if turn == Turn::Own && self.pool().limit_queue.is_waiting() {
-            self.join_limit_queue();
-            return Err(Refusal::PoolFull);
-        }
-        loop {
-            match Permit::new(self.host(), self.runtime()) {
-                Err(Refusal::AddressFull) if self.host().evict() => {}
-                Err(Refusal::PoolFull) if self.pool().lru.evict() => {}
-                // Once in the queue, it checks again: what was stored before was not stored for it.
-                Err(Refusal::PoolFull) if self.join_limit_queue() => {}
-                done => return done,
-            }
-        }
-    }
-
-    /// Joins the queue for the total limit; false if it waits there already.
-    fn join_limit_queue(self: &Arc<Self>) -> bool {
-        let member: Arc<Self> = Arc::clone(self);
-        let member: Arc<dyn Member> = member;
-        self.pool().limit_queue.join(&member)
-    }
-
-    /// A dial fails the request that it was for; where its connection was to be shared, all of them.
-    pub(super) fn dial_failed(&self, error: Error) {
-        for _ in 1..self.queue.per_dial().min(self.queue.waiting()) {
-            self.fail_one(error.for_another());
-        }
-        self.fail_one(error);
     }
 
     /// A connection was opened that serves one request at a time; the address takes a dial for each.

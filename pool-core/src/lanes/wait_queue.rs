@@ -1,8 +1,11 @@
 //! Requests that wait for a connection of one lane, first in, first out.
 //!
 //! A waiter takes what comes first, a returned connection or a new one; it does not own the dial that was started on
-//! its account. The queue knows how many dials are under way, so that no more are started than there are waiters. It
-//! knows neither lanes nor connections, and is tested with integers.
+//! its account. The queue knows the dials under way, so that no more are started than there are waiters, and none goes on
+//! that no waiter needs. It knows neither lanes nor connections, and is tested with integers.
+//!
+//! Waiters and dials draw numbers from one counter. A dial that fails tells nothing to a waiter that came after it had
+//! begun, and so has a greater number: the server may have come back in between.
 //!
 //! What must hold: an answer is never lost. It goes to a waiter through a channel that gives it back if the waiter has
 //! left, and a waiter that leaves checks the channel one last time.
@@ -14,38 +17,14 @@ use std::sync::atomic::{AtomicUsize, Ordering, fence};
 use std::task::{Context, Poll};
 
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
+use super::under_way::{Begun, DialsUnderWay};
+use super::wants::{Offered, Pace, Wants};
 use crate::sync::Mutex;
 
-/// What a waiter takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wants {
-    /// Any connection.
-    Any,
-    /// Only a connection that comes straight from its dial.
-    Fresh,
-    /// Only a connection whose id is greater than that of every connection which was open then.
-    Newer(u64),
-}
-
-/// What an answer is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Offered {
-    /// A connection of that id.
-    Connection { id: u64, fresh: bool },
-    /// The news that a dial has failed.
-    Failure,
-}
-
-impl Wants {
-    pub(super) fn accepts(self, offered: Offered) -> bool {
-        match (self, offered) {
-            (_, Offered::Failure) | (Self::Any, _) => true,
-            (Self::Fresh, Offered::Connection { fresh, .. }) => fresh,
-            (Self::Newer(than), Offered::Connection { id, .. }) => id > than,
-        }
-    }
-}
+/// An empty queue keeps room for so many; what a crowd has needed beyond that is given back.
+const KEPT: usize = 64;
 
 #[derive(Debug)]
 pub(super) struct WaitQueue<T> {
@@ -60,15 +39,28 @@ pub(super) struct WaitQueue<T> {
 #[derive(Debug)]
 struct State<T> {
     waiters: VecDeque<Waiter<T>>,
-    dials: usize,
-    next_ticket: u64,
+    dials: DialsUnderWay,
+    /// The last number that was drawn.
+    number: u64,
 }
 
 #[derive(Debug)]
 struct Waiter<T> {
     ticket: u64,
     wants: Wants,
+    since: Instant,
     answer: oneshot::Sender<T>,
+}
+
+impl<T> Waiter<T> {
+    fn accepts(&self, offered: Offered) -> bool {
+        match offered {
+            Offered::Failure { before, or_since } => {
+                self.ticket < before || or_since.is_some_and(|since| self.since <= since)
+            }
+            Offered::End | Offered::Connection { .. } => self.wants.accepts(offered),
+        }
+    }
 }
 
 /// A place in the queue. Its owner leaves by its number.
@@ -79,9 +71,14 @@ pub(super) struct Ticket<T> {
 }
 
 impl<T> State<T> {
+    fn draw_number(&mut self) -> u64 {
+        self.number += 1;
+        self.number
+    }
+
     /// Index of the first waiter that accepts what is offered; nearly always the first of all.
     fn first(&self, offered: Offered) -> Option<usize> {
-        self.waiters.iter().position(|waiter| waiter.wants.accepts(offered))
+        self.waiters.iter().position(|waiter| waiter.accepts(offered))
     }
 }
 
@@ -89,7 +86,7 @@ impl<T> WaitQueue<T> {
     /// An empty queue, whose waiters count in `sum` too. Where a connection may be shared, one dial is for all waiters
     /// until it has shown how many its connection serves.
     pub(super) fn new(sum: Arc<AtomicUsize>, may_share: bool) -> Self {
-        let state = State { waiters: VecDeque::new(), dials: 0, next_ticket: 0 };
+        let state = State { waiters: VecDeque::new(), dials: DialsUnderWay::default(), number: 0 };
         Self {
             state: Mutex::new(state),
             waiting: AtomicUsize::new(0),
@@ -104,13 +101,12 @@ impl<T> WaitQueue<T> {
     }
 
     /// Joins the end of the queue.
-    pub(super) fn join(&self, wants: Wants) -> Ticket<T> {
+    pub(super) fn join(&self, wants: Wants, since: Instant) -> Ticket<T> {
         let (sender, receiver) = oneshot::channel();
         let number = {
             let mut state = self.state.lock();
-            state.next_ticket += 1;
-            let ticket = state.next_ticket;
-            state.waiters.push_back(Waiter { ticket, wants, answer: sender });
+            let ticket = state.draw_number();
+            state.waiters.push_back(Waiter { ticket, wants, since, answer: sender });
             self.waiting.store(state.waiters.len(), Ordering::SeqCst);
             self.waiting_in_all.fetch_add(1, Ordering::SeqCst);
             ticket
@@ -127,13 +123,16 @@ impl<T> WaitQueue<T> {
         let found = state.waiters.binary_search_by_key(&ticket.number, |waiter| waiter.ticket);
         let Ok(place) = found else { return false };
         let gone = state.waiters.remove(place);
-        self.count_down(&state);
+        self.count_down(&mut state);
         drop(state);
         gone.is_some()
     }
 
     /// One waiter has left. The lock is still held.
-    fn count_down(&self, state: &State<T>) {
+    fn count_down(&self, state: &mut State<T>) {
+        if state.waiters.is_empty() && state.waiters.capacity() > KEPT {
+            state.waiters = VecDeque::new();
+        }
         self.waiting.store(state.waiters.len(), Ordering::SeqCst);
         self.waiting_in_all.fetch_sub(1, Ordering::SeqCst);
     }
@@ -166,7 +165,7 @@ impl<T> WaitQueue<T> {
                 let Some(waiter) = place.and_then(|place| state.waiters.remove(place)) else {
                     return Some(answer);
                 };
-                self.count_down(&state);
+                self.count_down(&mut state);
                 waiter
             };
             match waiter.answer.send(answer) {
@@ -182,15 +181,29 @@ impl<T> WaitQueue<T> {
         state.waiters.len().saturating_sub(self.covered(&state)) > limit
     }
 
-    /// Whether more requests wait than dials are under way.
-    pub(super) fn wants_dial(&self) -> bool {
-        let state = self.state.lock();
-        state.waiters.len() > self.covered(&state)
+    /// Whether a waiter wants a dial that has still to begin.
+    pub(super) fn wants_dial(&self, pace: Pace) -> bool {
+        self.is_wanted(&self.state.lock(), pace)
+    }
+
+    fn is_wanted(&self, state: &State<T>, pace: Pace) -> bool {
+        match pace {
+            Pace::ForEach => state.waiters.len() > self.covered(state),
+            Pace::ForAll => !state.waiters.is_empty(),
+        }
     }
 
     /// How many waiters the dials under way are for.
     fn covered(&self, state: &State<T>) -> usize {
-        state.dials.saturating_mul(self.per_dial())
+        state.dials.len().saturating_mul(self.per_dial())
+    }
+
+    /// How many of the dials under way the waiters need.
+    fn needed(&self, state: &State<T>, pace: Pace) -> usize {
+        match pace {
+            Pace::ForAll if !state.waiters.is_empty() => usize::MAX,
+            _ => state.waiters.len().div_ceil(self.per_dial()),
+        }
     }
 
     /// How many waiters one dial is for: more than one where its connection is shared, all of them where the number is
@@ -205,16 +218,57 @@ impl<T> WaitQueue<T> {
     }
 
     /// Counts one more dial, if one is wanted.
-    pub(super) fn begin_dial(&self) -> bool {
+    pub(super) fn begin_dial(&self, pace: Pace, now: Instant) -> Option<Begun> {
         let mut state = self.state.lock();
-        let wanted = state.waiters.len() > self.covered(&state);
-        state.dials += usize::from(wanted);
-        wanted
+        if !self.is_wanted(&state, pace) {
+            return None;
+        }
+        let number = state.draw_number();
+        Some(state.dials.begin(number, now))
     }
 
-    pub(super) fn end_dial(&self) {
-        self.state.lock().dials -= 1;
+    /// The number by which a dial that asks the server from now on tells waiters that came before from later ones.
+    pub(super) fn next_number(&self) -> u64 {
+        self.state.lock().draw_number()
     }
+
+    /// A dial has ended, which may have been told to before.
+    pub(super) fn end_dial(&self, number: u64) {
+        self.state.lock().dials.end(number);
+    }
+
+    /// When the oldest dial has begun that no waiter needs.
+    pub(super) fn left_behind_since(&self, pace: Pace) -> Option<Instant> {
+        let state = self.state.lock();
+        state.dials.left_behind_since(self.needed(&state, pace))
+    }
+
+    /// Ends dials that no waiter needs, all but the oldest `keep` of them, and `most` at most. False if there is none to
+    /// end.
+    pub(super) fn end_left_behind(&self, pace: Pace, keep: usize, most: usize) -> bool {
+        let ends = {
+            let mut state = self.state.lock();
+            let needed = self.needed(&state, pace);
+            state.dials.take_left_behind(needed, keep, most)
+        };
+        tell(ends)
+    }
+
+    /// Ends the dials that began before that time, so that their waiters want others.
+    pub(super) fn end_begun_before(&self, time: Instant) {
+        let ends = self.state.lock().dials.take_begun_before(time);
+        tell(ends);
+    }
+}
+
+/// Tells dials to end, after the lock. False if there are none.
+fn tell(ends: Vec<oneshot::Sender<()>>) -> bool {
+    let any = !ends.is_empty();
+    for end in ends {
+        // It may have opened its connection just now, and then the connection is kept.
+        end.send(()).ok();
+    }
+    any
 }
 
 impl<T> Ticket<T> {
@@ -238,6 +292,14 @@ mod tests {
         WaitQueue::new(Arc::default(), false)
     }
 
+    fn join(queue: &WaitQueue<u32>, wants: Wants) -> Ticket<u32> {
+        queue.join(wants, Instant::now())
+    }
+
+    fn begin(queue: &WaitQueue<u32>) -> Option<u64> {
+        queue.begin_dial(Pace::ForEach, Instant::now()).map(|begun| begun.number)
+    }
+
     const IDLE: Offered = Offered::Connection { id: 1, fresh: false };
     const FRESH: Offered = Offered::Connection { id: 2, fresh: true };
 
@@ -251,7 +313,7 @@ mod tests {
     #[test]
     fn the_waiter_that_came_first_is_served_first() {
         let queue = queue();
-        let [mut first, mut second] = [queue.join(Wants::Any), queue.join(Wants::Any)];
+        let [mut first, mut second] = [join(&queue, Wants::Any), join(&queue, Wants::Any)];
         assert_eq!((queue.offer(1, IDLE), queue.offer(2, IDLE)), (None, None));
         assert_eq!((answer(&mut first), answer(&mut second)), (Some(1), Some(2)));
         assert_eq!(queue.offer(3, IDLE), Some(3));
@@ -261,7 +323,7 @@ mod tests {
     #[test]
     fn a_waiter_for_a_fresh_connection_is_passed_over_by_an_idle_one() {
         let queue = queue();
-        let [mut fresh, mut any] = [queue.join(Wants::Fresh), queue.join(Wants::Any)];
+        let [mut fresh, mut any] = [join(&queue, Wants::Fresh), join(&queue, Wants::Any)];
         assert!(queue.wants_idle() && queue.wants_fresh());
         assert_eq!(queue.offer(1, IDLE), None);
         assert_eq!((answer(&mut fresh), answer(&mut any)), (None, Some(1)));
@@ -273,19 +335,19 @@ mod tests {
     #[test]
     fn a_waiter_for_a_newer_connection_takes_it_fresh_or_not_and_every_waiter_takes_a_failure() {
         let queue = queue();
-        let [mut newer, mut fresh] = [queue.join(Wants::Newer(1)), queue.join(Wants::Fresh)];
+        let [mut newer, mut fresh] = [join(&queue, Wants::Newer(1)), join(&queue, Wants::Fresh)];
         assert_eq!(queue.offer(1, IDLE), Some(1));
         let used = Offered::Connection { id: 2, fresh: false };
         assert!(queue.would_take(used) && !queue.would_take(IDLE));
         assert_eq!((queue.offer(2, used), answer(&mut newer)), (None, Some(2)));
-        assert_eq!((queue.offer(3, Offered::Failure), answer(&mut fresh)), (None, Some(3)));
+        assert_eq!((queue.offer(3, Offered::End), answer(&mut fresh)), (None, Some(3)));
     }
 
     #[test]
     fn an_answer_to_a_waiter_that_has_gone_goes_to_the_next() {
         let queue = queue();
-        let first = queue.join(Wants::Any);
-        let mut second = queue.join(Wants::Any);
+        let first = join(&queue, Wants::Any);
+        let mut second = join(&queue, Wants::Any);
         drop(first);
         assert_eq!(queue.offer(1, IDLE), None);
         assert_eq!(answer(&mut second), Some(1));
@@ -295,7 +357,7 @@ mod tests {
     fn a_waiter_that_leaves_knows_whether_it_was_served() {
         let sum = Arc::<AtomicUsize>::default();
         let queue = WaitQueue::new(Arc::clone(&sum), false);
-        let [mut served, left] = [queue.join(Wants::Any), queue.join(Wants::Any)];
+        let [mut served, left] = [join(&queue, Wants::Any), join(&queue, Wants::Any)];
         assert_eq!(queue.offer(1, IDLE), None);
         assert_eq!(
             (queue.leave(&served), queue.leave(&left), queue.leave(&left)),
@@ -308,22 +370,73 @@ mod tests {
     #[test]
     fn no_more_dials_begin_than_requests_wait() {
         let queue = queue();
-        let _waiting = [queue.join(Wants::Any), queue.join(Wants::Any)];
-        assert_eq!(
-            [queue.begin_dial(), queue.begin_dial(), queue.begin_dial()],
-            [true, true, false]
-        );
-        assert!(!queue.wants_dial() && !queue.is_over(0));
-        queue.end_dial();
-        assert!(queue.wants_dial() && queue.is_over(0) && !queue.is_over(1));
+        let _waiting = [join(&queue, Wants::Any), join(&queue, Wants::Any)];
+        let dials = [begin(&queue), begin(&queue), begin(&queue)];
+        assert_eq!(dials.map(|dial| dial.is_some()), [true, true, false]);
+        let wants_dial = || queue.wants_dial(Pace::ForEach);
+        assert!(!wants_dial() && !queue.is_over(0));
+        queue.end_dial(dials[0].expect("it has begun"));
+        assert!(wants_dial() && queue.is_over(0) && !queue.is_over(1));
     }
 
     #[test]
     fn one_dial_is_for_all_until_it_has_shown_how_many_its_connection_serves() {
         let queue = WaitQueue::<u32>::new(Arc::default(), true);
-        let _waiting: Vec<_> = (0..5).map(|_| queue.join(Wants::Any)).collect();
-        assert_eq!([queue.begin_dial(), queue.begin_dial()], [true, false]);
+        let _waiting: Vec<_> = (0..5).map(|_| join(&queue, Wants::Any)).collect();
+        assert_eq!([begin(&queue), begin(&queue)].map(|dial| dial.is_some()), [true, false]);
         queue.set_per_dial(3);
-        assert_eq!([queue.begin_dial(), queue.begin_dial()], [true, false]);
+        assert_eq!([begin(&queue), begin(&queue)].map(|dial| dial.is_some()), [true, false]);
+    }
+
+    #[test]
+    fn a_failed_dial_is_news_only_to_waiters_that_came_before_it_or_waited_long_enough() {
+        for may_share in [false, true] {
+            let queue = WaitQueue::new(Arc::default(), may_share);
+            let start = Instant::now();
+            let at = |seconds| start + std::time::Duration::from_secs(seconds);
+            let mut before = queue.join(Wants::Any, at(0));
+            let dial = begin(&queue).expect("one is wanted");
+            let before_it = queue.next_number();
+            let mut after = [queue.join(Wants::Fresh, at(1)), queue.join(Wants::Newer(7), at(2))];
+            let fail = |answer, or_since| {
+                queue.offer(answer, Offered::Failure { before: before_it, or_since })
+            };
+            assert_eq!((fail(1, None), fail(2, None)), (None, Some(2)));
+            assert_eq!(answer(&mut before), Some(1));
+            assert_eq!((fail(3, Some(at(0))), fail(4, Some(at(1)))), (Some(3), None));
+            assert_eq!(after.each_mut().map(answer), [Some(4), None]);
+            queue.end_dial(dial);
+            assert!(queue.wants_dial(Pace::ForEach), "the last takes part in the next");
+        }
+    }
+
+    #[test]
+    fn while_the_address_fails_a_dial_may_begin_beside_another_for_the_same_waiter() {
+        let queue = queue();
+        let begin = || queue.begin_dial(Pace::ForAll, Instant::now());
+        assert!(begin().is_none());
+        let waiting = join(&queue, Wants::Any);
+        let mut dials = [begin(), begin()].map(|dial| dial.expect("a request waits"));
+        let end = |keep| queue.end_left_behind(Pace::ForAll, keep, usize::MAX);
+        assert!(!end(0), "both are for the waiter");
+        queue.leave(&waiting);
+        assert!(queue.left_behind_since(Pace::ForAll).is_some() && end(1) && !end(1));
+        let ended = dials.each_mut().map(|dial| dial.unwanted.try_recv().is_ok());
+        assert_eq!(ended, [false, true], "the oldest goes on");
+    }
+
+    #[test]
+    fn as_many_dials_go_on_as_requests_wait_and_one() {
+        let queue = queue();
+        let mut waiting: Vec<_> = (0..5).map(|_| join(&queue, Wants::Any)).collect();
+        let _dials: Vec<_> =
+            (0..5).map_while(|_| queue.begin_dial(Pace::ForEach, Instant::now())).collect();
+        for left in waiting.drain(2..) {
+            queue.leave(&left);
+        }
+        assert!(queue.end_left_behind(Pace::ForEach, 1, usize::MAX));
+        assert_eq!(queue.state.lock().dials.len(), 3);
+        let _more = [join(&queue, Wants::Any), join(&queue, Wants::Any)];
+        assert_eq!([begin(&queue), begin(&queue)].map(|dial| dial.is_some()), [true, false]);
     }
 }

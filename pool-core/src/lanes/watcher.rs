@@ -84,6 +84,9 @@ pub(super) trait Rounds: Send + Sync {
 
     /// Empties the lanes of a runtime whose watcher has gone.
     fn retire_lanes_of(&self, runtime: &Runtime);
+
+    /// Enters all idle connections in the LRU index.
+    fn rank_idle(&self);
 }
 
 /// Finishes a request whose caller does not wait; dropping it closes the connection.
@@ -92,6 +95,7 @@ type Drain = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub(super) struct Watcher {
     runtime: Arc<Runtime>,
     pending_reads: Arc<PendingReads>,
+    rounds: Weak<dyn Rounds>,
     inbox: Mutex<Inbox>,
 }
 
@@ -110,9 +114,10 @@ impl Watcher {
         let watcher = Arc::new(Self {
             runtime: Arc::new(Runtime::new(runtime.id())),
             pending_reads: Arc::new(PendingReads::new(one_thread)),
+            rounds,
             inbox: Mutex::default(),
         });
-        runtime.spawn(Task { watcher: Arc::clone(&watcher), rounds }.run());
+        runtime.spawn(Task { watcher: Arc::clone(&watcher) }.run());
         watcher
     }
 
@@ -124,6 +129,11 @@ impl Watcher {
     #[inline]
     pub(super) fn pending_reads(&self) -> &Arc<PendingReads> {
         &self.pending_reads
+    }
+
+    /// All lanes of the pool, unless it has gone.
+    pub(super) fn rounds(&self) -> Option<Arc<dyn Rounds>> {
+        self.rounds.upgrade()
     }
 
     /// An idle connection was woken.
@@ -165,7 +175,6 @@ impl Watcher {
 
 struct Task {
     watcher: Arc<Watcher>,
-    rounds: Weak<dyn Rounds>,
 }
 
 impl Task {
@@ -248,7 +257,7 @@ impl Task {
     /// time of the next pass.
     async fn pass(&self, now: Instant) -> Instant {
         let runtime = &self.watcher.runtime;
-        let Some(lanes) = self.rounds.upgrade().map(|rounds| rounds.lanes_of(runtime)) else {
+        let Some(lanes) = self.watcher.rounds().map(|rounds| rounds.lanes_of(runtime)) else {
             return now + WITHOUT_POOL;
         };
         let (shortest, longest) = self.between_passes();
@@ -270,14 +279,14 @@ impl Task {
                 next = next.min(due);
             }
         }
-        if let Some(rounds) = self.rounds.upgrade() {
+        if let Some(rounds) = self.watcher.rounds() {
             rounds.forget_vacant();
         }
         next.max(now + shortest)
     }
 
     fn between_passes(&self) -> (Duration, Duration) {
-        let rounds = self.rounds.upgrade();
+        let rounds = self.watcher.rounds();
         rounds.map_or((WITHOUT_POOL, WITHOUT_POOL), |rounds| rounds.between_passes())
     }
 }
@@ -294,7 +303,7 @@ impl Drop for Task {
         for (lane, _) in left.dials {
             lane.drop_dial_request();
         }
-        if let Some(rounds) = self.rounds.upgrade() {
+        if let Some(rounds) = self.watcher.rounds() {
             rounds.retire_lanes_of(&self.watcher.runtime);
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::runtime::Handle;
+use tokio::time::Instant;
 
 use super::member::{Marks, Member, Turn};
 use super::runtime::Runtime;
@@ -17,6 +18,8 @@ pub(super) struct FakeMember {
     pub(super) wants: AtomicBool,
     /// The sequences of its idle connections, the oldest first.
     pub(super) idle: Mutex<VecDeque<u64>>,
+    /// How many of its dials no request waits for.
+    pub(super) left_behind: AtomicUsize,
     /// How often it was told to dial.
     pub(super) told: AtomicUsize,
 }
@@ -33,6 +36,7 @@ impl FakeMember {
             runtime: Arc::clone(runtime),
             wants: AtomicBool::new(true),
             idle: Mutex::default(),
+            left_behind: AtomicUsize::new(0),
             told: AtomicUsize::new(0),
         })
     }
@@ -58,6 +62,10 @@ impl Member for FakeMember {
         &self.runtime
     }
 
+    fn has_waiting(&self) -> bool {
+        self.wants_dial()
+    }
+
     fn wants_dial(&self) -> bool {
         self.wants.load(Ordering::SeqCst)
     }
@@ -81,6 +89,18 @@ impl Member for FakeMember {
             self.told.fetch_add(1, Ordering::SeqCst);
         }
     }
+
+    fn left_behind_since(&self) -> Option<Instant> {
+        (self.left_behind.load(Ordering::SeqCst) > 0).then(Instant::now)
+    }
+
+    fn end_left_behind(&self, keep: usize, most: usize) -> bool {
+        let end = |left: usize| Some(left - left.saturating_sub(keep).min(most));
+        let before = self.left_behind.fetch_update(Ordering::SeqCst, Ordering::SeqCst, end);
+        before.is_ok_and(|left| left > keep)
+    }
+
+    fn end_begun_before(&self, _: Instant) {}
 
     fn fail_waiting(&self, _: &dyn Fn() -> Error) {
         self.wants.store(false, Ordering::SeqCst);

@@ -14,15 +14,15 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::backoff::Failures;
 use super::idle_limit::LearntIdleLimit;
-use super::member::{Member, Turn};
+use super::member::Member;
+use super::outage::Outage;
 use super::pool_state::PoolState;
 use super::quarantine::Quarantine;
 use super::retry_budget::{RetryBudget, RetryToken};
 use super::siblings::Siblings;
 use crate::report::{Counters, Error, Event};
-use crate::settings::{Backoff, Settings};
+use crate::settings::Settings;
 use crate::sync::{self, Mutex};
 
 pub(crate) struct Host {
@@ -34,7 +34,9 @@ pub(crate) struct Host {
     pub(super) siblings: Siblings,
     idle_limit: LearntIdleLimit,
     retry_budget: Arc<RetryBudget>,
-    pub(super) failures: Failures,
+    pub(super) outage: Mutex<Outage>,
+    /// Whether the outage is on; changes with it, under its lock, and spares most the lock.
+    pub(super) fails: AtomicBool,
     /// How many requests wait in all members, so that the members are visited only when there are any.
     pub(super) waiting: Arc<AtomicUsize>,
     pub(super) open: AtomicUsize,
@@ -53,7 +55,8 @@ impl Host {
             siblings: Siblings::new(Instant::now()),
             idle_limit: LearntIdleLimit::default(),
             retry_budget: Arc::default(),
-            failures: Failures::default(),
+            outage: Mutex::default(),
+            fails: AtomicBool::new(false),
             waiting: Arc::default(),
             open: AtomicUsize::new(0),
             retired: AtomicBool::new(false),
@@ -157,52 +160,10 @@ impl Host {
         RetryToken::take(&self.retry_budget, self.counters.requests())
     }
 
-    // Whether the address can be reached.
-
-    /// A connection was opened: the address can be reached again.
-    pub(crate) fn reached(&self) {
-        if self.failures.succeeded() {
-            self.request_dials();
-        }
-    }
-
-    /// A dial that began at `begun` has failed; the address may need a pause.
-    pub(crate) fn missed(&self, was_trial: bool, begun: Instant, now: Instant) {
+    /// A dial has failed, whatever the reason.
+    pub(crate) fn note_failed_dial(&self, error: &Error) {
         self.counters.failed_to_open();
-        let backoff = self.settings().backoff;
-        if backoff == Backoff::Off {
-            return;
-        }
-        let Some(pause) = self.failures.failed(was_trial, begun, now) else { return };
-        self.tell(|| Event::BackingOff { pause });
-        if backoff == Backoff::Fail && !self.has_connections() {
-            for member in self.members() {
-                member.fail_waiting(&|| Error::backing_off(&self.name, pause));
-            }
-        } else {
-            self.request_dials();
-        }
-    }
-
-    /// How long until the address is tried again, if it has a pause.
-    pub(crate) fn backing_off(&self, now: Instant) -> Option<Duration> {
-        self.failures.pause(now)
-    }
-
-    /// As [`backing_off`](Self::backing_off), for a request that comes: none where it may wait, or try itself.
-    pub(crate) fn refuses_waiters(&self, now: Instant) -> Option<Duration> {
-        // While connections are lent, one may be checked in before the address is tried again.
-        match self.settings().backoff {
-            Backoff::Fail => self.failures.refusal(now).filter(|_| !self.has_connections()),
-            _ => None,
-        }
-    }
-
-    /// Requests a dial in every member that wants one.
-    pub(super) fn request_dials(&self) {
-        for member in self.members().into_iter().filter(|member| member.wants_dial()) {
-            member.request_dial(Turn::Own);
-        }
+        self.tell(|| Event::OpenFailed { error });
     }
 
     // Retired, vacant, vacated.
@@ -225,7 +186,7 @@ impl Host {
         self.open.load(Ordering::SeqCst) == 0
             && !self.is_retired()
             && !self.quarantine.is_on(now)
-            && !self.failures.are_remembered(now)
+            && !self.outage.lock().is_remembered(now)
     }
 
     /// Waits until no connection of the host is open, and no request waits for one.

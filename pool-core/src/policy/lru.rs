@@ -1,9 +1,9 @@
 //! Which idle connection of all hosts has been idle longest.
 //!
-//! Kept only for pools with a limit on all connections or on all idle ones. A member is entered once, under a lower
-//! bound of the sequence of its oldest idle connection; check-in writes nothing here as long as the member is entered
-//! at all. A bound is corrected when it comes to the top, so an eviction costs the logarithm of the number of members,
-//! and the choice is exact.
+//! Kept only for pools with a limit on all connections or on all idle ones, and from the moment on when a dial has found
+//! no descriptor left. A member is entered once, under a lower bound of the sequence of its oldest idle connection;
+//! check-in writes nothing here as long as the member is entered at all. A bound is corrected when it comes to the top,
+//! so an eviction costs the logarithm of the number of members, and the choice is exact.
 
 use std::collections::BTreeMap;
 use std::fmt;

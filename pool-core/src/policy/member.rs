@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 
+use tokio::time::Instant;
+
 use super::runtime::Runtime;
 use crate::report::Error;
 
@@ -12,7 +14,11 @@ pub(crate) trait Member: Send + Sync {
 
     fn runtime(&self) -> &Runtime;
 
-    /// Whether more requests wait than dials are under way.
+    /// Whether a request waits.
+    fn has_waiting(&self) -> bool;
+
+    /// Whether a dial is wanted and could begin, if a limit allows: more requests wait than dials are under way; or,
+    /// while the address fails, any request does, and the next dial is due.
     fn wants_dial(&self) -> bool;
 
     /// How many connections are idle here.
@@ -30,6 +36,16 @@ pub(crate) trait Member: Send + Sync {
     /// Has the watcher of the runtime start the dials that are wanted. Connections close in any thread, and a dial
     /// starts only in its own runtime.
     fn request_dial(self: Arc<Self>, turn: Turn);
+
+    /// When the oldest dial has begun for which no request waits any more; none if there is no such dial.
+    fn left_behind_since(&self) -> Option<Instant>;
+
+    /// Ends dials for which no request waits any more, all but the oldest `keep` of them, and `most` at most. False if
+    /// there is none to end.
+    fn end_left_behind(&self, keep: usize, most: usize) -> bool;
+
+    /// Ends the dials that began before that time, so that their waiters dial anew.
+    fn end_begun_before(&self, time: Instant);
 
     /// Fails the requests that wait, except those that dials under way may still serve.
     fn fail_waiting(&self, error: &dyn Fn() -> Error);
@@ -50,6 +66,7 @@ pub(crate) struct Marks {
     dial_requested: AtomicBool,
     in_limit_queue: AtomicBool,
     in_lru: AtomicBool,
+    in_left_behind: AtomicBool,
 }
 
 impl Marks {
@@ -80,6 +97,15 @@ impl Marks {
 
     pub(super) fn leave_limit_queue(&self) {
         self.in_limit_queue.store(false, Ordering::SeqCst);
+    }
+
+    pub(super) fn enter_left_behind(&self) -> bool {
+        !self.in_left_behind.swap(true, Ordering::SeqCst)
+    }
+
+    pub(super) fn leave_left_behind(&self) {
+        self.in_left_behind.store(false, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
     }
 
     pub(super) fn enter_lru(&self) -> bool {

@@ -13,23 +13,26 @@
 //! | `lru` | which idle connection of all hosts has been idle longest |
 //! | `member` | the part of a host in one runtime, as this layer sees it |
 //! | `runtime` | one runtime, and whether its watcher is needed |
-//! | `backoff`, `trial` | an address that cannot be reached; the one dial that tries it again |
+//! | `outage`, `attempt` | an address that fails; one dial, and what it shows of its address |
+//! | `left_behind` | dials for which no request waits any more |
 //! | `siblings`, `doubt` | what one failed connection tells of the idle ones; what a host does then |
 //! | `quarantine` | an address whose server answers out of step |
 //! | `idle_limit` | after how long the server closes idle connections, as it has shown |
 //! | `retry_budget` | how many requests that had reached an address may be sent again |
 //!
-//! `lanes` takes hosts, permits, runtimes and trials, and is a `Member`; `exchange` notes at the host what it has learnt.
+//! `lanes` takes hosts, permits, runtimes and attempts, and is a `Member`; `exchange` notes at the host what it has learnt.
 
-mod backoff;
+mod attempt;
 mod doubt;
 #[cfg(test)]
 mod fake_member;
 mod host;
 mod idle_limit;
+mod left_behind;
 mod limit_queue;
 mod lru;
 mod member;
+mod outage;
 mod permit;
 mod pool_state;
 mod quarantine;
@@ -37,13 +40,13 @@ mod retry_budget;
 mod room;
 mod runtime;
 mod siblings;
-mod trial;
 
+pub(crate) use attempt::Attempt;
 pub(crate) use host::Host;
 pub(crate) use member::{Marks, Member, Turn};
+pub(crate) use outage::HANGS;
 pub(crate) use permit::{Permit, Refusal};
 pub(crate) use pool_state::PoolState;
 pub(crate) use retry_budget::RetryToken;
 pub(crate) use runtime::Runtime;
 pub(crate) use siblings::Standing;
-pub(crate) use trial::{Admission, Trial};

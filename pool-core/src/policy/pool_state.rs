@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 
 use tokio::sync::Notify;
 
+use super::left_behind::LeftBehind;
 use super::limit_queue::LimitQueue;
 use super::lru::LruIndex;
 use crate::report::Counters;
@@ -18,8 +19,10 @@ pub(crate) struct PoolState {
     settings: Settings,
     /// The sums over hosts that were forgotten.
     forgotten: Counters,
-    /// The idle connections of all hosts by age, kept only where a limit asks for it.
+    /// The idle connections of all hosts by age, kept only where it may be asked.
     pub(crate) lru: LruIndex,
+    /// Dials for which no request waits, kept only where the connections are limited in all.
+    pub(crate) left_behind: LeftBehind,
     /// Members that the total limit keeps waiting.
     pub(crate) limit_queue: LimitQueue,
     closing: Notify,
@@ -28,14 +31,18 @@ pub(crate) struct PoolState {
     sequence: AtomicU64,
     connections: AtomicU64,
     closed: AtomicBool,
+    /// Whether idle connections are entered in the LRU index.
+    ranks_idle: AtomicBool,
 }
 
 impl PoolState {
     pub(crate) fn new(settings: Settings) -> Self {
+        let ranks_idle = settings.max_connections.is_some() || settings.max_idle.is_some();
         Self {
             settings,
             forgotten: Counters::default(),
             lru: LruIndex::default(),
+            left_behind: LeftBehind::default(),
             limit_queue: LimitQueue::default(),
             closing: Notify::new(),
             open: AtomicUsize::new(0),
@@ -43,6 +50,7 @@ impl PoolState {
             sequence: AtomicU64::new(1),
             connections: AtomicU64::new(1),
             closed: AtomicBool::new(false),
+            ranks_idle: AtomicBool::new(ranks_idle),
         }
     }
 
@@ -86,6 +94,20 @@ impl PoolState {
         self.sequence.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// Whether an idle connection is to be entered in the LRU index.
+    #[inline]
+    pub(crate) fn ranks_idle(&self) -> bool {
+        self.ranks_idle.load(Ordering::SeqCst)
+    }
+
+    /// From here on idle connections are entered; true if they were not before, and then the caller enters those that
+    /// there are.
+    pub(crate) fn start_ranking(&self) -> bool {
+        let starts = !self.ranks_idle.swap(true, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+        starts
+    }
+
     /// Counts one more open connection, unless the pool is full.
     pub(super) fn add_open(&self) -> bool {
         raise_below(&self.open, self.settings.max_connections)
@@ -96,7 +118,13 @@ impl PoolState {
     }
 
     pub(crate) fn has_room(&self) -> bool {
-        self.settings.max_connections.is_none_or(|limit| self.open.load(Ordering::SeqCst) < limit)
+        self.room() > 0
+    }
+
+    /// For how many more connections there is room.
+    pub(super) fn room(&self) -> usize {
+        let left = |limit: usize| limit.saturating_sub(self.open.load(Ordering::SeqCst));
+        self.settings.max_connections.map_or(usize::MAX, left)
     }
 
     /// Counts one more idle connection; true if that is one too many.
@@ -113,12 +141,13 @@ impl PoolState {
         }
     }
 
-    /// Closes the connection that has been idle longest, if a member in the limit queue is to have its place.
+    /// Closes the connection that has been idle longest, or ends a dial for which no request waits, if a member in the
+    /// limit queue is to have its place.
     ///
     /// That member is told then, checks for itself, and closes more if it has to.
     pub(crate) fn make_way(&self) {
         if self.settings.max_connections.is_some() && self.limit_queue.has_untold(None) {
-            self.lru.evict();
+            let _made = self.lru.evict() || self.left_behind.end_one();
         }
     }
 }

@@ -1,4 +1,5 @@
-//! What a host does with room for connections: counts it, takes it from idle ones, and offers it to its members.
+//! What a host does with room for connections: counts it, takes it from idle ones and from dials that were left behind,
+//! and offers it to its members.
 
 use std::ptr::addr_eq;
 use std::sync::atomic::{Ordering, fence};
@@ -38,7 +39,17 @@ impl Host {
     }
 
     pub(crate) fn has_room(&self) -> bool {
-        self.limit().is_none_or(|limit| self.open.load(Ordering::SeqCst) < limit)
+        self.room_here() > 0
+    }
+
+    fn room_here(&self) -> usize {
+        let left = |limit: usize| limit.saturating_sub(self.open.load(Ordering::SeqCst));
+        self.limit().map_or(usize::MAX, left)
+    }
+
+    /// For how many more connections all limits have room.
+    pub(crate) fn room(&self) -> usize {
+        self.room_here().min(self.pool.room())
     }
 
     /// How many connections are idle, in all runtimes.
@@ -49,6 +60,22 @@ impl Host {
     /// Closes an idle connection of this host, in any runtime, because a limit wants its place.
     pub(crate) fn evict(&self) -> bool {
         self.members().iter().any(|member| member.evict_oldest())
+    }
+
+    /// Of the dials for which no request waits any more, only the oldest goes on, in whichever runtime it is.
+    pub(crate) fn keep_oldest_left_behind(&self) {
+        let members = self.members();
+        let begun = members.iter().map(|member| member.left_behind_since());
+        let oldest = begun.enumerate().filter_map(|(at, since)| Some((since?, at))).min();
+        let Some((_, oldest)) = oldest else { return };
+        for (at, member) in members.iter().enumerate() {
+            member.end_left_behind(usize::from(at == oldest), usize::MAX);
+        }
+    }
+
+    /// Ends a dial to this address for which no request waits, because its limit wants the place.
+    pub(crate) fn end_one_left_behind(&self) -> bool {
+        self.members().iter().any(|member| member.end_left_behind(0, 1))
     }
 
     /// Whether another member wants the place of a connection that is idle in `member`.
@@ -68,8 +95,8 @@ impl Host {
 
     /// Tells members that were refused a connection, as far as there is room now.
     ///
-    /// Where there is none, an idle connection closes for a member that has just joined the limit queue, or has become
-    /// its first: no connection was stored on its account.
+    /// Where there is none, an idle connection closes, or a dial ends for which no request waits, for a member that has
+    /// just joined the limit queue, or has become its first: no connection was stored on its account.
     pub(crate) fn offer_room(&self) {
         // Between counting down, or joining, and the check.
         fence(Ordering::SeqCst);
@@ -80,13 +107,16 @@ impl Host {
         } else {
             self.pool.make_way();
         }
-        if self.limit().is_some() && self.waiting.load(Ordering::SeqCst) > 0 && self.has_room() {
+        if self.limit().is_some() && self.waiting.load(Ordering::SeqCst) > 0 {
             // The limit queue tells its own members.
             let wants = |member: &Arc<dyn Member>| {
                 member.wants_dial() && !member.marks().is_in_limit_queue()
             };
-            for member in self.members().into_iter().filter(wants) {
-                member.request_dial(Turn::Granted);
+            let mut wanting = self.members().into_iter().filter(wants).peekable();
+            if self.has_room() {
+                wanting.for_each(|member| member.request_dial(Turn::Granted));
+            } else if wanting.peek().is_some() {
+                self.end_one_left_behind();
             }
         }
     }

@@ -59,8 +59,8 @@ pub enum ErrorKind {
     Connect,
     /// No connection was open within the connect timeout.
     ConnectTimeout,
-    /// No connection could be opened several times in a row, so the address is not tried for a while; see
-    /// [`Builder::backoff`](crate::Builder::backoff).
+    /// No connection could be opened several times in a row, so the address is not tried for a while; only with
+    /// [`Backoff::Fail`](crate::Backoff::Fail).
     BackingOff,
     /// A connection was open, but closed before the request was written: it is proven unsent.
     Unsent,

@@ -40,7 +40,7 @@ pub enum Event<'a> {
         /// Why.
         error: &'a Error,
     },
-    /// The address could not be reached several times in a row, and is not tried for a while.
+    /// The address fails, and is not dialled for a while; only with [`Backoff::Fail`](crate::Backoff::Fail).
     BackingOff {
         /// For how long.
         pause: Duration,

@@ -69,8 +69,7 @@ pub struct Stats {
     pub retried: u64,
     /// Connections that could not be opened.
     pub failed_to_open: u64,
-    /// Addresses that could not be reached, and are not tried for a while; see
-    /// [`Builder::backoff`](crate::Builder::backoff).
+    /// Addresses that fail, and are dialled by one dial at a time; see [`Builder::backoff`](crate::Builder::backoff).
     pub backing_off: usize,
     /// Connections being opened.
     pub opening: usize,

@@ -71,6 +71,32 @@ async fn all_waiters_share_one_handshake_and_its_failure() {
 }
 
 #[tokio::test]
+async fn a_shared_dial_fails_no_request_that_came_after_it_had_begun() {
+    bounded(async {
+        let (caller, server) = start_http2(100, |settings| settings).await;
+        let server = echo(server);
+        caller.watch.close_gate();
+        let mut before: JoinSet<_> = (0..5).map(|_| caller.fetch(get("/"))).collect();
+        caller.watch.until_waiting(1).await;
+        let mut after: JoinSet<_> = (0..7).map(|_| caller.fetch(get("/"))).collect();
+        eventually("all wait", || caller.pool.stats().waiting == 12).await;
+        caller.watch.fail_next(std::io::ErrorKind::ConnectionRefused);
+        caller.watch.open_gate();
+        while let Some(client) = before.join_next().await {
+            let error = client.expect("no panic").expect_err("their dial has failed");
+            assert_eq!(error.kind(), ErrorKind::Connect);
+        }
+        while let Some(client) = after.join_next().await {
+            client.expect("no panic").expect("the next dial is theirs");
+        }
+        assert_eq!(caller.watch.opened(), 1);
+        server.abort();
+        ends_idle(caller).await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_request_that_is_cancelled_takes_no_other_along() {
     bounded(async {
         let (caller, server) = start_http2(100, |settings| settings).await;

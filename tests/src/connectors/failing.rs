@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
-use pool_core::{Connected, Connector, Target, async_trait};
+use pool_core::{Connected, Connector, Fault, Target, async_trait};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{AnyStream, boxed};
@@ -39,6 +39,10 @@ impl<C: Connector> Connector for Failing<C> {
 
     fn target(&self, address: &Self::Address) -> Target {
         self.inner.target(address)
+    }
+
+    fn fault(&self, error: &io::Error) -> Fault {
+        self.inner.fault(error)
     }
 }
 

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use pool_core::{Connected, Connector, Target, async_trait};
+use pool_core::{Connected, Connector, Fault, Target, async_trait};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{AnyStream, boxed};
@@ -78,6 +78,10 @@ impl<C: Connector> Connector for Interrupted<C> {
 
     fn target(&self, address: &Self::Address) -> Target {
         self.inner.target(address)
+    }
+
+    fn fault(&self, error: &io::Error) -> Fault {
+        self.inner.fault(error)
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod any;
 mod failing;
+mod fate;
 mod interrupted;
 mod path;
 mod probe;
@@ -12,6 +13,7 @@ use crate::Duplex;
 
 pub use any::{Address, AnyConnector};
 pub use failing::Failing;
+pub use fate::Fate;
 pub use interrupted::{Interrupted, NextRead};
 pub use path::{OverPath, Path};
 pub use probe::{Probe, Watch};

@@ -3,16 +3,19 @@
 //! Tests run side by side in one process, so its open sockets say nothing about one of them. The probe
 //! counts the streams of one pool, from connect to drop.
 
+use std::fmt::Debug;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-use pool_core::{Connected, Connector, Target, async_trait};
+use pool_core::{Connected, Connector, Fault, Target, async_trait};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
+use super::fate::{Fate, Fates};
 use super::{AnyStream, boxed};
 
 /// Opens the streams of another connector under watch.
@@ -36,6 +39,7 @@ impl<C> Probe<C> {
             peak: AtomicUsize::new(0),
             gate: watch::Sender::new(true),
             failure: Mutex::new(None),
+            fates: Fates::default(),
         }));
         (Self { inner, watch: watch.clone() }, watch)
     }
@@ -57,6 +61,7 @@ struct State {
     peak: AtomicUsize,
     gate: watch::Sender<bool>,
     failure: Mutex<Option<io::ErrorKind>>,
+    fates: Fates,
 }
 
 impl Watch {
@@ -115,7 +120,22 @@ impl Watch {
         until(&self.0.waiting, connects).await;
     }
 
-    /// Makes the next connect fail.
+    /// What becomes of the connects to `address` that begin from now on.
+    pub fn set_fate(&self, address: &impl Debug, fate: Fate) {
+        self.0.fates.set(address, fate);
+    }
+
+    /// What becomes of the next connect, to whatever address.
+    pub fn set_next_fate(&self, fate: Fate) {
+        self.0.fates.set_next(fate);
+    }
+
+    /// When each connect has begun.
+    pub fn connects(&self) -> Vec<Instant> {
+        self.0.fates.connects()
+    }
+
+    /// Makes the next connect fail that passes the gate.
     pub fn fail_next(&self, kind: io::ErrorKind) {
         *self.0.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(kind);
     }
@@ -160,10 +180,12 @@ impl<C: Connector> Connector for Probe<C> {
         });
         let held = Counted { watch: self.watch.clone(), number: |state| &state.held };
         let waiting = Counted::new(&self.watch, |state| &state.waiting);
+        let panics = state.fates.meet(address).await?;
         let mut gate = state.gate.subscribe();
         let opened = gate.wait_for(|open| *open).await.is_ok();
         assert!(opened, "the sender is borrowed, so it lives");
         drop(waiting);
+        assert!(!panics, "the test wants it");
 
         let failure = state.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(kind) = failure {
@@ -177,6 +199,10 @@ impl<C: Connector> Connector for Probe<C> {
 
     fn target(&self, address: &Self::Address) -> Target {
         self.inner.target(address)
+    }
+
+    fn fault(&self, error: &io::Error) -> Fault {
+        self.inner.fault(error)
     }
 
     fn may_negotiate_http2(&self, address: &Self::Address) -> bool {

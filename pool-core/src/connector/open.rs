@@ -16,6 +16,8 @@ use async_trait::async_trait;
 use http::uri::{Authority, Scheme};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::fault::Fault;
+
 /// Opens streams to addresses.
 ///
 /// The address is the key of the pool: it must contain everything that makes two peers the same, because
@@ -70,9 +72,9 @@ pub trait Connector: Send + Sync + 'static {
     ///
     /// # Cancel safety
     ///
-    /// The pool may drop the future at any await: when the connect timeout has passed, the pool closes, or the runtime
-    /// shuts down. Nothing may be left open then. A request that is cancelled does not drop it, because the connection
-    /// serves the next.
+    /// The pool may drop the future at any await: when the connect timeout has passed, no request waits for it any more,
+    /// the pool closes, or the runtime shuts down. Nothing may be left open then. Of the futures that no request waits
+    /// for, the oldest of an address goes on, because its connection serves the next request.
     async fn connect(&self, address: &Self::Address) -> io::Result<Connected<Self::Stream>>;
 
     /// What `address` means in HTTP: the scheme, and the authority for a request that names none.
@@ -85,6 +87,14 @@ pub trait Connector: Send + Sync + 'static {
     fn may_negotiate_http2(&self, address: &Self::Address) -> bool {
         let _ = address;
         false
+    }
+
+    /// On whose side [`connect`](Self::connect) has failed with `error`: what this machine lacks is not held against the
+    /// address.
+    ///
+    /// Defaults to [`Fault::of`], which looks for the code of the system in the chain of causes.
+    fn fault(&self, error: &io::Error) -> Fault {
+        Fault::of(error)
     }
 
     /// Called once, before anything else, by a pool that is set not to speak HTTP/2. Defaults to nothing.
@@ -114,6 +124,10 @@ impl<C: Connector + ?Sized> Connector for Arc<C> {
         (**self).may_negotiate_http2(address)
     }
 
+    fn fault(&self, error: &io::Error) -> Fault {
+        (**self).fault(error)
+    }
+
     /// Only while this is the only handle of the connector.
     fn never_negotiate_http2(&mut self) {
         if let Some(connector) = Self::get_mut(self) {
@@ -141,6 +155,10 @@ impl<C: Connector + ?Sized> Connector for Box<C> {
 
     fn may_negotiate_http2(&self, address: &Self::Address) -> bool {
         (**self).may_negotiate_http2(address)
+    }
+
+    fn fault(&self, error: &io::Error) -> Fault {
+        (**self).fault(error)
     }
 
     fn never_negotiate_http2(&mut self) {

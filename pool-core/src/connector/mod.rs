@@ -1,0 +1,7 @@
+//! The public trait of a backend, and what an error of a backend says about its peer.
+
+mod fault;
+mod open;
+
+pub use fault::Fault;
+pub use open::{Connected, Connector, KernelCheck, Protocol, Target};

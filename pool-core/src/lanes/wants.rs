@@ -1,0 +1,45 @@
+//! What a waiter wants, what it is offered, and how many dials that takes.
+
+use tokio::time::Instant;
+
+/// What a waiter takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wants {
+    /// Any connection.
+    Any,
+    /// Only a connection that comes straight from its dial.
+    Fresh,
+    /// Only a connection whose id is greater than that of every connection which was open then.
+    Newer(u64),
+}
+
+/// What an answer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Offered {
+    /// A connection of that id.
+    Connection { id: u64, fresh: bool },
+    /// The news that a dial has failed, for the waiters whose numbers are smaller than that at its beginning, and for
+    /// those that have waited since then or longer.
+    Failure { before: u64, or_since: Option<Instant> },
+    /// The news that there will be no connection.
+    End,
+}
+
+/// How many dials are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// One for every waiter, or for as many as one connection serves.
+    ForEach,
+    /// Each is for all waiters, and another may begin while any waits: the address fails, which bounds them.
+    ForAll,
+}
+
+impl Wants {
+    pub(super) fn accepts(self, offered: Offered) -> bool {
+        match (self, offered) {
+            (_, Offered::Failure { .. } | Offered::End) | (Self::Any, _) => true,
+            (Self::Fresh, Offered::Connection { fresh, .. }) => fresh,
+            (Self::Newer(than), Offered::Connection { id, .. }) => id > than,
+        }
+    }
+}
