@@ -11,12 +11,11 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, KeyLogFile, RootCertStore};
 
+use crate::sessions::Sessions;
+
 pub(crate) const HTTP_1_1: &[u8] = b"http/1.1";
 
 pub(crate) const HTTP_2: &[u8] = b"h2";
-
-/// Sessions that are kept of one address; a TLS 1.3 server gives two to four tickets at a time.
-const SESSIONS: usize = 8;
 
 /// Mozilla's roots, as compiled in.
 pub(crate) fn webpki_roots() -> RootCertStore {
@@ -69,7 +68,7 @@ impl Parts {
 /// The same configuration with a session store of its own.
 pub(crate) fn with_own_sessions(config: &ClientConfig) -> ClientConfig {
     let mut config = config.clone();
-    config.resumption = Resumption::in_memory_sessions(SESSIONS);
+    config.resumption = Resumption::store(Arc::<Sessions>::default());
     config
 }
 

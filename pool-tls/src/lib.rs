@@ -68,6 +68,7 @@ mod builder;
 mod config;
 mod connector;
 mod error;
+mod sessions;
 mod stream;
 mod tickets;
 mod wire;

@@ -122,7 +122,7 @@ async fn pauses_grow_with_the_outage_to_ten_seconds_and_end_with_the_first_succe
 }
 
 #[tokio::test(start_paused = true)]
-async fn those_who_wait_are_served_when_the_one_dial_that_tries_succeeds() {
+async fn waiters_are_served_when_the_one_dial_that_tries_succeeds() {
     bounded(async {
         let (pool, switch) = pool(Backoff::Wait);
         fail_three_times(&pool).await;
@@ -143,7 +143,7 @@ async fn those_who_wait_are_served_when_the_one_dial_that_tries_succeeds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn those_who_wait_share_what_the_one_dial_says() {
+async fn waiters_share_what_the_one_dial_says() {
     bounded(async {
         let (pool, switch) = pool(Backoff::Wait);
         fail_three_times(&pool).await;

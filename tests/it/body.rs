@@ -7,7 +7,7 @@ use http::Request;
 use http_body_util::BodyExt;
 use pool_core::Reason;
 use pooled_fetch_tests::{
-    Backend, EchoServer, Pattern, Server, Upload, answer, bounded, ends_at_rest, eventually, feed,
+    Backend, EchoServer, Pattern, Server, Upload, answer, bounded, ends_idle, eventually, feed,
     for_each_backend, get, start, start_elsewhere, start_with,
 };
 use tokio::runtime::Runtime;
@@ -58,7 +58,7 @@ async fn bodies_dropped_half_way_never_reach_another_request(backend: Backend) {
         assert_eq!(whole.body, target);
     }
     assert_eq!(service.served().len(), 120, "each request is served once");
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn a_dropped_body_that_never_goes_on_closes_its_connection(backend: Backend) {
@@ -69,7 +69,7 @@ async fn a_dropped_body_that_never_goes_on_closes_its_connection(backend: Backen
     connection.ends().await;
     server.open(caller.fetch(get("/")), answer("next")).await;
     assert_eq!(caller.pool.stats().closed(Reason::BodyDropped), 1);
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn a_dropped_body_that_announces_too_much_closes_its_connection_at_once(backend: Backend) {
@@ -79,7 +79,7 @@ async fn a_dropped_body_that_announces_too_much_closes_its_connection_at_once(ba
     drop(response);
     assert_eq!(caller.watch.open(), 0);
     connection.ends().await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn what_is_left_of_a_dropped_body_is_drained_within_the_limits(backend: Backend) {
@@ -97,7 +97,7 @@ async fn what_is_left_of_a_dropped_body_is_drained_within_the_limits(backend: Ba
     drop(response);
     connection.write("9\r\nnine much\r\n").await;
     connection.ends().await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn a_drain_without_end_in_time_or_volume_is_a_drain(backend: Backend) {
@@ -108,7 +108,7 @@ async fn a_drain_without_end_in_time_or_volume_is_a_drain(backend: Backend) {
     connection.write("half").await;
     eventually("the rest is read", || caller.pool.stats().idle == 1).await;
     server.reuse(&mut connection, caller.fetch(get("/")), answer("next")).await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 /// Half a response to the one request, then silence until the connection ends.
@@ -125,7 +125,7 @@ async fn a_body_dropped_outside_a_runtime_closes_its_connection(backend: Backend
     thread::spawn(move || drop(response)).join().expect("a drop without a panic");
     caller.watch.until_open(0).await;
     server.join().expect("a server without complaints");
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn a_body_dropped_after_its_runtime_closes_its_connection(backend: Backend) {
@@ -140,7 +140,7 @@ async fn a_body_dropped_after_its_runtime_closes_its_connection(backend: Backend
             thread::spawn(move || drop(response)).join().expect("a drop without a panic");
         }
         server.join().expect("a server without complaints");
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     }
 }
 
@@ -159,7 +159,7 @@ async fn a_request_body_that_outlasts_its_response_harms_no_other_request(backen
     // The upload never ends, so its connection must.
     connection.read_to_end().await;
     drop(upload);
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn a_request_body_that_ends_soon_after_its_response_saves_the_connection(backend: Backend) {
@@ -176,7 +176,7 @@ async fn a_request_body_that_ends_soon_after_its_response_saves_the_connection(b
     assert_eq!(connection.read_exactly(14).await, "4\r\nlate\r\n0\r\n\r\n");
     eventually("the rest is sent", || caller.pool.stats().idle == 1).await;
     server.reuse(&mut connection, caller.fetch(get("/")), answer("next")).await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn an_upload_that_is_refused_early_gets_the_refusal(backend: Backend) {
@@ -193,7 +193,7 @@ async fn an_upload_that_is_refused_early_gets_the_refusal(backend: Backend) {
     connection.read_to_end().await;
     drop(upload);
     server.open(caller.fetch(get("/")), answer("next")).await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn an_upload_goes_on_after_an_early_response(backend: Backend) {
@@ -214,7 +214,7 @@ async fn an_upload_goes_on_after_an_early_response(backend: Backend) {
     }
     eventually("all is sent", || caller.pool.stats().idle == 1).await;
     server.reuse(&mut connection, caller.fetch(get("/")), answer("next")).await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 /// Each time that the server takes something in, the upload has the time of the drain limit anew.
@@ -252,7 +252,7 @@ async fn an_upload_goes_on_after_an_early_response_as_long_as_the_server_reads()
         let start = Instant::now();
         caller.watch.until_open(0).await;
         assert!(start.elapsed() < Duration::from_millis(50), "{:?}", start.elapsed());
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }

@@ -4,7 +4,7 @@ use std::pin::pin;
 
 use http::Request;
 use pooled_fetch_tests::{
-    Backend, Caller, EchoServer, Lent, Pieces, Server, answer, ends_at_rest, eventually,
+    Backend, Caller, EchoServer, Lent, Pieces, Server, answer, ends_idle, eventually,
     for_each_backend, get, poll_once, start, start_with,
 };
 use tokio::task::yield_now;
@@ -17,9 +17,9 @@ for_each_backend! {
     a_request_can_be_dropped_while_its_response_is_half_there,
     an_upload_can_be_dropped_at_any_point,
     a_returned_connection_given_to_a_dropped_request_goes_to_the_next,
-    a_returned_connection_given_to_a_dropped_request_rests_when_nobody_waits,
+    a_returned_connection_given_to_a_dropped_request_is_idle_when_no_request_waits,
     a_new_connection_given_to_a_dropped_request_goes_to_the_next,
-    a_new_connection_given_to_a_dropped_request_rests_when_nobody_waits,
+    a_new_connection_given_to_a_dropped_request_is_idle_when_no_request_waits,
 }
 
 /// More than any request here takes; reaching it means that one never ends.
@@ -40,10 +40,10 @@ async fn dropped_after<F: Future>(polls: usize, request: F) -> bool {
 /// Everything is where it belongs, and the next request is served.
 pub(crate) async fn goes_on(caller: &Caller) {
     caller.fetch(get("/next")).await.expect("the next is served");
-    is_at_rest(caller).await;
+    is_idle(caller).await;
 }
 
-pub(crate) async fn is_at_rest(caller: &Caller) {
+pub(crate) async fn is_idle(caller: &Caller) {
     eventually("all is at rest", || {
         let stats = caller.pool.stats();
         let resting = stats.idle + stats.parked;
@@ -65,7 +65,7 @@ async fn a_request_can_be_dropped_at_any_point_from_its_dial_to_its_end(backend:
         let _service = EchoServer::start(server, |request| answer(request.target()));
         let ended = dropped_after(polls, caller.fetch(get("/dropped"))).await;
         goes_on(&caller).await;
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
         if ended {
             return;
         }
@@ -81,7 +81,7 @@ async fn a_request_can_be_dropped_at_any_point_of_a_reuse(backend: Backend) {
         goes_on(&caller).await;
         if dropped_after(polls, caller.fetch(get("/dropped"))).await {
             goes_on(&caller).await;
-            return ends_at_rest(caller).await;
+            return ends_idle(caller).await;
         }
     }
     panic!("it never ended by itself");
@@ -100,9 +100,9 @@ async fn a_request_can_be_dropped_while_it_waits_for_its_dial(backend: Backend) 
         let service = EchoServer::start(server, |_| answer("served"));
         next.await.expect("no panic").expect("a response");
         assert_eq!(service.served(), [(1, "/next".to_owned())]);
-        is_at_rest(&caller).await;
+        is_idle(&caller).await;
         assert_eq!(caller.watch.opened(), 1);
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     }
 }
 
@@ -124,8 +124,8 @@ async fn a_request_can_be_dropped_while_it_waits_in_the_queue(backend: Backend) 
         for client in [before, after] {
             client.await.expect("no panic").expect("a response");
         }
-        is_at_rest(&caller).await;
-        ends_at_rest(caller).await;
+        is_idle(&caller).await;
+        ends_idle(caller).await;
     }
 }
 
@@ -160,10 +160,10 @@ async fn a_request_can_be_dropped_while_its_response_is_half_there(backend: Back
         let last = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
         let (_, request, _) = server.open(next, last).await;
         assert_eq!(request.target(), "/next");
-        is_at_rest(&caller).await;
+        is_idle(&caller).await;
     }
     assert_eq!(caller.watch.peak(), 1);
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn an_upload_can_be_dropped_at_any_point(backend: Backend) {
@@ -175,7 +175,7 @@ async fn an_upload_can_be_dropped_at_any_point(backend: Backend) {
         let request = Request::post("/dropped").body(upload).expect("a request");
         let ended = dropped_after(polls, caller.fetch(request)).await;
         goes_on(&caller).await;
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
         if ended {
             return;
         }
@@ -212,10 +212,10 @@ async fn a_returned_connection_given_to_a_dropped_request_goes_to_the_next(backe
     let next = async { next.await.expect("no panic") };
     let (request, _) = server.reuse(&mut connection, next, answer("served")).await;
     assert_eq!(request.target(), "/next");
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
-async fn a_returned_connection_given_to_a_dropped_request_rests_when_nobody_waits(
+async fn a_returned_connection_given_to_a_dropped_request_is_idle_when_no_request_waits(
     backend: Backend,
 ) {
     let (caller, mut server) =
@@ -227,7 +227,7 @@ async fn a_returned_connection_given_to_a_dropped_request_rests_when_nobody_wait
     drop(dropped);
     assert_eq!(caller.pool.stats().idle, 1);
     server.reuse(&mut connection, caller.fetch(get("/")), answer("served")).await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn a_new_connection_given_to_a_dropped_request_goes_to_the_next(backend: Backend) {
@@ -245,10 +245,12 @@ async fn a_new_connection_given_to_a_dropped_request_goes_to_the_next(backend: B
     let next = async { next.await.expect("no panic") };
     let (request, _) = server.reuse(&mut connection, next, answer("served")).await;
     assert_eq!(request.target(), "/next");
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
-async fn a_new_connection_given_to_a_dropped_request_rests_when_nobody_waits(backend: Backend) {
+async fn a_new_connection_given_to_a_dropped_request_is_idle_when_no_request_waits(
+    backend: Backend,
+) {
     let (caller, mut server) = start(backend).await;
     let mut dropped = caller.fetch(get("/dropped"));
     assert!(poll_once(dropped.as_mut()).is_pending());
@@ -257,5 +259,5 @@ async fn a_new_connection_given_to_a_dropped_request_rests_when_nobody_waits(bac
     drop(dropped);
     assert_eq!(caller.pool.stats().idle, 1);
     server.reuse(&mut connection, caller.fetch(get("/")), answer("served")).await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }

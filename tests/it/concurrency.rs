@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
 use pooled_fetch_tests::{
-    Backend, Caller, EchoServer, Pieces, Received, Whole, answer, bounded, ends_at_rest, get, start,
+    Backend, Caller, EchoServer, Pieces, Received, Whole, answer, bounded, ends_idle, get, start,
 };
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -23,7 +23,7 @@ fn echo(request: &Received) -> Bytes {
 }
 
 /// Sixteen workers ask in every way there is; some drop their bodies, some give up before the answer.
-async fn everyone_gets_the_answer_to_their_own_request(backend: Backend) {
+async fn each_request_gets_its_own_answer_in_a_crowd(backend: Backend) {
     let (caller, server) = start(backend).await;
     let service = EchoServer::start(server, echo);
     let mut workers = JoinSet::new();
@@ -37,7 +37,7 @@ async fn everyone_gets_the_answer_to_their_own_request(backend: Backend) {
     }
     workers.join_all().await;
     drop(service);
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn one_of_each(caller: &Caller, worker: usize, round: usize) {
@@ -69,16 +69,16 @@ async fn one_of_each(caller: &Caller, worker: usize, round: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn everyone_gets_their_own_answer_over_memory() {
-    bounded(everyone_gets_the_answer_to_their_own_request(Backend::Memory)).await;
+async fn each_request_gets_its_own_answer_over_memory() {
+    bounded(each_request_gets_its_own_answer_in_a_crowd(Backend::Memory)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn everyone_gets_their_own_answer_over_tcp() {
-    bounded(everyone_gets_the_answer_to_their_own_request(Backend::Tcp)).await;
+async fn each_request_gets_its_own_answer_over_tcp() {
+    bounded(each_request_gets_its_own_answer_in_a_crowd(Backend::Tcp)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn everyone_gets_their_own_answer_over_tls() {
-    bounded(everyone_gets_the_answer_to_their_own_request(Backend::Tls)).await;
+async fn each_request_gets_its_own_answer_over_tls() {
+    bounded(each_request_gets_its_own_answer_in_a_crowd(Backend::Tls)).await;
 }

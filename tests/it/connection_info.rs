@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pooled_fetch_tests::{
-    Backend, Whole, answer, bounded, ends_at_rest, for_each_backend, get, start, start_with,
+    Backend, Whole, answer, bounded, ends_idle, for_each_backend, get, start, start_with,
 };
 use tokio::time::advance;
 
@@ -33,7 +33,7 @@ async fn a_response_tells_which_connection_brought_it(backend: Backend) {
     connection.write("half").await;
     Whole::read(held).await.expect("a body");
     assert_eq!(second.use_number(), 2);
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 #[tokio::test]
@@ -46,13 +46,13 @@ async fn a_response_over_a_socket_tells_both_of_its_ends() {
         let ours = info.local_address().expect("a socket has an address");
         assert_eq!(ours.ip(), caller.address.socket().ip());
         assert_ne!(ours, caller.address.socket());
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
 
         let (caller, mut server) = start(Backend::Memory).await;
         let (_one, _, response) = server.open(caller.send(get("/")), answer("")).await;
         let info = response.body().connection();
         assert_eq!((info.peer_address(), info.local_address()), (None, None));
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -94,7 +94,7 @@ async fn a_response_tells_for_how_long_it_waited_and_its_connection_rested() {
         let (_, response) = server.reuse(&mut connection, caller.send(get("/")), answer("")).await;
         let info = response.body().connection().clone();
         assert_eq!((info.idle_for(), info.queue_time()), (5 * second, Duration::ZERO));
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use pool_core::{Connected, Connector, ErrorKind, Pool, Target, async_trait};
 use pool_tcp::TcpConnector;
 use pooled_fetch_tests::{
-    Backend, Endpoint, Server, Whole, answer, bounded, ends_at_rest, for_each_backend, get, start,
+    Backend, Endpoint, Server, Whole, answer, bounded, ends_idle, for_each_backend, get, start,
     start_with,
 };
 use tokio::net::TcpSocket;
@@ -49,7 +49,7 @@ async fn a_failed_connect_fails_one_request_only(backend: Backend) {
     let told = format!("connecting to {:?}: host unreachable", caller.address);
     assert_eq!(error.to_string(), told);
     server.open(caller.fetch(get("/")), answer("next")).await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 /// Panics at its first connect.
@@ -105,7 +105,7 @@ async fn an_answer_that_is_not_http_is_an_error(backend: Backend) {
         connection.ends().await;
     }
     server.open(caller.fetch(get("/")), answer("next")).await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn a_connection_cut_within_the_head_is_an_error(backend: Backend) {
@@ -118,7 +118,7 @@ async fn a_connection_cut_within_the_head_is_an_error(backend: Backend) {
     let error = client.await.expect("no panic").expect_err("half a head");
     assert_eq!(error.kind(), ErrorKind::Response, "{error}");
     server.open(caller.fetch(get("/")), answer("next")).await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn a_connection_cut_within_the_body_is_an_error_of_the_body(backend: Backend) {
@@ -135,7 +135,7 @@ async fn a_connection_cut_within_the_body_is_an_error_of_the_body(backend: Backe
         assert!(error.to_string().starts_with(&told), "{error}");
     }
     server.open(caller.fetch(get("/")), answer("next")).await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 #[test]
@@ -168,7 +168,7 @@ async fn a_connect_that_takes_too_long_is_an_error_of_its_own() {
 
         caller.watch.open_gate();
         server.open(caller.fetch(get("/")), answer("next")).await;
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }

@@ -12,7 +12,7 @@ use http_body::Frame;
 use http_body_util::BodyExt;
 use pool_core::{ErrorKind, Reason};
 use pooled_fetch_tests::{
-    Backend, Whole, answer, ends_at_rest, for_each_backend, get, start, start_with,
+    Backend, Whole, answer, ends_idle, for_each_backend, get, start, start_with,
 };
 use tokio::sync::oneshot;
 
@@ -77,7 +77,7 @@ async fn a_request_body_that_panics_in_the_background_closes_its_own_connection_
     let stats = caller.pool.stats();
     assert_eq!((stats.idle, stats.closed(Reason::BodyDropped), stats.closed_total()), (1, 1, 1));
     server.reuse(&mut idle, caller.fetch(get("/")), answer("next")).await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 /// It does so while its response is read, and what is left is then finished in the background.
@@ -95,7 +95,7 @@ async fn a_request_body_that_panics_is_never_told_to_have_ended(backend: Backend
 
     let sent = connection.read_to_end().await;
     assert!(!sent.ends_with(b"0\r\n\r\n"), "the server takes it for whole: {sent:?}");
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn a_request_body_that_fails_after_the_head_came_tells_its_cause(backend: Backend) {
@@ -115,5 +115,5 @@ async fn a_request_body_that_fails_after_the_head_came_tells_its_cause(backend: 
     assert!(cause.is::<io::Error>(), "{cause:?}");
     connection.read_to_end().await;
     assert_eq!(caller.pool.stats().closed(Reason::Failed), 1);
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }

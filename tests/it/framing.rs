@@ -5,7 +5,7 @@ use http::{Method, Request, Version};
 use http_body_util::Full;
 use pool_core::{Connector as _, Reason};
 use pooled_fetch_tests::{
-    Backend, Caller, Connection, Pattern, Pieces, Server, Upload, answer, ends_at_rest, eventually,
+    Backend, Caller, Connection, Pattern, Pieces, Server, Upload, answer, ends_idle, eventually,
     for_each_backend, get, post, start, start_with,
 };
 
@@ -58,7 +58,7 @@ async fn responses_without_a_body_leave_the_connection_reusable(backend: Backend
         stays_usable(&caller, &mut server, &mut connection, request, bytes).await;
     }
     assert_eq!(caller.watch.opened(), 1);
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn trailers_arrive_and_the_connection_is_reused(backend: Backend) {
@@ -73,7 +73,7 @@ async fn trailers_arrive_and_the_connection_is_reused(backend: Backend) {
     let (_, whole) = server.reuse(&mut connection, caller.fetch(get("/")), bytes).await;
     assert_eq!(whole.trailers.expect("trailers behind nothing")["sum"], "0");
     server.reuse(&mut connection, caller.fetch(get("/")), answer("next")).await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn a_body_may_end_with_its_connection(backend: Backend) {
@@ -91,7 +91,7 @@ async fn a_body_may_end_with_its_connection(backend: Backend) {
     assert_eq!(whole.expect("a body").body, "until the end");
     connection.ends().await;
     server.open(caller.fetch(get("/")), answer("another connection")).await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn a_server_that_says_close_is_not_asked_again(backend: Backend) {
@@ -103,7 +103,7 @@ async fn a_server_that_says_close_is_not_asked_again(backend: Backend) {
     connection.ends().await;
     server.open(caller.fetch(get("/")), answer("another connection")).await;
     assert_eq!(caller.pool.stats().closed(Reason::Ended), 1);
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn an_http_1_0_server_is_asked_again_only_if_it_says_so(backend: Backend) {
@@ -116,7 +116,7 @@ async fn an_http_1_0_server_is_asked_again_only_if_it_says_so(backend: Backend) 
     let (mut connection, ..) = server.open(caller.fetch(get("/")), willing).await;
     let (_, whole) = server.reuse(&mut connection, caller.fetch(get("/")), willing).await;
     assert_eq!(whole.body, "more");
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 /// HTTP/1.0 has no chunks, so hyper would send such a body as an empty one.
@@ -128,7 +128,7 @@ async fn a_body_of_unknown_length_never_goes_to_an_http_1_0_server(backend: Back
     let (_, received, _) = server.open(caller.fetch(request), answer("thanks")).await;
     assert_eq!(received.body, "bit by bit");
     old.ends().await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 const HTTP_1_0: &str = "HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ncontent-length: 4\r\n\r\nmore";
@@ -144,7 +144,7 @@ async fn an_http_1_0_server_takes_a_streaming_body_of_known_length(backend: Back
         assert_eq!(received.body, "bit by bit");
     }
     assert_eq!(caller.watch.opened(), 1);
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 /// The only connection that there may be comes free, but the request that waits for it cannot use it.
@@ -168,7 +168,7 @@ async fn a_body_of_unknown_length_waits_for_a_server_that_knows_chunks(backend: 
     let (_, received, _) = server.open(client, answer("thanks")).await;
     assert_eq!(received.body, "bit by bit");
     assert_eq!(caller.pool.stats().closed(Reason::Unsuitable), 1);
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn a_request_of_http_2_is_written_as_http_1_1(backend: Backend) {
@@ -178,7 +178,7 @@ async fn a_request_of_http_2_is_written_as_http_1_1(backend: Backend) {
     let (_, received, _) = server.open(client, answer("first")).await;
     assert_eq!(received.line, "GET /path HTTP/1.1");
     assert_eq!(received.header("host"), Some("site.test"));
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn interim_responses_are_not_the_response(backend: Backend) {
@@ -189,7 +189,7 @@ async fn interim_responses_are_not_the_response(backend: Backend) {
     let (mut connection, _, whole) = server.open(caller.fetch(get("/")), bytes).await;
     assert_eq!((whole.head.status.as_u16(), whole.body), (200, Bytes::from("real")));
     server.reuse(&mut connection, caller.fetch(get("/")), answer("next")).await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn large_bodies_arrive_byte_for_byte(backend: Backend) {
@@ -202,7 +202,7 @@ async fn large_bodies_arrive_byte_for_byte(backend: Backend) {
         Pattern::new().check(&whole.body);
     }
     server.reuse(&mut connection, caller.fetch(get("/")), answer("next")).await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn a_large_upload_arrives_byte_for_byte_in_little_memory(backend: Backend) {
@@ -215,7 +215,7 @@ async fn a_large_upload_arrives_byte_for_byte_in_little_memory(backend: Backend)
     // hyper gathers up to about 400 KiB before it writes.
     assert!(gauge.peak() <= MIB, "{} bytes were alive at one time", gauge.peak());
     server.reuse(&mut connection, caller.fetch(get("/")), answer("next")).await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn a_small_body_is_written_with_its_head_and_a_large_one_as_it_lies(backend: Backend) {
@@ -231,7 +231,7 @@ async fn a_small_body_is_written_with_its_head_and_a_large_one_as_it_lies(backen
         // Once it has sent a large one, a connection copies none.
         assert_eq!(caller.watch.gathered() > before, gathers, "with {} bytes", body.len());
     }
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn an_empty_post_says_that_it_is_empty(backend: Backend) {
@@ -245,7 +245,7 @@ async fn an_empty_post_says_that_it_is_empty(backend: Backend) {
 
     let (received, _) = server.reuse(&mut connection, caller.fetch(get("/")), answer("get")).await;
     assert_eq!(received.header("content-length"), None, "no server expects content in a GET");
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn a_request_without_a_host_gets_that_of_its_address(backend: Backend) {
@@ -258,7 +258,7 @@ async fn a_request_without_a_host_gets_that_of_its_address(backend: Backend) {
     request.headers_mut().insert("host", "chosen.test".parse().expect("a value"));
     let (received, _) = server.reuse(&mut connection, caller.fetch(request), answer("own")).await;
     assert_eq!(received.header("host"), Some("chosen.test"));
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn an_absolute_uri_is_sent_in_origin_form(backend: Backend) {
@@ -276,5 +276,5 @@ async fn an_absolute_uri_is_sent_in_origin_form(backend: Backend) {
     let client = caller.fetch(asterisk.expect("a request"));
     let (received, _) = server.reuse(&mut connection, client, answer("options")).await;
     assert_eq!(received.line, "OPTIONS * HTTP/1.1");
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }

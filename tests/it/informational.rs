@@ -12,12 +12,12 @@ use http_body::Frame;
 use http_body_util::{BodyExt, Full};
 use pool_core::{ErrorKind, on_informational};
 use pooled_fetch_tests::{
-    Backend, Feed, answer, bounded, ends_at_rest, feed, for_each_backend, get, start, start_with,
+    Backend, Feed, answer, bounded, ends_idle, feed, for_each_backend, get, start, start_with,
 };
 use tokio::time::{Instant, advance};
 
 for_each_backend! {
-    interim_answers_reach_the_caller_who_asks_for_them,
+    interim_answers_reach_the_caller_that_asks_for_them,
     interim_answers_without_end_are_an_error,
     many_interim_answers_are_none,
     a_body_is_held_back_until_the_server_wants_it,
@@ -29,7 +29,7 @@ for_each_backend! {
 /// A time that no test reaches.
 const LONG: Duration = Duration::from_secs(3600);
 
-async fn interim_answers_reach_the_caller_who_asks_for_them(backend: Backend) {
+async fn interim_answers_reach_the_caller_that_asks_for_them(backend: Backend) {
     let (caller, mut server) = start(backend).await;
     let told = Arc::<Mutex<Vec<_>>>::default();
     let log = Arc::clone(&told);
@@ -55,7 +55,7 @@ async fn interim_answers_reach_the_caller_who_asks_for_them(backend: Backend) {
     let bytes = [b"HTTP/1.1 103 Early Hints\r\n\r\n", &*answer("next")].concat();
     server.reuse(&mut connection, caller.fetch(get("/")), bytes).await;
     assert_eq!(told.lock().expect("no thread panicked with it").len(), 2);
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn interim_answers_without_end_are_an_error(backend: Backend) {
@@ -73,7 +73,7 @@ async fn interim_answers_without_end_are_an_error(backend: Backend) {
     );
     assert_eq!(error.to_string(), told);
     server.open(caller.fetch(get("/")), answer("next")).await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn many_interim_answers_are_none(backend: Backend) {
@@ -87,7 +87,7 @@ async fn many_interim_answers_are_none(backend: Backend) {
     connection.write(answer("final")).await;
     assert_eq!(client.await.expect("no panic").expect("a response").body, "final");
     server.reuse(&mut connection, caller.fetch(get("/")), answer("next")).await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 /// A POST whose body waits for a `100`.
@@ -109,7 +109,7 @@ async fn a_body_is_held_back_until_the_server_wants_it(backend: Backend) {
     connection.write(answer("thanks")).await;
     assert_eq!(client.await.expect("no panic").expect("a response").body, "thanks");
     server.reuse(&mut connection, caller.fetch(get("/")), answer("next")).await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 /// A body that knows whether it was asked for anything.
@@ -150,7 +150,7 @@ async fn a_streaming_body_is_not_even_asked_before_the_server_wants_it(backend: 
     connection.write(answer("thanks")).await;
     assert_eq!(client.await.expect("no panic").expect("a response").body, "thanks");
     server.reuse(&mut connection, caller.fetch(get("/")), answer("next")).await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 const REFUSAL: &str = "HTTP/1.1 417 Expectation Failed\r\ncontent-length: 2\r\n\r\nno";
@@ -167,7 +167,7 @@ async fn a_final_answer_spares_the_body(backend: Backend) {
     // The server waits for the body that was announced, so the next request must not go here.
     server.open(caller.fetch(get("/")), answer("next")).await;
     connection.ends().await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn an_empty_body_has_nothing_to_wait_for(backend: Backend) {
@@ -176,7 +176,7 @@ async fn an_empty_body_has_nothing_to_wait_for(backend: Backend) {
     let client = caller.fetch(expecting(Full::<Bytes>::default()));
     let (mut connection, ..) = server.open(client, answer("first")).await;
     server.reuse(&mut connection, caller.fetch(get("/")), answer("next")).await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -201,7 +201,7 @@ async fn a_body_goes_out_after_a_while_though_the_server_keeps_silent() {
             connection.write(late).await;
             assert_eq!(client.await.expect("no panic").expect("a response").body, "thanks");
             server.reuse(&mut connection, caller.fetch(get("/")), answer("next")).await;
-            ends_at_rest(caller).await;
+            ends_idle(caller).await;
         }
     })
     .await;
@@ -220,7 +220,7 @@ async fn a_body_that_was_refused_is_not_sent_after_a_while() {
         connection.write(REFUSAL).await;
         assert_eq!(client.await.expect("no panic").expect("a response").body, "no");
         connection.ends().await;
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -246,7 +246,7 @@ async fn a_body_that_was_refused_is_not_sent_while_the_refusal_is_read() {
         frame.expect("a frame").expect("the second byte");
         drop(body);
         connection.ends().await;
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }

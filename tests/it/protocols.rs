@@ -7,28 +7,29 @@ use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version};
 use http_body_util::BodyExt;
 use pool_core::{ErrorKind, Reason};
 use pooled_fetch_tests::{
-    Caller, Pattern, Pieces, Protocol, Upload, ends_at_rest, for_each_protocol, get, poll_once,
+    Caller, Pattern, Pieces, Protocol, Upload, Whole, ends_idle, for_each_protocol, get, poll_once,
     post, start_hyper_server,
 };
 use tokio::task::JoinSet;
 
 for_each_protocol! {
     requests_one_after_another_share_one_connection,
+    a_connection_that_was_checked_out_counts_the_requests_before,
     bodies_arrive_byte_for_byte_both_ways,
     a_streamed_upload_comes_back_byte_for_byte,
     trailers_come_with_the_response_and_go_with_the_request,
     a_head_has_no_content,
     an_early_answer_to_an_upload_arrives_and_the_next_request_is_served,
     a_dropped_body_does_not_hurt_the_next_request,
-    a_cancelled_request_ends_at_its_server_and_hurts_nobody,
+    a_cancelled_request_ends_at_its_server_and_hurts_no_other,
     two_hundred_at_once_get_each_its_own_answer,
     a_limit_of_two_connections_holds_and_all_are_served,
     a_server_that_leaves_loses_nothing,
     a_drained_address_serves_to_the_end_and_then_refuses,
     a_warmed_address_opens_nothing_more_for_the_first_request,
     a_closed_pool_lets_end_what_is_under_way,
-    a_connection_at_rest_closes_after_the_idle_timeout,
-    an_address_where_nobody_listens_gives_the_request_back,
+    an_idle_connection_closes_after_the_idle_timeout,
+    an_address_without_a_listener_gives_the_request_back,
 }
 
 /// More than any test here sends at once.
@@ -41,7 +42,7 @@ fn is_shared(protocol: Protocol) -> bool {
 /// What a test leaves behind: no stream, and every connection counted.
 async fn over(caller: Caller) {
     assert_eq!(caller.pool.stats().streams, 0);
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn requests_one_after_another_share_one_connection(protocol: Protocol) {
@@ -53,6 +54,24 @@ async fn requests_one_after_another_share_one_connection(protocol: Protocol) {
     }
     let stats = caller.pool.stats();
     assert_eq!((server.accepted(), stats.opened, stats.reused, stats.idle), (1, 1, 99, 1));
+    assert_eq!((stats.requests, stats.stale, stats.retried), (100, 0, 0));
+    over(caller).await;
+}
+
+async fn a_connection_that_was_checked_out_counts_the_requests_before(protocol: Protocol) {
+    let (caller, _server) = start_hyper_server(protocol, MANY, |settings| settings).await;
+    for before in 0..3 {
+        let checkout = caller.pool.lease(&caller.address).await.expect("a connection");
+        let info = checkout.connection().clone();
+        assert_eq!((info.use_number(), info.attempt(), info.is_reused()), (before, 0, before > 0));
+        let response = checkout.http(get("/")).await.expect("a response");
+        let info = response.body().connection().clone();
+        assert_eq!((info.use_number(), info.attempt()), (before + 1, 1));
+        assert_eq!(info.is_reused(), before > 0);
+        Whole::read(response).await.expect("a body");
+    }
+    let stats = caller.pool.stats();
+    assert_eq!((stats.requests, stats.reused, stats.opened), (3, 2, 1));
     over(caller).await;
 }
 
@@ -158,7 +177,7 @@ async fn a_dropped_body_does_not_hurt_the_next_request(protocol: Protocol) {
     over(caller).await;
 }
 
-async fn a_cancelled_request_ends_at_its_server_and_hurts_nobody(protocol: Protocol) {
+async fn a_cancelled_request_ends_at_its_server_and_hurts_no_other(protocol: Protocol) {
     let (caller, server) = start_hyper_server(protocol, MANY, |settings| settings).await;
     server.close_gate();
     let kept = tokio::spawn(caller.fetch(get("/held")));
@@ -191,8 +210,9 @@ async fn two_hundred_at_once_get_each_its_own_answer(protocol: Protocol) {
         client.expect("no panic");
     }
     assert_eq!(server.served().len(), 400);
-    let opened = caller.pool.stats().opened;
-    assert!(opened <= if is_shared(protocol) { 1 } else { 200 }, "{opened} connections");
+    let stats = caller.pool.stats();
+    assert_eq!((stats.requests, stats.reused), (400, 400 - stats.opened));
+    assert!(stats.opened <= if is_shared(protocol) { 1 } else { 200 }, "{stats:?}");
     over(caller).await;
 }
 
@@ -272,7 +292,7 @@ async fn a_closed_pool_lets_end_what_is_under_way(protocol: Protocol) {
     over(caller).await;
 }
 
-async fn a_connection_at_rest_closes_after_the_idle_timeout(protocol: Protocol) {
+async fn an_idle_connection_closes_after_the_idle_timeout(protocol: Protocol) {
     let limit = Duration::from_millis(50);
     let (caller, server) =
         start_hyper_server(protocol, MANY, |settings| settings.idle_timeout(limit)).await;
@@ -285,7 +305,7 @@ async fn a_connection_at_rest_closes_after_the_idle_timeout(protocol: Protocol) 
     over(caller).await;
 }
 
-async fn an_address_where_nobody_listens_gives_the_request_back(protocol: Protocol) {
+async fn an_address_without_a_listener_gives_the_request_back(protocol: Protocol) {
     let (caller, server) = start_hyper_server(protocol, MANY, |settings| settings).await;
     drop(server);
     let refused = |error: &pool_core::Error| error.to_string().contains("connection refused");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pool_core::Reason;
 use pooled_fetch_tests::{
-    Backend, Whole, answer, bounded, ends_at_rest, for_each_backend, get, start,
+    Backend, Whole, answer, bounded, ends_idle, for_each_backend, get, start,
 };
 use tokio::time::advance;
 
@@ -42,13 +42,13 @@ async fn after_stray_bytes_an_address_lends_no_connection_twice_for_a_second() {
         let (mut again, ..) = server.open(caller.fetch(get("/")), answer("again")).await;
         server.reuse(&mut again, caller.fetch(get("/")), answer("again")).await;
         assert_eq!(caller.pool.stats().closed(Reason::Quarantined), 5);
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sister_of_a_stray_connection_that_rests_is_not_lent_either() {
+async fn an_idle_sibling_of_a_stray_connection_is_not_lent_either() {
     bounded(async {
         let (caller, mut server) = start(Backend::Memory).await;
         let half = "HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nhalf";
@@ -66,7 +66,7 @@ async fn a_sister_of_a_stray_connection_that_rests_is_not_lent_either() {
         caller.pool.warm(&caller.address, 1).await.expect("a connection");
         let mut warm = server.accept().await;
         server.reuse(&mut warm, caller.fetch(get("/")), answer("warm")).await;
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -84,5 +84,5 @@ async fn a_server_that_gives_an_idle_connection_up_politely_has_closed_it(backen
         let counts = (stats.closed(Reason::ClosedByPeer), stats.closed(Reason::Unsolicited));
         assert_eq!(counts, (round, 0));
     }
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }

@@ -5,7 +5,7 @@ use http::request::Builder;
 use http::{Request, Version};
 use http_body_util::Full;
 use pool_core::ErrorKind;
-use pooled_fetch_tests::{Backend, Pieces, answer, ends_at_rest, for_each_backend, get, start};
+use pooled_fetch_tests::{Backend, Pieces, answer, ends_idle, for_each_backend, get, start};
 
 for_each_backend! {
     requests_that_contradict_themselves_never_leave,
@@ -50,7 +50,7 @@ async fn requests_that_contradict_themselves_never_leave(backend: Backend) {
         assert!(text.contains(&format!("{:?}", caller.address)), "{text:?} names the address");
     }
     assert_eq!((caller.watch.opened(), caller.watch.written()), (0, 0), "nothing left");
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn a_refused_request_leaves_the_idle_connection_alone(backend: Backend) {
@@ -61,7 +61,7 @@ async fn a_refused_request_leaves_the_idle_connection_alone(backend: Backend) {
     caller.fetch(refused).await.expect_err("a contradiction");
     assert_eq!(caller.watch.written(), written);
     server.reuse(&mut connection, caller.fetch(get("/")), answer("next")).await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 fn streaming(length: &str, pieces: [&'static str; 2]) -> Request<Pieces> {
@@ -77,7 +77,7 @@ async fn a_streaming_body_longer_than_its_content_length_is_an_error(backend: Ba
     let error = client.await.expect("no panic").expect_err("too much");
     assert_eq!(error.kind(), ErrorKind::RequestBody);
     assert!(error.to_string().contains("beyond its content-length"), "{error}");
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn a_streaming_body_shorter_than_its_content_length_is_an_error(backend: Backend) {
@@ -88,7 +88,7 @@ async fn a_streaming_body_shorter_than_its_content_length_is_an_error(backend: B
     let error = client.await.expect("no panic").expect_err("too little");
     assert_eq!(error.kind(), ErrorKind::RequestBody);
     assert!(error.to_string().contains("short of its content-length"), "{error}");
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn a_streaming_body_as_long_as_its_content_length_is_sent(backend: Backend) {
@@ -97,5 +97,5 @@ async fn a_streaming_body_as_long_as_its_content_length_is_sent(backend: Backend
     let (_, received, _) = server.open(client, answer("thanks")).await;
     assert_eq!(received.body, "fourmore");
     assert_eq!(received.header("content-length"), Some("8"));
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }

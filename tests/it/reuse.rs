@@ -5,7 +5,7 @@ use http_body::Body as _;
 use http_body_util::{BodyExt, Empty};
 use pool_core::{Body, Pool};
 use pooled_fetch_tests::{
-    Backend, Caller, Connection, Endpoint, Probe, Server, Whole, answer, bounded, ends_at_rest,
+    Backend, Caller, Connection, Endpoint, Probe, Server, Whole, answer, bounded, ends_idle,
     for_each_backend, get, start, tcp_endpoint,
 };
 use tokio::task::JoinSet;
@@ -32,7 +32,7 @@ async fn sequential_requests_share_one_connection(backend: Backend) {
     }
     let stats = caller.pool.stats();
     assert_eq!((stats.opened, stats.reused), (1, 99));
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 /// Opens so many connections at once that each request has one of its own; their bodies are half sent.
@@ -87,7 +87,7 @@ async fn the_connection_that_came_home_last_serves_next(backend: Backend) {
     }
     assert!(waiting.join_all().await.iter().all(Result::is_ok));
     assert_eq!(caller.watch.opened(), 5);
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn sixty_four_at_once_and_again_open_sixty_four_in_all(backend: Backend) {
@@ -113,7 +113,7 @@ async fn sixty_four_at_once_and_again_open_sixty_four_in_all(backend: Backend) {
     assert!(clients.join_all().await.iter().all(Result::is_ok));
     let stats = caller.pool.stats();
     assert_eq!((stats.opened, stats.reused, stats.idle), (64, 64, 64));
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn a_connection_is_home_when_its_message_has_ended_though_the_body_is_held(backend: Backend) {
@@ -142,7 +142,7 @@ async fn a_connection_is_home_when_its_message_has_ended_though_the_body_is_held
         assert_eq!(caller.pool.stats().idle, 1, "the held body has nothing left to give back");
     }
     assert_eq!(caller.watch.opened(), 1);
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn next_is_half(response: &mut Response<Body>) {
@@ -157,7 +157,7 @@ async fn a_connection_is_home_with_the_head_when_no_body_follows(backend: Backen
     server.reuse(&mut connection, caller.fetch(get("/next")), answer("next")).await;
     drop(held);
     assert_eq!(caller.pool.stats().idle, 1);
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 const LAST: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 4\r\n\r\nlast";
@@ -185,7 +185,7 @@ async fn a_body_tells_its_length_and_its_end(backend: Backend) {
     assert_eq!(response.body().size_hint().exact(), None);
     assert!(!response.body().is_end_stream());
     assert_eq!(Whole::read(response).await.expect("a body").body, "body");
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use http::Request;
 use http_body_util::BodyExt;
 use pool_core::{ErrorKind, Reason};
 use pooled_fetch_tests::{
-    Backend, Upload, Whole, answer, bounded, ends_at_rest, eventually, feed, get, start, start_with,
+    Backend, Upload, Whole, answer, bounded, ends_idle, eventually, feed, get, start, start_with,
 };
 use tokio::time::{Instant, advance, interval_at};
 
@@ -48,7 +48,7 @@ async fn a_head_that_does_not_come_ends_in_an_error_of_its_own() {
                     (request 1 of a fresh connection, written, nothing read)";
         assert_eq!(error.to_string(), told);
         assert_eq!(caller.pool.stats().closed(Reason::TimedOut), 1);
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -87,7 +87,7 @@ async fn a_head_that_has_come_leaves_no_timer_to_wake_its_task() {
         drop(request);
         let response = response.expect("it has come").expect("a response");
         assert_eq!(Whole::read(response).await.expect("a body").body, "whole");
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -113,7 +113,7 @@ async fn a_head_that_comes_a_byte_a_minute_does_not_renew_its_time() {
         assert_eq!(sent, 10, "one a minute");
         let error = client.await.expect("no panic").expect_err("too slow");
         assert_eq!(error.kind(), ErrorKind::ResponseTimeout);
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -136,7 +136,7 @@ async fn interim_answers_do_not_renew_the_time_for_the_head() {
         assert_eq!(sent, 11, "one at once, and one a minute");
         let error = client.await.expect("no panic").expect_err("no answer");
         assert_eq!(error.kind(), ErrorKind::ResponseTimeout);
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -174,7 +174,7 @@ async fn a_long_upload_that_is_taken_in_does_not_use_up_the_time_for_the_head() 
                 assert_eq!(error.kind(), ErrorKind::ResponseTimeout);
             }
         }
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -193,7 +193,7 @@ async fn an_upload_that_is_not_taken_in_uses_up_the_time_for_the_head() {
         took(start, LIMIT);
         assert_eq!(error.kind(), ErrorKind::ResponseTimeout);
         drop(connection);
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -218,7 +218,7 @@ async fn a_frame_that_does_not_come_ends_in_an_error_of_its_own() {
         assert!(body.frame().await.is_none(), "nothing follows an error");
         connection.ends().await;
         assert_eq!(caller.pool.stats().closed(Reason::TimedOut), 1);
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -239,13 +239,13 @@ async fn every_frame_has_the_whole_time_for_frames() {
         advance(LIMIT * 3 / 4).await;
         connection.write("0\r\n\r\n").await;
         assert_eq!(whole.await.expect("no panic").expect("a body").body, "body".repeat(5));
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn time_in_which_nobody_asks_for_a_frame_does_not_count() {
+async fn time_in_which_no_task_polls_for_a_frame_does_not_count() {
     bounded(async {
         let (caller, mut server) =
             start_with(Backend::Memory, |settings| settings.body_timeout(LIMIT)).await;
@@ -263,7 +263,7 @@ async fn time_in_which_nobody_asks_for_a_frame_does_not_count() {
         let (frame, ()) = tokio::join!(body.frame(), late);
         frame.expect("a frame").expect("the other half");
         took(start, LIMIT * 3 / 4);
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -283,7 +283,7 @@ async fn a_connection_that_does_not_open_ends_in_an_error_of_its_own() {
         assert_eq!((stats.opening, stats.opened, stats.waiting), (0, 0, 0));
         caller.watch.open_gate();
         server.open(caller.fetch(get("/")), answer("next")).await;
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -297,7 +297,7 @@ async fn opening_a_connection_takes_ten_seconds_at_most_unless_told_otherwise() 
         let error = caller.fetch(get("/")).await.expect_err("no connection");
         took(start, Duration::from_secs(10));
         assert_eq!(error.kind(), ErrorKind::ConnectTimeout);
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -324,7 +324,7 @@ async fn a_time_that_is_off_never_ends() {
         advance(YEAR).await;
         connection.write("half").await;
         assert_eq!(whole.await.expect("no panic").expect("a body").body, "halfhalf");
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -337,7 +337,7 @@ async fn a_time_of_zero_waits_for_nothing() {
         let error = caller.fetch(get("/")).await.expect_err("no answer is there at once");
         assert_eq!(error.kind(), ErrorKind::ResponseTimeout);
         server.accept().await.read_to_end().await;
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
 
         let (caller, mut server) =
             start_with(Backend::Memory, |settings| settings.body_timeout(Duration::ZERO)).await;
@@ -346,7 +346,7 @@ async fn a_time_of_zero_waits_for_nothing() {
         assert_eq!(error.kind(), ErrorKind::BodyTimeout);
         let (_, _, whole) = server.open(caller.fetch(get("/")), answer("all at once")).await;
         assert_eq!(whole.body, "all at once");
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }

@@ -11,8 +11,8 @@ use hyper::rt::{Read as _, ReadBuf, Write as _};
 use hyper::upgrade::Upgraded;
 use pool_core::{ErrorKind, Reason};
 use pooled_fetch_tests::{
-    Backend, Caller, Connection, Whole, answer, ends_at_rest, eventually, for_each_backend, get,
-    post, start, start_with,
+    Backend, Caller, Connection, Whole, answer, ends_idle, eventually, for_each_backend, get, post,
+    start, start_with,
 };
 
 for_each_backend! {
@@ -87,7 +87,7 @@ async fn an_upgrade_gives_the_caller_the_bytes_both_ways(backend: Backend) {
     let mut stream = hyper::upgrade::on(response).await.expect("a stream");
     assert_eq!(read(&mut stream).await, "at once");
     is_a_stream(stream, connection).await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn a_tunnel_gives_the_caller_the_bytes_both_ways(backend: Backend) {
@@ -99,7 +99,7 @@ async fn a_tunnel_gives_the_caller_the_bytes_both_ways(backend: Backend) {
     has_left(&caller);
     let stream = hyper::upgrade::on(response).await.expect("a stream");
     is_a_stream(stream, connection).await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn an_upgraded_connection_counts_towards_no_limit(backend: Backend) {
@@ -108,7 +108,7 @@ async fn an_upgraded_connection_counts_towards_no_limit(backend: Backend) {
     let (connection, _, response) = server.open(caller.send(upgrade()), SWITCH).await;
     server.open(caller.fetch(get("/")), answer("next")).await;
     is_a_stream(hyper::upgrade::on(response).await.expect("a stream"), connection).await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn an_upgrade_works_on_a_connection_that_has_served(backend: Backend) {
@@ -117,7 +117,7 @@ async fn an_upgrade_works_on_a_connection_that_has_served(backend: Backend) {
     let (_, response) = server.reuse(&mut connection, caller.send(upgrade()), SWITCH).await;
     has_left(&caller);
     is_a_stream(hyper::upgrade::on(response).await.expect("a stream"), connection).await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn an_upgrade_that_the_server_ignores_is_a_request_like_any_other(backend: Backend) {
@@ -131,7 +131,7 @@ async fn an_upgrade_that_the_server_ignores_is_a_request_like_any_other(backend:
     let stats = caller.pool.stats();
     assert_eq!((stats.closed(Reason::Ended), stats.closed(Reason::Upgraded)), (1, 0));
     server.open(caller.fetch(get("/")), answer("next")).await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 /// hyper has more to write before it shuts the stream down, and no server takes that in.
@@ -146,7 +146,7 @@ async fn an_upgrade_whose_server_leaves_while_it_is_sent_fails_at_once(backend: 
     let error = client.await.expect("no panic").expect_err("no answer");
     assert_eq!(error.kind(), ErrorKind::Response);
     drop(connection);
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn a_tunnel_that_is_refused_is_a_response_like_any_other(backend: Backend) {
@@ -158,7 +158,7 @@ async fn a_tunnel_that_is_refused_is_a_response_like_any_other(backend: Backend)
     assert_eq!(body, "no");
     connection.ends().await;
     assert_eq!(caller.pool.stats().closed(Reason::Upgraded), 0);
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn an_upgraded_connection_outlives_its_pool(backend: Backend) {
@@ -189,5 +189,5 @@ async fn a_connection_that_was_to_become_something_else_is_not_passed_on(backend
     assert_eq!(waiting.await.expect("no panic").expect("a response").body, "served");
     let stats = caller.pool.stats();
     assert_eq!((stats.closed(Reason::Ended), stats.stale), (1, 0));
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }

@@ -31,7 +31,7 @@ pub enum How {
     #[default]
     Never,
     /// It is closed while it rests, and only a read tells.
-    AtRest,
+    WhileIdle,
     /// A write fails when so many bytes were accepted, and so does every read.
     Write(usize),
     /// It ends when so many bytes were accepted, but writes are only held up.
@@ -50,7 +50,7 @@ pub struct CutHttp1(Arc<Mutex<State>>);
 struct State {
     plans: VecDeque<Cut>,
     opened: usize,
-    closed_at_rest: bool,
+    closed_idle: bool,
     executed: Vec<String>,
     last_length: usize,
     response: Vec<u8>,
@@ -63,7 +63,7 @@ impl CutHttp1 {
         Self(Arc::new(Mutex::new(State {
             plans,
             opened: 0,
-            closed_at_rest: false,
+            closed_idle: false,
             executed: Vec::new(),
             last_length: 0,
             response,
@@ -85,9 +85,9 @@ impl CutHttp1 {
         self.state().opened
     }
 
-    /// Closes the streams that are cut [`How::AtRest`], and wakes no task.
-    pub fn close_at_rest(&self) {
-        self.state().closed_at_rest = true;
+    /// Closes the streams that are cut [`How::WhileIdle`], and wakes no task.
+    pub fn close_idle(&self) {
+        self.state().closed_idle = true;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -153,7 +153,7 @@ impl CutHttp1Stream {
     fn is_at_end(&self) -> bool {
         match self.cut() {
             How::Never | How::Silent => false,
-            How::AtRest => self.server.state().closed_at_rest,
+            How::WhileIdle => self.server.state().closed_idle,
             How::Write(at) | How::End(at) => self.begun && self.accepted == at,
             How::Read(at) => self.delivered == at && !self.answer.is_empty(),
         }

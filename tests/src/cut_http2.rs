@@ -194,7 +194,7 @@ impl AsyncRead for CutHttp2Stream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let how = self.how();
-        if self.counts.cut || how == How::AtRest {
+        if self.counts.cut || how == How::WhileIdle {
             return self.end();
         }
         self.reader = Some(cx.waker().clone());

@@ -8,7 +8,7 @@ use crate::{Caller, eventually};
 /// # Panics
 ///
 /// When a lease does not come back, a count is wrong, or a stream outlives its pool.
-pub async fn ends_at_rest(caller: Caller) {
+pub async fn ends_idle(caller: Caller) {
     let Caller { pool, watch, .. } = caller;
     // All of it at one look: a connection whose server has just gone is taken out of rest to be looked at.
     eventually("the pool comes to rest, and none is lost", || {

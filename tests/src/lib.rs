@@ -39,7 +39,7 @@ pub use cut_http1::{Cut, CutHttp1, How};
 pub use cut_http2::CutHttp2;
 pub use echo_server::EchoServer;
 pub use hyper_server::HyperServer;
-pub use leak::ends_at_rest;
+pub use leak::ends_idle;
 pub use many_addresses::start_many_addresses;
 pub use nginx::{Nginx, Served, Setup};
 pub use protocol::{Protocol, start_hyper_server};

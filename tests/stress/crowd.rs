@@ -116,9 +116,9 @@ async fn crowd(
     })
     .await;
     let stats = pool.stats();
-    let at_rest = stats.idle + stats.parked;
-    assert_eq!(stats.opened, at_rest as u64 + stats.closed_total(), "none is lost: {stats:?}");
-    assert_eq!(house.open(), at_rest, "the server has the same count");
+    let idle = stats.idle + stats.parked;
+    assert_eq!(stats.opened, idle as u64 + stats.closed_total(), "none is lost: {stats:?}");
+    assert_eq!(house.open(), idle, "the server has the same count");
     drop(pool);
     assert_eq!(house.open(), 0, "all is closed");
 }

@@ -79,14 +79,14 @@ async fn deploy(settings: fn(Builder<TcpConnector>) -> Builder<TcpConnector>) {
     let Site { answered, late, .. } = &*site;
     println!("{answered:?} answered, {late:?} too late");
     // The last of the bodies that were dropped early may still be read to its end.
-    let is_at_rest = || {
+    let is_idle = || {
         let stats = site.pool.stats();
         (stats.opening, stats.leased, stats.waiting) == (0, 0, 0)
     };
-    eventually("nothing is lent", is_at_rest).await;
+    eventually("nothing is lent", is_idle).await;
     let stats = site.pool.stats();
-    let at_rest = (stats.idle + stats.parked) as u64;
-    assert_eq!(stats.opened, at_rest + stats.closed_total(), "none is lost: {stats:?}");
+    let idle = (stats.idle + stats.parked) as u64;
+    assert_eq!(stats.opened, idle + stats.closed_total(), "none is lost: {stats:?}");
 }
 
 impl Site {

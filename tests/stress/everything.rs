@@ -26,7 +26,7 @@ const WORKERS: usize = 8;
 const STEPS: usize = 60;
 
 #[test]
-fn whatever_happens_at_once_what_was_opened_is_at_rest_or_closed() {
+fn whatever_happens_at_once_every_opened_connection_is_idle_or_closed() {
     let rounds = rounds(20);
     let _watchdog = Watchdog::new(Duration::from_secs(30) + Duration::from_secs(10) * rounds);
     let seed = Seed::new();
@@ -210,14 +210,14 @@ fn judge(target: &str, outcome: Option<Result<Whole, Error>>) {
 async fn the_law_holds(pool: ProbedPool, watch: &Watch, limits: &Limits) {
     eventually("the pool comes to rest", || {
         let stats = pool.stats();
-        let at_rest = stats.idle + stats.parked;
-        (stats.opening, stats.leased, stats.waiting) == (0, 0, 0) && at_rest == watch.open()
+        let idle = stats.idle + stats.parked;
+        (stats.opening, stats.leased, stats.waiting) == (0, 0, 0) && idle == watch.open()
     })
     .await;
     let stats = pool.stats();
-    let at_rest = (stats.idle + stats.parked) as u64;
+    let idle = (stats.idle + stats.parked) as u64;
     assert_eq!(stats.opened, watch.opened(), "each stream is counted once: {stats:?}");
-    assert_eq!(stats.opened, at_rest + stats.closed_total(), "none is lost: {stats:?}");
+    assert_eq!(stats.opened, idle + stats.closed_total(), "none is lost: {stats:?}");
     assert!(limits.all.is_none_or(|most| watch.peak() <= most), "{limits:?}: {}", watch.peak());
     if let Some(most) = limits.of_an_address {
         assert!(watch.peak() <= most * SERVERS, "{limits:?}: {}", watch.peak());

@@ -78,8 +78,8 @@ fn come_and_go(settings: impl FnOnce(Builder<TcpConnector>) -> Builder<TcpConnec
         fetch(&pool, &server, "/plain/awake").await.expect("a response");
         let stats = pool.stats();
         assert_eq!((stats.opening, stats.leased, stats.waiting), (0, 0, 0));
-        let at_rest = (stats.idle + stats.parked) as u64;
-        assert_eq!(stats.opened, at_rest + stats.closed_total(), "none is lost: {stats:?}");
+        let idle = (stats.idle + stats.parked) as u64;
+        assert_eq!(stats.opened, idle + stats.closed_total(), "none is lost: {stats:?}");
         drop(pool);
         pooled_fetch_tests::eventually("all is closed", || server.open() == 0).await;
     });

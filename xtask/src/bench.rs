@@ -1,6 +1,6 @@
 //! The side-by-side run: a bench target of a package that brings the other clients with it.
 //!
-//! It lives there and not here, because everyone compiles this program before anything else.
+//! It lives there and not here, because this program is compiled before anything else.
 
 use crate::sh::{CommandLine, Outcome};
 

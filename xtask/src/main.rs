@@ -1,7 +1,7 @@
 //! The commands of this workspace: `cargo xtask help` lists them.
 //!
 //! What `cargo build` and `cargo test` do is not repeated here. A command belongs here when it spans the
-//! crates: then it is written in the language that everyone here reads, and hosted machines run the very same.
+//! crates: then it is written in the language of the workspace, and hosted machines run the very same.
 
 mod bench;
 mod ci;

@@ -1,7 +1,7 @@
 //! One HTTP connection: opened over a stream, driven, parked, and closed.
 //!
 //! This layer may import `io`, `request`, `report`, `connector`, `sync`, and from `settings` only
-//! `ConnectionSettings`. It must not know permits, hosts, lanes or other connections: what a connection holds for as
+//! `ConnectionSettings` and what it is made of. It must not know permits, hosts, lanes or other connections: what a connection holds for as
 //! long as it is open is a `Hold`, and the dial hands it in.
 //!
 //! | file | what it is |
@@ -13,6 +13,8 @@
 //! | `http2` | a connection that serves many requests at once, driven by a task of its own |
 //!
 //! `http1` and `http2` do not know each other.
+//!
+//! `lanes` opens, stores and closes connections; `exchange` sends over them.
 
 mod hold;
 pub(crate) mod http1;

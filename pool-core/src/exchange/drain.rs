@@ -23,7 +23,7 @@ use crate::report::Reason;
 /// So far away that no task still waits then.
 const FAR_FUTURE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// So many frames of one response are read before the other drains get their turn.
+/// How many frames of one response are read before the other drains get their turn.
 const FRAMES_AT_ONCE: usize = 16;
 
 /// Leaves the rest to the watcher; closes the connection at once if more is announced than may be read.

@@ -63,6 +63,7 @@ async fn send(
     // Asked when the attempt has ended: a connection that has served others meanwhile was good enough for them.
     let attempt = |written| Attempt::shared(info.clone(), connection.is_fresh(), written);
     let stream = OpenStream::new(lease);
+    // Not of the connection: it counts the frames of this request alone.
     let traffic = Arc::<Traffic>::default();
     request.body_mut().begin(&traffic);
     let hold: Arc<dyn StreamHold> = Arc::clone(stream.lease()) as _;
@@ -99,7 +100,7 @@ fn receive(stream: OpenStream, response: Response<Incoming>, attempt: Attempt) -
     lease.lane().host().note_response(info.use_number(), info.idle_for());
     if response.extensions().get::<OnUpgrade>().is_some() {
         // The tunnel holds no lease, and must not be cut when the last lease ends.
-        lease.connection.holds_tunnel();
+        lease.connection.set_tunnelled();
         lease.stop_using(Reason::Upgraded);
     }
     response.map(|incoming| Body::shared(incoming, stream, attempt))
@@ -201,7 +202,8 @@ impl AwaitingHead {
 impl Drop for AwaitingHead {
     fn drop(&mut self) {
         let connection = &self.stream.lease().connection;
-        if self.is_over || connection.may_reset() {
+        if self.is_over || connection.take_reset() {
+            // The answer drops here, and h2 resets the stream.
             return;
         }
         let over: Answer = Box::pin(std::future::pending());

@@ -1,6 +1,6 @@
 //! One request over one lease: the future, both versions of HTTP, and the response body.
 //!
-//! This layer may import `lanes`, `conn`, `policy`, `settings`, `report`, `request`, `io` and `connector`. It must not
+//! This layer may import `lanes`, `conn`, `policy`, `report`, `request`, `io` and `connector`. It must not
 //! know the map of addresses beyond `Hosts::lane_for` and `Hosts::wait`.
 //!
 //! | file | what it is |
@@ -15,6 +15,8 @@
 //! | `stream_body` | the body of a response over a stream |
 //! | `bookkeeping` | what both versions note: begun, stale |
 //! | `timers` | the limits for head and body |
+//!
+//! `pool` takes the future of a request and the body of its response.
 
 mod bookkeeping;
 mod drain;

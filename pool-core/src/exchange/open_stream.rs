@@ -41,7 +41,8 @@ impl OpenStream {
         if incoming.is_end_stream() {
             return;
         }
-        if self.0.connection.may_reset() {
+        if self.0.connection.take_reset() {
+            // `incoming` drops here, and h2 resets the stream.
             return self.0.give_up();
         }
         let connection = Arc::clone(&self.0.connection);
@@ -56,7 +57,7 @@ impl OpenStream {
     pub(super) async fn until_resettable(&self, rest: impl Future<Output = ()>) -> bool {
         let mut rest = pin!(rest);
         while timeout(BETWEEN_RESETS, rest.as_mut()).await.is_err() {
-            if self.0.connection.may_reset() {
+            if self.0.connection.take_reset() {
                 return false;
             }
         }

@@ -7,6 +7,8 @@
 //! | `counted` | a stream that counts what goes through it, and notes bytes that came unasked |
 //! | `waker` | the waker of a connection, its states, and the watch that it tells |
 //! | `pending_reads` | requests that were woken and have not run since |
+//!
+//! `conn` takes all of it; upper layers take the `Traffic` of a connection, and say what they wait for.
 
 mod counted;
 mod pending_reads;

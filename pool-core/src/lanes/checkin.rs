@@ -19,7 +19,7 @@ use crate::conn::http1;
 use crate::policy::{Member, Turn};
 use crate::report::{Error, Reason};
 
-/// So many connections an address hands on to its own waiters while a limit keeps another address waiting: enough that
+/// How many connections an address hands on to its own waiters while a limit keeps another address waiting: enough that
 /// connections are used, and few enough that the other address has its turn soon.
 const HANDED_ON: usize = 16;
 
@@ -75,7 +75,7 @@ impl Lane {
         if self.queue.waiting() == 0 {
             return Some(lease);
         }
-        if self.must_make_way() {
+        if self.count_and_must_make_way() {
             // Its place goes to the first of the limit queue, and the waiters here join the end of that queue.
             lease.discard(Reason::Evicted);
             Arc::clone(self).request_dial(Turn::Own);
@@ -102,7 +102,7 @@ impl Lane {
 
     /// Whether a limit keeps a request waiting, at another address, in another runtime, or here for a fresh connection,
     /// and has done so while enough connections were handed on.
-    pub(super) fn must_make_way(self: &Arc<Self>) -> bool {
+    pub(super) fn count_and_must_make_way(self: &Arc<Self>) -> bool {
         let wanted = self.pool().limit_queue.has_untold(Some(&**self))
             || self.host().is_wanted_beside(&**self)
             || self.must_make_room();
@@ -138,8 +138,9 @@ impl Lane {
             && let Some(newest) = Arc::clone(self).take_newest(now)
         {
             if let Some(back) = self.hand_on(newest) {
+                // The waiter has left. Another may have joined while the connection was out of the store.
                 self.take_back(back, now);
-                break;
+                fence(Ordering::SeqCst);
             }
         }
     }
@@ -176,11 +177,11 @@ impl Lane {
             Ok(()) => self.store(sequence, IdleConnection::http1(connection, now)),
             Err(reason) => return connection.discard(reason),
         }
-        self.keep_idle_limit();
+        self.keep_max_idle();
     }
 
     #[inline]
-    pub(super) fn keep_idle_limit(&self) {
+    pub(super) fn keep_max_idle(&self) {
         if let Some(limit) = self.settings().max_idle_per_address
             && self.host().idle() > limit
             && !self.close_oldest(Reason::Evicted)

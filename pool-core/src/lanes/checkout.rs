@@ -11,7 +11,7 @@ use super::lane::Lane;
 use super::lease::{ConnectionLease, Lease};
 use crate::report::Reason;
 
-/// So many connections that may not be lent are closed on behalf of one request before it asks for a new one.
+/// At most so many connections that may not be lent are closed on behalf of one request before it asks for a new one.
 const CLOSED_AT_ONCE: usize = 8;
 
 impl Lane {

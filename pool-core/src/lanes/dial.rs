@@ -61,18 +61,19 @@ impl<C: Connector> Dial for Dialer<C> {
         let Begun { number, unwanted } = begun;
         let is_for_all = attempt.is_for_all();
         let mut under_way = UnderWay { lane, number, before: number, is_for_all };
-        tokio::spawn(async move {
+        // Boxed once, because a spawned future is moved several times, and this one is large.
+        tokio::spawn(Box::pin(async move {
             // Not when it was spawned: requests that came since then share what it says.
             under_way.before = under_way.lane.queue.next_number();
             let lane = Arc::clone(&under_way.lane);
             let opened = {
-                let open = open(&*connector, &address, &lane, permit);
+                let open = pin!(open(&*connector, &address, &lane, permit));
                 unless_closed(&lane, unless_unwanted(&lane, unwanted, open)).await
             };
             let opened = match opened {
                 Ok(Dialled::Http1(connection)) => Ok(Some(connection)),
                 Ok(Dialled::Http2(connection)) => {
-                    let opened = lane.opened_for_many(connection);
+                    let opened = Box::pin(lane.opened_for_many(connection));
                     let opened = async { opened.await.map_err(Failure::of_peer) };
                     unless_closed(&lane, opened).await.map(|()| None)
                 }
@@ -108,7 +109,7 @@ impl<C: Connector> Dial for Dialer<C> {
             }
             // While this dial was counted, a waiter may have seen no need for one of its own.
             lane.dial(Turn::Own);
-        });
+        }));
     }
 }
 
@@ -233,7 +234,9 @@ where
             Err(Error::connect(lane.name(), io::Error::new(io::ErrorKind::Unsupported, why)))
         }
         (Http2::Assumed, _) | (_, Protocol::Http2) => {
-            let shaken = http2::handshake(stream, &settings.connection).await.map_err(failed)?;
+            // Boxed, so that dials over HTTP/1 do not carry the size of this.
+            let handshake = Box::pin(http2::handshake(stream, &settings.connection));
+            let shaken = handshake.await.map_err(failed)?;
             let watch: Weak<Lane> = Arc::downgrade(lane);
             Ok(Dialled::Http2(shaken.start(opened(permit), watch)))
         }

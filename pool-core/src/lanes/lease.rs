@@ -1,8 +1,6 @@
 //! What a request is lent: a connection of its own, or a stream of a shared one. The guards of checked-out connections.
 //!
-//! A lease travels from the checkout through the request into the response body. It ends in one of two ways: it is
-//! [checked in](ConnectionLease::checkin), or its connection closes. There is no third way, and no flag: a lease that
-//! is merely dropped drops its connection, which closes the socket and gives the permit back.
+//! A lease travels from the checkout through the request into the response body.
 
 use std::fmt;
 use std::sync::Arc;
@@ -92,6 +90,9 @@ impl fmt::Debug for Lease {
 }
 
 /// The one guard of a checked-out HTTP/1 connection.
+///
+/// It ends in one of two ways: it is [checked in](Self::checkin), or its connection closes. There is no third way, and no
+/// flag: a lease that is merely dropped drops its connection, which closes the socket and gives the permit back.
 pub(crate) struct ConnectionLease {
     pub(crate) connection: Box<http1::Connection>,
     lane: Arc<Lane>,
@@ -122,7 +123,7 @@ impl ConnectionLease {
         self.lane.checkin(self.connection);
     }
 
-    /// As [`checkin`](Self::checkin), without the event.
+    /// The connection without its guard.
     pub(super) fn into_connection(self) -> Box<http1::Connection> {
         self.connection
     }

@@ -20,7 +20,7 @@
 //! | `maintenance` | what the watcher and the limits do to idle connections |
 //! | `watcher` | the one background task of a pool in a runtime |
 //!
-//! `exchange` takes leases and sends over them; the face takes `Hosts`.
+//! `exchange` takes leases and sends over them; `pool` and `lifecycle` take `Hosts`.
 
 mod acquire;
 mod checkin;

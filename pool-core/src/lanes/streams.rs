@@ -28,7 +28,7 @@ impl Lane {
         }
         let now = Instant::now();
         // A connection that is always in use never becomes idle, and so would never make way.
-        let mut makes_way = self.must_make_way().then_some(Reason::Evicted);
+        let mut makes_way = self.count_and_must_make_way().then_some(Reason::Evicted);
         let mut list = self.in_use.lock();
         let mut leaving = Vec::new();
         let stream = loop {
@@ -150,7 +150,7 @@ impl Lane {
         if connection.is_leaving() {
             self.stop_using(connection, Reason::ClosedByPeer);
         }
-        self.keep_idle_limit();
+        self.keep_max_idle();
         self.serve_from_idle(now);
     }
 

@@ -68,7 +68,7 @@ impl Drop for Place {
 /// Why there is no place in the queue.
 #[derive(Debug)]
 pub(super) enum Refused {
-    /// As many requests wait as may.
+    /// The limit on waiting requests is reached.
     QueueFull,
     /// The address could not be reached, and is tried again after so long.
     BackingOff(Duration),

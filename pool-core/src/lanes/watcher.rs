@@ -27,14 +27,14 @@ use crate::io::PendingReads;
 use crate::policy::{Runtime, Turn};
 use crate::sync::Mutex;
 
-/// So many connections are closed or looked at before other tasks get their turn: at about 10 µs for each close, a
+/// How many connections are closed or looked at before other tasks get their turn: at about 10 µs for each close, a
 /// third of a millisecond.
 const BATCH: usize = 32;
 
-/// So many lanes are visited in a pass before other tasks get their turn.
+/// How many lanes are visited in a pass before other tasks get their turn.
 const VISITS: usize = 256;
 
-/// So many requests are finished at once; a new connection costs less than a crowd of them would.
+/// At most so many requests are finished at once; a new connection costs less than a crowd of them would.
 const MAX_DRAINS: usize = 64;
 
 /// How often a watcher checks whether a connection is open, when its pool has gone.

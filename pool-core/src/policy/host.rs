@@ -15,9 +15,9 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::idle_limit::LearntIdleLimit;
-use super::limits::PoolState;
 use super::member::Member;
 use super::outage::Outage;
+use super::pool_state::PoolState;
 use super::quarantine::Quarantine;
 use super::retry_budget::{RetryBudget, RetryToken};
 use crate::report::{Counters, Error, Event};

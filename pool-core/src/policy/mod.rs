@@ -8,7 +8,7 @@
 //! | `host` | what the pool knows about one address, whatever the type of the address |
 //! | `room` | what a host does with room for connections: counts, evicts, offers |
 //! | `permit` | the right to open one connection, then the count of it |
-//! | `limits` | what all hosts of a pool share: settings, total counts, the closed flag |
+//! | `pool_state` | what all hosts of a pool share: settings, total counts, the closed flag |
 //! | `limit_queue` | members that the total limit keeps waiting |
 //! | `lru` | which idle connection of all hosts has been idle longest |
 //! | `member` | the part of a host in one runtime, as this layer sees it |
@@ -18,6 +18,8 @@
 //! | `quarantine` | an address whose server answers out of step |
 //! | `idle_limit` | after how long the server closes idle connections, as it has shown |
 //! | `retry_budget` | how many requests that had reached an address may be sent again |
+//!
+//! `lanes` takes hosts, permits, runtimes and trials, and is a `Member`; `exchange` notes at the host what it has learnt.
 
 mod attempt;
 #[cfg(test)]
@@ -26,11 +28,11 @@ mod host;
 mod idle_limit;
 mod left_behind;
 mod limit_queue;
-mod limits;
 mod lru;
 mod member;
 mod outage;
 mod permit;
+mod pool_state;
 mod quarantine;
 mod retry_budget;
 mod room;
@@ -38,9 +40,9 @@ mod runtime;
 
 pub(crate) use attempt::Attempt;
 pub(crate) use host::Host;
-pub(crate) use limits::PoolState;
 pub(crate) use member::{Marks, Member, Turn};
 pub(crate) use outage::HANGS;
 pub(crate) use permit::{Permit, Refusal};
+pub(crate) use pool_state::PoolState;
 pub(crate) use retry_budget::RetryToken;
 pub(crate) use runtime::Runtime;

@@ -94,8 +94,8 @@ mod tests {
 
     use super::*;
     use crate::policy::fake_member::FakeMember;
-    use crate::policy::limits::PoolState;
     use crate::policy::member::Member;
+    use crate::policy::pool_state::PoolState;
     use crate::report::{Holdings, Stats};
     use crate::settings::Settings;
 

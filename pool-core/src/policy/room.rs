@@ -6,8 +6,8 @@ use std::sync::atomic::{Ordering, fence};
 use std::sync::{Arc, Weak};
 
 use super::host::Host;
-use super::limits::raise_below;
 use super::member::{Member, Turn};
+use super::pool_state::raise_below;
 
 impl Host {
     pub(crate) fn add_member(&self, member: Weak<dyn Member>) {

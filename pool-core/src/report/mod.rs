@@ -11,6 +11,8 @@
 //! | `stats` | counters, and why connections close |
 //! | `events` | an observer, and what it receives |
 //! | `lease_watch` | an observer that finds connections which were lent for too long |
+//!
+//! Every upper layer makes errors and tells events; `conn` makes attempts; `policy` keeps the counters of a host.
 
 mod causes;
 mod error;

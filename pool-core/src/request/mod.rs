@@ -14,6 +14,9 @@
 //! | `saved` | the copy by which a request is sent again |
 //! | `retry` | the rule by which a request is sent again, as a table |
 //! | `reuse` | which connections a request may go over: what a request carries for itself |
+//!
+//! `conn` takes the body, the copy and the facts of a head; `exchange` checks and fits heads, and asks the rule; `lanes`
+//! takes the `DefaultTarget` of an address and the `StreamHold` of a body.
 
 mod body;
 mod erased_body;

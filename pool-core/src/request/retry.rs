@@ -18,7 +18,7 @@
 use http::Method;
 use http::header::HeaderName;
 
-/// So many attempts may fail on reused connections before a request insists on a fresh one.
+/// At most so many attempts go over whatever connection is best. The next insists on a fresh one, and is the last.
 pub(crate) const STALE_TRIES: u32 = 2;
 
 /// Headers by which a caller says that a request may be executed twice, the second as Go has it.

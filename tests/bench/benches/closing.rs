@@ -1,9 +1,13 @@
-//! Ten thousand idle connections that go at one instant: how long do requests to others wait?
+//! Ten thousand idle connections that close or are parked at one instant: how long do requests to others wait?
 //!
 //! `cargo bench --package pooled-fetch-bench --bench closing`
 //!
-//! For each kind of runtime and each way to go (closed by their server, or expired) the worst latency of
-//! requests to another server, one every millisecond, beside that of a quiet run; medians of five runs.
+//! For each kind of runtime and each way to go (closed by their server, expired, or parked) the worst latency of
+//! requests to another server, one every millisecond, beside that of a quiet run; medians of ten runs. The row of bare
+//! sockets tells what is not the pool's: tasks that each hold a socket, and drop it when its server has closed it.
+//!
+//! The client has one processor to itself and the servers have the other, as far as there are two: a server that closes
+//! while the client runs is what keeps requests waiting longest.
 
 mod server_process;
 
@@ -14,10 +18,14 @@ use http::Request;
 use http_body_util::{BodyExt, Empty};
 use pool_core::Pool;
 use pool_tcp::TcpConnector;
+use rustix::thread::{CpuSet, sched_setaffinity};
 use server_process::{ServerProcess, serve_if_asked};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinSet;
 
-const RUNS: usize = 5;
+const RUNS: usize = 10;
 
 const STEP: usize = 500;
 
@@ -27,21 +35,34 @@ const CONNECTIONS: usize = 9_500;
 /// Long enough for the connections to go on a busy machine.
 const OBSERVED: Duration = Duration::from_secs(2);
 
+/// The processor of each.
+const CLIENT: usize = 0;
+const SERVERS: usize = 1;
+
 fn main() {
     if serve_if_asked() {
         return;
     }
+    run_on(CLIENT);
     println!("worst latency of requests to another server, median of {RUNS} runs, in ms");
-    println!("{:<16}{:<10}{:>8}{:>10}{:>12}", "runtime", "", "quiet", "going", "difference");
+    println!("{:<16}{:<14}{:>8}{:>10}{:>12}", "runtime", "", "quiet", "going", "difference");
     for (name, make) in [("current-thread", current as fn() -> Runtime), ("two workers", two)] {
-        for (way, go) in [("closed", Way::Closed), ("expired", Way::Expired)] {
+        for (way, go) in WAYS {
             let runs: Vec<_> = (0..RUNS).map(|_| make().block_on(run(go))).collect();
             let quiet = median(runs.iter().map(|run| run.0).collect());
             let going = median(runs.iter().map(|run| run.1).collect());
             let difference = going.saturating_sub(quiet);
-            println!("{name:<16}{way:<10}{:>8}{:>10}{:>12}", ms(quiet), ms(going), ms(difference));
+            println!("{name:<16}{way:<14}{:>8}{:>10}{:>12}", ms(quiet), ms(going), ms(difference));
         }
     }
+}
+
+/// Keeps this thread on one processor, and what it starts from now on.
+fn run_on(processor: usize) {
+    let mut processors = CpuSet::new();
+    processors.set(processor);
+    // Without a second processor the figures are those of one.
+    let _ = sched_setaffinity(None, &processors);
 }
 
 fn current() -> Runtime {
@@ -54,33 +75,56 @@ fn two() -> Runtime {
 
 #[derive(Clone, Copy)]
 enum Way {
+    BareSockets,
     Closed,
     Expired,
+    Parked,
 }
+
+const WAYS: [(&str, Way); 4] = [
+    ("bare sockets", Way::BareSockets),
+    ("closed", Way::Closed),
+    ("expired", Way::Expired),
+    ("parked", Way::Parked),
+];
+
+/// Longer than it takes to open them all, and to see what is quiet.
+const SOON: Duration = Duration::from_secs(6);
+
+const NEVER: Duration = Duration::from_secs(90);
 
 /// The worst latency without anything else, and while the connections go.
 async fn run(way: Way) -> (Duration, Duration) {
+    // A process starts where the thread is that starts it.
+    run_on(SERVERS);
     let (crowd, other) = (ServerProcess::start(), ServerProcess::start());
-    let idle_timeout = match way {
-        Way::Closed => Duration::from_secs(90),
-        Way::Expired => Duration::from_secs(2),
+    run_on(CLIENT);
+    let (idle_timeout, park_after) = match way {
+        Way::BareSockets | Way::Closed => (NEVER, None),
+        Way::Expired => (SOON, None),
+        Way::Parked => (NEVER, Some(SOON)),
     };
     let pool = Pool::builder(TcpConnector::new())
         .idle_timeout(idle_timeout)
+        .park_after(park_after)
         .checkout_timeout(None)
         .max_waiters_per_address(None)
         .build()
         .expect("settings that make sense");
+    let mut sockets = JoinSet::new();
     // In steps, or the listener's queue overflows and what looks open here was never accepted there.
     for step in (STEP..=CONNECTIONS).step_by(STEP) {
-        pool.warm(&crowd.address, step).await.expect("as many descriptors");
+        match way {
+            Way::BareSockets => hold(&mut sockets, crowd.address).await,
+            _ => pool.warm(&crowd.address, step).await.expect("as many descriptors"),
+        }
     }
-    let full = pool.stats().idle;
-    assert!(full >= CONNECTIONS, "not all connections are at rest: {:?}", pool.stats());
+    let full = pool.stats().idle + sockets.len();
+    assert!(full >= CONNECTIONS, "not all connections are idle: {:?}", pool.stats());
     request(&pool, other.address, "/").await;
     let quiet = worst(&pool, other.address, OBSERVED).await;
     let going = match way {
-        Way::Closed => {
+        Way::BareSockets | Way::Closed => {
             let address = crowd.address;
             let close = tokio::spawn(async move {
                 // A pool of its own, since every connection to the server closes with this request.
@@ -90,11 +134,25 @@ async fn run(way: Way) -> (Duration, Duration) {
             close.abort();
             going
         }
-        Way::Expired => worst(&pool, other.address, Duration::from_secs(4)).await,
+        Way::Expired | Way::Parked => worst(&pool, other.address, SOON + OBSERVED).await,
     };
-    let left = pool.stats().idle + pool.stats().parked;
+    while sockets.try_join_next().is_some() {}
+    let left = match way {
+        Way::Parked => pool.stats().idle,
+        _ => pool.stats().idle + pool.stats().parked + sockets.len(),
+    };
     assert!(left < CONNECTIONS / 10, "{left} connections have not gone");
     (quiet, going)
+}
+
+/// Opens one more step of sockets, and holds each until its server closes it.
+async fn hold(sockets: &mut JoinSet<()>, address: SocketAddr) {
+    for _ in 0..STEP {
+        let mut socket = TcpStream::connect(address).await.expect("as many descriptors");
+        sockets.spawn(async move {
+            let _ = socket.read(&mut [0]).await;
+        });
+    }
 }
 
 async fn worst(pool: &Pool<TcpConnector>, address: SocketAddr, observed: Duration) -> Duration {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::HOST;
+use http::header::{CONNECTION, HOST};
 use http::{HeaderValue, Request};
 use http_body::Body;
 use http_body_util::{BodyExt, Empty};
@@ -37,6 +37,19 @@ pub(crate) trait Client: Send + Sized + 'static {
         None
     }
 }
+
+/// The request of every client over HTTP; with `closes` the server closes the connection after its response.
+// Inlined, or every client would pay for moving it once more.
+#[inline(always)]
+pub(crate) fn request(closes: bool) -> Result<Request<Empty<Bytes>>, Error> {
+    Ok(if closes {
+        Request::get("/").header(CONNECTION, CLOSE).body(Empty::new())?
+    } else {
+        Request::get("/").body(Empty::new())?
+    })
+}
+
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
 /// The length of a body that is read to its end.
 pub(crate) async fn length<B>(mut body: B) -> Result<usize, Error>
@@ -97,6 +110,7 @@ type Sender = SendRequest<Empty<Bytes>>;
 pub(crate) struct BareHyper {
     connections: Vec<(SocketAddr, Option<Sender>)>,
     host: HeaderValue,
+    closes: bool,
 }
 
 impl Client for BareHyper {
@@ -105,19 +119,27 @@ impl Client for BareHyper {
         let client = |_| Self {
             connections: addresses.iter().map(|address| (*address, None)).collect(),
             host: host.clone(),
+            closes: task.way == Way::Opening,
         };
         Ok((0..task.at_once).map(client).collect())
     }
 
     async fn get(&mut self, address: usize) -> Result<usize, Error> {
         let (address, sender) = &mut self.connections[address];
+        if self.closes {
+            *sender = None;
+        }
         let sender = match sender {
             Some(sender) => sender,
             None => sender.insert(handshake(*address).await?),
         };
         // hyper leaves both to its caller: to wait for the end of the last exchange, and the field.
         sender.ready().await?;
-        let request = Request::get("/").header(HOST, self.host.clone()).body(Empty::new())?;
+        let mut request = Request::get("/").header(HOST, self.host.clone());
+        if self.closes {
+            request = request.header(CONNECTION, CLOSE);
+        }
+        let request = request.body(Empty::new())?;
         length(sender.send_request(request).await?.into_body()).await
     }
 }
@@ -139,6 +161,7 @@ async fn connect(address: SocketAddr) -> Result<TcpStream, Error> {
 pub(crate) struct Ours {
     pool: Pool<TcpConnector>,
     addresses: Arc<[SocketAddr]>,
+    closes: bool,
 }
 
 /// So many are opened at once, or the listener's queue overflows.
@@ -158,12 +181,13 @@ impl Client for Ours {
             pool.warm(&addresses[0], count).await?;
         }
         let addresses: Arc<[_]> = addresses.into();
-        let client = |_| Self { pool: pool.clone(), addresses: Arc::clone(&addresses) };
+        let closes = task.way == Way::Opening;
+        let client = |_| Self { pool: pool.clone(), addresses: Arc::clone(&addresses), closes };
         Ok((0..task.at_once).map(client).collect())
     }
 
     async fn get(&mut self, address: usize) -> Result<usize, Error> {
-        let request = Request::get("/").body(Empty::new())?;
+        let request = request(self.closes)?;
         let response = self.pool.http(&self.addresses[address], request).await?;
         length(response.into_body()).await
     }

@@ -33,7 +33,7 @@ pub(crate) fn run<C: Client>(task: &Task, counted: bool) -> Result<Figures, Erro
         let clients = C::open(task, &addresses).await?;
         match task.way {
             Way::Rest => rest(task, clients, counted).await,
-            Way::Steady | Way::Bursts => measure(task, clients, counted).await,
+            Way::Steady | Way::Bursts | Way::Opening => measure(task, clients, counted).await,
         }
     })?;
     // Without the connections that asked.
@@ -74,7 +74,8 @@ async fn drive<C: Client>(
     requests: usize,
     latency: bool,
 ) -> Result<(Vec<C>, Histogram<u64>), Error> {
-    let barrier = (task.way != Way::Steady).then(|| Arc::new(Barrier::new(task.at_once)));
+    let barrier =
+        matches!(task.way, Way::Bursts | Way::Rest).then(|| Arc::new(Barrier::new(task.at_once)));
     let (turns, at_once, addresses) = (task.turns(requests), task.at_once, task.addresses);
     let mut crowd = JoinSet::new();
     for (number, mut client) in clients.into_iter().enumerate() {

@@ -32,6 +32,12 @@ pub(crate) const BODY: &[u8] = b"hello";
 
 const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello";
 
+/// As every client writes the field by which it asks for the close of its connection.
+const CLOSE: &[u8] = b"connection: close";
+
+const LAST_RESPONSE: &[u8] =
+    b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 5\r\n\r\nhello";
+
 /// A server that is asked and does not answer is broken.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -146,6 +152,10 @@ impl Service {
         let _ = stream.set_nodelay(true);
         let mut bytes = [0; 4096];
         while let Ok(length @ 1..) = stream.read(&mut bytes).await {
+            if bytes[..length].windows(CLOSE.len()).any(|field| field.eq_ignore_ascii_case(CLOSE)) {
+                let _ = stream.write_all(LAST_RESPONSE).await;
+                return;
+            }
             let answer = match self.answer(&bytes[..length]) {
                 None => stream.write_all(RESPONSE).await,
                 Some(answer) => {

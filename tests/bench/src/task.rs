@@ -92,6 +92,8 @@ pub enum Way {
     Steady,
     /// All send, and all wait until every response was read: all connections are at rest between two bursts.
     Bursts,
+    /// As `Steady`, but each request asks the server to close, and so opens a connection.
+    Opening,
     /// One burst, and then what the connections hold at rest.
     Rest,
 }
@@ -156,6 +158,7 @@ impl Task {
                 Arg::Long("addresses") => task.addresses = arguments.value()?.parse()?,
                 Arg::Long("idle") => task.idle = arguments.value()?.parse()?,
                 Arg::Long("bursts") => task.way = Way::Bursts,
+                Arg::Long("opening") => task.way = Way::Opening,
                 Arg::Long("rest") => task.way = Way::Rest,
                 Arg::Long("latency") => task.latency = true,
                 Arg::Long("server") => task.server = Some(arguments.value()?.parse()?),
@@ -185,6 +188,7 @@ impl Task {
         match self.way {
             Way::Steady => {}
             Way::Bursts => words.push("--bursts".to_owned()),
+            Way::Opening => words.push("--opening".to_owned()),
             Way::Rest => words.push("--rest".to_owned()),
         }
         words

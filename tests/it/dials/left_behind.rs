@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pool_core::{Builder, ErrorKind};
 use pooled_fetch_tests::{
-    Backend, Caller, EchoServer, Fate, Lent, Server, Settings, answer, bounded, ends_at_rest,
+    Backend, Caller, EchoServer, Fate, Lent, Server, Settings, answer, bounded, ends_idle,
     eventually, for_each_backend, get, let_pass, settle, start, start_many_addresses, start_with,
 };
 use tokio::runtime;
@@ -41,7 +41,7 @@ async fn of_the_dials_of_cancelled_requests_one_goes_on_and_serves_a_later_calle
         let _service = EchoServer::start(server, |_| answer("served"));
         caller.fetch(get("/")).await.expect("a response");
         assert_eq!((caller.watch.opened(), caller.pool.stats().failed_to_open), (1, 0));
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     }
 }
 
@@ -60,7 +60,7 @@ async fn a_dial_that_a_request_still_needs_goes_on(backend: Backend) {
         whole.expect("no panic").expect("a response");
     }
     eventually("all dials end", || caller.watch.opened() == 4).await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 /// Four addresses that are lost, and one that lives.
@@ -146,7 +146,7 @@ async fn a_dial_that_is_left_behind_goes_on_to_its_connect_timeout() {
         assert_eq!((caller.watch.held(), caller.pool.stats().opening), (1, 1));
         let_pass(Duration::from_millis(20)).await;
         assert_eq!((caller.watch.held(), caller.pool.stats().failed_to_open), (0, 1));
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -171,7 +171,7 @@ async fn of_the_dials_whose_requests_were_served_otherwise_one_goes_on_beyond_a_
         let_pass(Duration::from_millis(1_010)).await;
         assert_eq!((caller.watch.held(), caller.pool.stats().opening), (2, 1));
         let_pass(Duration::from_secs(10)).await;
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -193,7 +193,7 @@ async fn requests_of_short_patience_reach_a_far_address_in_the_end() {
         caller.watch.open_gate();
         caller.fetch(get("/")).await.expect("a response");
         assert_eq!(caller.watch.opened(), 1);
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pool_core::{Error, ErrorKind};
 use pooled_fetch_tests::{
-    Backend, Boxed, Caller, EchoServer, Fate, Lent, Settings, Whole, answer, bounded, ends_at_rest,
+    Backend, Boxed, Caller, EchoServer, Fate, Lent, Settings, Whole, answer, bounded, ends_idle,
     eventually, for_each_backend, get, let_pass, settle, start, start_with,
 };
 use tokio::task::{JoinHandle, JoinSet};
@@ -67,7 +67,7 @@ async fn a_request_is_not_failed_by_a_dial_that_had_begun_before_it_came(backend
         caller.watch.open_gate();
         all_fail(first, ErrorKind::Connect).await;
         all_are_served(joined).await;
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     }
 }
 
@@ -87,7 +87,7 @@ async fn a_request_that_joins_just_before_a_dial_times_out_takes_part_in_the_nex
             caller.fetch(get("/")).await.expect("the next dial");
             assert!(since.elapsed() <= early + GAP, "{:?}", since.elapsed());
             assert_eq!(caller.watch.connects().len(), 2);
-            ends_at_rest(caller).await;
+            ends_idle(caller).await;
         })
         .await;
     }
@@ -131,7 +131,7 @@ async fn a_success_ends_the_outage(backend: Backend) {
     caller.watch.until_waiting(5).await;
     caller.watch.open_gate();
     all_are_served(waiting).await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn where_a_limit_is_reached_a_request_waits_though_its_address_fails(backend: Backend) {
@@ -150,7 +150,7 @@ async fn where_a_limit_is_reached_a_request_waits_though_its_address_fails(backe
     connection.write(answer("served")).await;
     waiting.await.expect("no panic").expect("a response");
     second.come_home().await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn a_dial_fails_no_more_requests_than_the_limit_has_room_for(backend: Backend) {
@@ -252,7 +252,7 @@ async fn after_an_outage_of_any_length_nothing_is_refused() {
                 *ended > back && *ended - (*began).max(back) > GAP * 2
             };
             assert_eq!(told.iter().filter(slow).count(), 0);
-            ends_at_rest(caller).await;
+            ends_idle(caller).await;
         })
         .await;
     }
@@ -293,7 +293,7 @@ async fn beside_a_dial_that_hangs_another_begins_every_second_and_finds_the_serv
             assert!(back.elapsed() <= SECOND + GAP, "{:?}", back.elapsed());
             let_pass(LIMIT).await;
             assert_eq!(caller.pool.stats().backing_off, 0, "old dials tell nothing new");
-            ends_at_rest(caller).await;
+            ends_idle(caller).await;
         })
         .await;
     }
@@ -322,7 +322,7 @@ async fn once_a_dial_has_found_the_server_no_request_waits_for_those_that_hang()
             connection.write(answer("served")).await;
         }
         all_are_served(clients).await;
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -358,7 +358,7 @@ async fn below_a_limit_too_the_next_dial_is_waited_for_in_peace() {
             let _service = EchoServer::start(server, |_| answer("served"));
             all_are_served((0..5).map(|_| caller.fetch(get("/"))).collect()).await;
             assert!(caller.watch.peak() <= 3);
-            ends_at_rest(caller).await;
+            ends_idle(caller).await;
         })
         .await;
     }
@@ -411,7 +411,7 @@ async fn a_client_that_starts_before_its_server_is_served_as_soon_as_it_is_up() 
             caller.watch.set_fate(&caller.address, Fate::Taken);
             let _service = EchoServer::start(server, |_| answer("served"));
             caller.fetch(get("/")).await.expect("it is up");
-            ends_at_rest(caller).await;
+            ends_idle(caller).await;
         })
         .await;
     }

@@ -4,7 +4,7 @@ use std::io;
 
 use pool_core::{Error, ErrorKind, Reason};
 use pooled_fetch_tests::{
-    Backend, Caller, EchoServer, Fate, Lent, answer, bounded, ends_at_rest, eventually,
+    Backend, Caller, EchoServer, Fate, Lent, answer, bounded, ends_idle, eventually,
     for_each_backend, get, poll_once, start, start_many_addresses,
 };
 
@@ -47,7 +47,7 @@ async fn an_error_of_this_machine_is_never_a_failure_of_the_address(backend: Bac
         let _service = EchoServer::start(server, |_| answer("served"));
         caller.watch.set_fate(&caller.address, Fate::Taken);
         caller.fetch(get("/")).await.expect("all is well");
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     }
 }
 
@@ -86,7 +86,7 @@ async fn without_descriptors_and_idle_connections_the_request_fails(backend: Bac
     assert_eq!(error.kind(), ErrorKind::Connect);
     assert_eq!(caller.watch.connects().len(), 2, "there is nothing to try again with");
     lent.come_home().await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn a_second_failure_is_final(backend: Backend) {
@@ -122,7 +122,7 @@ async fn a_connector_that_panics_fails_the_request_that_it_was_for_and_no_other(
         eventually("it has a dial of its own", || caller.watch.connects().len() == 2).await;
         let _service = EchoServer::start(server, |_| answer("served"));
         joined.await.expect("no panic").expect("a dial of its own");
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }

@@ -8,9 +8,7 @@ use http::{HeaderMap, HeaderValue, Request};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use pool_core::Reason as Closed;
-use pooled_fetch_tests::{
-    bounded, ends_at_rest, eventually, feed, get, let_pass, poll_once, settle,
-};
+use pooled_fetch_tests::{bounded, ends_idle, eventually, feed, get, let_pass, poll_once, settle};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, advance};
 
@@ -31,13 +29,13 @@ async fn a_server_that_goes_away_finishes_what_it_has_and_gets_nothing_more() {
         assert_eq!(next.await.expect("no panic").expect("a response").body, "new");
         eventually("the old one has closed", || caller.watch.open() == 1).await;
         assert_eq!(caller.pool.stats().closed(Closed::ClosedByPeer), 1);
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_connection_at_rest_closes_when_its_server_goes_away() {
+async fn an_idle_connection_closes_when_its_server_goes_away() {
     bounded(async {
         let (caller, mut server) = start_http2(100, |settings| settings).await;
         served(&caller, &mut server).await;
@@ -46,7 +44,7 @@ async fn a_connection_at_rest_closes_when_its_server_goes_away() {
         caller.watch.until_open(0).await;
         let stats = caller.pool.stats();
         assert_eq!((stats.idle, stats.closed(Closed::ClosedByPeer)), (0, 1));
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -73,7 +71,7 @@ async fn trailers_come_and_both_sides_may_speak_at_once() {
         output.send_trailers(trailers).expect("a client");
         let rest = response.into_body().collect().await.expect("the end");
         assert_eq!(rest.trailers().expect("trailers")["grpc-status"], "0");
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -91,7 +89,7 @@ async fn a_stream_keeps_its_place_until_both_sides_have_ended() {
         assert_eq!(caller.pool.stats().streams, 1);
         drop((input, stream));
         eventually("the request has ended too", || caller.pool.stats().streams == 0).await;
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -107,7 +105,7 @@ async fn a_cancelled_request_resets_its_stream_and_no_other() {
         other.answer("kept");
         assert_eq!(kept.await.expect("no panic").expect("a response").body, "kept");
         assert_eq!(caller.pool.stats().opened, 1);
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -123,7 +121,7 @@ async fn a_dropped_body_resets_its_stream() {
         let reset = std::future::poll_fn(|cx| output.poll_reset(cx)).await;
         assert_eq!(reset.expect("a client"), Reason::CANCEL);
         assert_eq!(caller.pool.stats().streams, 0);
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -140,7 +138,7 @@ async fn a_dropped_body_resets_its_stream_even_while_the_request_goes_out() {
         let reset = std::future::poll_fn(|cx| output.poll_reset(cx)).await;
         assert_eq!(reset.expect("a client"), Reason::CANCEL);
         eventually("its place is free", || caller.pool.stats().streams == 0).await;
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -166,7 +164,7 @@ async fn a_tunnel_lasts_when_no_other_stream_is_left() {
         output.send_data(Bytes::new(), true).expect("a client");
         drop((tunnel, stream));
         caller.watch.until_open(0).await;
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -193,13 +191,13 @@ async fn more_cancelled_requests_than_a_server_would_bear_are_read_to_their_end(
         streams.into_iter().for_each(|stream| stream.answer("too late"));
         eventually("all have ended", || caller.pool.stats().streams == 0).await;
         assert_eq!(caller.pool.stats().opened, 1);
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_at_rest_closes_after_the_idle_timeout_and_not_before() {
+async fn an_idle_connection_closes_after_the_idle_timeout_and_not_before() {
     bounded(async {
         let (caller, mut server) = start_http2(100, |settings| settings).await;
         served(&caller, &mut server).await;
@@ -210,7 +208,7 @@ async fn a_connection_at_rest_closes_after_the_idle_timeout_and_not_before() {
         caller.watch.until_open(0).await;
         assert!(since.elapsed() >= Duration::from_secs(90));
         assert_eq!(caller.pool.stats().closed(Closed::IdleTimeout), 1);
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -231,7 +229,7 @@ async fn a_connection_that_is_old_ends_with_its_last_stream() {
         assert_eq!(caller.pool.stats().closed(Closed::MaxLifetime), 1);
         other.answer("new");
         next.await.expect("no panic").expect("a response");
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -248,7 +246,7 @@ async fn a_drained_address_lets_streams_end_and_then_has_no_connection() {
         drained.await;
         assert_eq!(caller.watch.open(), 0);
         assert_eq!(caller.pool.stats().closed(Closed::Retired), 1);
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -267,7 +265,7 @@ async fn trailers_go_out_after_a_body_of_known_length_too() {
         assert_eq!(received.expect("trailers")["x-sum"], "7");
         stream.answer("done");
         client.await.expect("no panic").expect("a response");
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }

@@ -7,7 +7,7 @@ use h2::Reason;
 use http::Request;
 use http_body_util::BodyExt;
 use pool_core::{ErrorKind, Http2, Written};
-use pooled_fetch_tests::{Backend, bounded, ends_at_rest, feed, get, post, start_with};
+use pooled_fetch_tests::{Backend, bounded, ends_idle, feed, get, post, start_with};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -24,7 +24,7 @@ async fn a_refused_stream_is_sent_again_whatever_it_is() {
         again.answer("done");
         assert_eq!(client.await.expect("no panic").expect("a response").body, "done");
         assert_eq!(caller.pool.stats().retried, 1);
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -42,7 +42,7 @@ async fn a_server_that_refuses_all_is_asked_three_times() {
         let evidence = error.evidence();
         assert_eq!(evidence.attempts(), 3);
         assert!(evidence.is_unprocessed() && !evidence.is_unsent());
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -59,7 +59,7 @@ async fn a_post_whose_stream_is_reset_otherwise_is_not_sent_again() {
         let evidence = error.evidence();
         assert_eq!((evidence.attempts(), evidence.written()), (1, Written::Partly));
         assert!(!evidence.is_fresh() && !evidence.is_unprocessed());
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -80,7 +80,7 @@ async fn a_connection_that_is_cut_costs_a_post_and_saves_a_get() {
         assert_eq!((again.path(), again.connection), ("/saved".into(), 2));
         again.answer("saved");
         assert_eq!(saved.await.expect("no panic").expect("a response").body, "saved");
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -100,13 +100,13 @@ async fn a_connection_that_does_not_answer_is_replaced() {
         caller.watch.until_open(0).await;
         drop(client);
         server.cut();
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_server_that_speaks_no_http2_fails_all_who_wait_at_once() {
+async fn a_server_that_speaks_no_http2_fails_all_waiters_at_once() {
     bounded(async {
         let (caller, mut server) =
             start_with(Backend::Memory, |settings| settings.http2(Http2::Assumed)).await;
@@ -118,13 +118,13 @@ async fn a_server_that_speaks_no_http2_fails_all_who_wait_at_once() {
         }
         assert_eq!(caller.watch.opened(), 1);
         drop(connection);
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_says_nothing_fails_all_who_wait_after_the_connect_timeout() {
+async fn a_server_that_says_nothing_fails_all_waiters_after_the_connect_timeout() {
     bounded(async {
         let (caller, mut server) =
             start_with(Backend::Memory, |settings| settings.http2(Http2::Assumed)).await;
@@ -137,7 +137,7 @@ async fn a_server_that_says_nothing_fails_all_who_wait_after_the_connect_timeout
         }
         // One was sent without waiting for the server's first word.
         assert_eq!((timed_out, caller.watch.opened()), (9, 1));
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -155,7 +155,7 @@ async fn a_connection_that_lets_a_request_time_out_takes_no_more() {
         assert_eq!(stream.connection, 2);
         stream.answer("next");
         next.await.expect("no panic").expect("a response");
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -174,7 +174,7 @@ async fn a_request_body_that_panics_takes_no_other_stream_along() {
         client.await.expect("no panic here").expect_err("its body has failed");
         other.answer("kept");
         assert_eq!(kept.await.expect("no panic").expect("a response").body, "kept");
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }

@@ -1,7 +1,7 @@
 //! Many requests that are lost with one connection: which are sent again, over which connection, and what is counted.
 
 use pool_core::{Error, ErrorKind};
-use pooled_fetch_tests::{Caller, Http2Server, Whole, bounded, ends_at_rest, get};
+use pooled_fetch_tests::{Caller, Http2Server, Whole, bounded, ends_idle, get};
 use tokio::task::JoinSet;
 
 use super::*;
@@ -43,7 +43,7 @@ async fn requests_that_are_lost_together_go_over_the_one_connection_that_is_open
         assert!(answers.iter().all(|answer| answer.is_ok()), "{answers:?}");
         let stats = caller.pool.stats();
         assert_eq!((stats.opened, stats.stale, stats.retried), (2, 100, 100));
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -66,7 +66,7 @@ async fn requests_that_are_lost_beyond_the_budget_fail_with_their_evidence() {
         for error in failed {
             assert_eq!((error.kind(), error.evidence().attempts()), (ErrorKind::Response, 1));
         }
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -90,7 +90,7 @@ async fn a_request_that_was_served_is_under_way_no_longer_though_its_future_is_k
             assert!(answer.is_ok(), "round {round}: {answer:?}");
             kept.push(request);
         }
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -113,7 +113,7 @@ async fn a_request_that_is_lost_with_the_newer_connection_too_is_sent_a_third_ti
         }
         let error = client.await.expect("no panic").expect_err("three were lost");
         assert_eq!(error.evidence().attempts(), 3);
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }

@@ -8,7 +8,7 @@ use http::{HeaderValue, Request, Version};
 use http_body_util::Full;
 use pool_core::{Builder, ErrorKind, Http2, Reuse, reuse};
 use pooled_fetch_tests::{
-    Backend, Http2Server, Pieces, bounded, ends_at_rest, eventually, get, poll_once, settle,
+    Backend, Http2Server, Pieces, bounded, ends_idle, eventually, get, poll_once, settle,
     start_many_addresses,
 };
 use tokio::task::JoinSet;
@@ -35,13 +35,13 @@ async fn requests_at_once_share_one_connection_and_one_after_the_other_reuse_it(
         let stats = caller.pool.stats();
         assert_eq!((stats.opened, stats.idle, stats.streams), (1, 1, 0));
         server.abort();
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
 
 #[tokio::test]
-async fn all_who_wait_share_one_handshake_and_its_failure() {
+async fn all_waiters_share_one_handshake_and_its_failure() {
     bounded(async {
         let (caller, server) = start_http2(100, |settings| settings).await;
         let server = echo(server);
@@ -65,7 +65,7 @@ async fn all_who_wait_share_one_handshake_and_its_failure() {
         }
         assert_eq!(caller.watch.opened(), 1);
         server.abort();
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -91,7 +91,7 @@ async fn a_shared_dial_fails_no_request_that_came_after_it_had_begun() {
         }
         assert_eq!(caller.watch.opened(), 1);
         server.abort();
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -111,7 +111,7 @@ async fn a_request_that_is_cancelled_takes_no_other_along() {
         caller.watch.open_gate();
         assert_eq!(second.await.expect("no panic").expect("a response").body, "/second");
         server.abort();
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -132,7 +132,7 @@ async fn a_request_that_is_cancelled_before_the_first_word_takes_no_other_along(
         assert_eq!(second.await.expect("no panic").expect("a response").body, "/second");
         assert_eq!(caller.watch.opened(), 1);
         server.abort();
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -149,7 +149,7 @@ async fn a_pool_that_closes_does_not_wait_for_the_first_word_of_a_server() {
         caller.pool.close();
         client.abort();
         caller.watch.until_open(0).await;
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -173,7 +173,7 @@ async fn crowd(requests: usize, streams: u32) {
     assert!(server.most_streams() <= streams as usize, "{} at once", server.most_streams());
     let needed = requests.div_ceil(streams as usize);
     assert!(server.accepted() <= needed, "{} connections, {needed} needed", server.accepted());
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 #[tokio::test]
@@ -220,7 +220,7 @@ async fn the_busiest_connection_is_used_first_so_that_the_others_come_to_rest() 
             client.await.expect("no panic").expect("a response");
         }
         assert_eq!(caller.pool.stats().opened, 2);
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -239,7 +239,7 @@ async fn a_limit_of_one_connection_makes_the_others_wait_for_a_stream() {
         }
         assert_eq!((caller.watch.peak(), server.accepted()), (1, 1));
         assert!(server.most_streams() <= 2);
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -255,7 +255,7 @@ async fn what_cannot_be_said_in_http2_is_refused() {
         assert_eq!(error.kind(), ErrorKind::InvalidRequest);
         assert!(error.into_request().is_ok());
         server.abort();
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -287,13 +287,13 @@ async fn a_head_in_http2_names_scheme_authority_and_path_and_no_host() {
             stream.answer("stored");
             client.await.expect("no panic").expect("a response");
         }
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
 
 #[tokio::test]
-async fn who_wants_a_connection_of_their_own_waits_for_it_while_streams_come_and_go() {
+async fn a_request_for_a_fresh_connection_waits_for_it_while_streams_come_and_go() {
     bounded(async {
         let (caller, mut server) = start_http2(100, |settings| settings).await;
         served(&caller, &mut server).await;
@@ -315,7 +315,7 @@ async fn who_wants_a_connection_of_their_own_waits_for_it_while_streams_come_and
         assert_eq!((stream.path(), stream.connection), ("/own".into(), 2));
         stream.answer("own");
         own.await.expect("no panic").expect("a response");
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }

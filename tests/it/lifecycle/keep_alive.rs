@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pool_core::Reason;
 use pooled_fetch_tests::{
-    Backend, Caller, Connection, Server, answer, bounded, ends_at_rest, get, let_pass, start,
+    Backend, Caller, Connection, Server, answer, bounded, ends_idle, get, let_pass, start,
     start_many_addresses,
 };
 use tokio::time::{Instant, advance, timeout};
@@ -39,7 +39,7 @@ async fn a_connection_is_reused_up_to_a_second_before_the_server_says_that_it_cl
         connection.ends().await;
         let stats = caller.pool.stats();
         assert_eq!((stats.opened, stats.closed(Reason::IdleTimeout)), (2, 1));
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -54,7 +54,7 @@ async fn the_watcher_closes_what_the_server_is_about_to_close() {
         connection.ends().await;
         assert!(since.elapsed() >= SECOND * 19, "{:?}", since.elapsed());
         assert_eq!(caller.pool.stats().closed(Reason::IdleTimeout), 1);
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -68,7 +68,7 @@ async fn a_connection_whose_server_keeps_it_for_no_time_never_rests() {
             connection.ends().await;
             assert_eq!(caller.pool.stats().idle, 0, "{hint}");
         }
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -83,7 +83,7 @@ async fn a_connection_serves_as_often_as_its_server_says() {
         serve_again(&mut connection, &caller, &hint(0)).await;
         connection.ends().await;
         assert_eq!(caller.pool.stats().closed(Reason::MaxUses), 1);
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -145,7 +145,7 @@ async fn the_idle_limit_of_a_server_that_says_nothing_is_learnt_from_two_closes(
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_address_whose_idle_limit_was_learnt_is_forgotten_when_nobody_uses_it() {
+async fn an_address_whose_idle_limit_was_learnt_is_forgotten_when_it_is_not_used() {
     const HOUR: Duration = Duration::from_secs(3600);
     bounded(async {
         let (mut callers, mut servers) =
@@ -165,7 +165,7 @@ async fn an_address_whose_idle_limit_was_learnt_is_forgotten_when_nobody_uses_it
         let_pass(HOUR * 3).await;
         assert!(known().is_none(), "and not for ever");
         drop(callers);
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }

@@ -8,7 +8,7 @@ use http::Request;
 use http_body_util::BodyExt;
 use pool_core::Reason;
 use pooled_fetch_tests::{
-    Backend, Caller, Connection, EchoServer, Lent, Server, Settings, answer, bounded, ends_at_rest,
+    Backend, Caller, Connection, EchoServer, Lent, Server, Settings, answer, bounded, ends_idle,
     eventually, get, poll_once, start_with,
 };
 use tokio::task::yield_now;
@@ -49,7 +49,7 @@ async fn come_home(lent: Vec<Lent>) -> Vec<Connection> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_that_was_idle_for_too_long_is_not_lent_though_nobody_has_closed_it_yet() {
+async fn a_connection_that_was_idle_for_too_long_is_not_lent_though_it_is_not_closed_yet() {
     bounded(async {
         let (caller, mut server) =
             start_with(Backend::Memory, |settings| settings.idle_timeout(LONG).park_after(None))
@@ -64,7 +64,7 @@ async fn a_connection_that_was_idle_for_too_long_is_not_lent_though_nobody_has_c
         assert_eq!(caller.pool.stats().closed(Reason::IdleTimeout), 1, "closed by the checkout");
         server.open(client, answer("next")).await;
         connections[0].ends().await;
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -84,13 +84,13 @@ async fn a_parked_connection_closes_when_its_time_is_over() {
             connection.ends().await;
         }
         assert_eq!(caller.pool.stats().closed(Reason::IdleTimeout), 3);
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_idle_timeout_of_zero_keeps_not_even_a_dial_that_nobody_waits_for() {
+async fn an_idle_timeout_of_zero_keeps_not_even_a_dial_without_a_waiter() {
     bounded(async {
         let (caller, mut server) =
             start_with(Backend::Memory, |settings| settings.idle_timeout(Duration::ZERO)).await;
@@ -101,7 +101,7 @@ async fn an_idle_timeout_of_zero_keeps_not_even_a_dial_that_nobody_waits_for() {
         caller.watch.open_gate();
         server.accept().await.ends().await;
         assert_eq!(caller.pool.stats().closed(Reason::Evicted), 1);
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -126,13 +126,13 @@ async fn a_connection_that_grows_too_old_in_use_serves_its_request_to_the_end() 
         assert_eq!(rest.to_bytes(), "half");
         assert_eq!(caller.pool.stats().closed(Reason::MaxLifetime), 1);
         connection.ends().await;
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_that_grew_too_old_at_rest_serves_no_more() {
+async fn a_connection_that_grew_too_old_while_idle_serves_no_more() {
     bounded(async {
         let (caller, mut server) = start_with(Backend::Memory, |settings| {
             ageless(settings).max_lifetime(LONG).lifetime_jitter(0.0)
@@ -145,7 +145,7 @@ async fn a_connection_that_grew_too_old_at_rest_serves_no_more() {
         server.open(caller.fetch(get("/")), answer("another")).await;
         connections[0].ends().await;
         assert_eq!(caller.pool.stats().closed(Reason::MaxLifetime), 1);
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -168,7 +168,7 @@ async fn behind_connections_that_grew_too_old_a_younger_one_is_found() {
         for connection in &mut old {
             connection.ends().await;
         }
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -189,7 +189,7 @@ async fn connections_opened_together_end_at_different_ages_within_the_jitter() {
                 let connections = come_home(lent).await;
                 let retired = retired(&caller);
                 drop(connections);
-                ends_at_rest(caller).await;
+                ends_idle(caller).await;
                 retired
             };
             let earliest = LONG.mul_f64(1.0 - jitter);
@@ -215,7 +215,7 @@ async fn a_lifetime_of_zero_lets_each_connection_serve_one_request() {
             connection.ends().await;
         }
         assert_eq!(caller.pool.stats().closed(Reason::MaxLifetime), 3);
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -237,7 +237,7 @@ async fn a_lifetime_or_idle_timeout_without_end_is_no_nonsense() {
         let (mut connection, ..) = server.open(caller.fetch(get("/")), answer("first")).await;
         advance(LONG).await;
         server.reuse(&mut connection, caller.fetch(get("/")), answer("next")).await;
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -253,7 +253,7 @@ async fn a_connection_serves_as_many_requests_as_it_may() {
         let by: Vec<_> = service.served().into_iter().map(|(connection, _)| connection).collect();
         assert_eq!(by, [1, 1, 1, 2, 2, 2, 3, 3]);
         assert_eq!(caller.pool.stats().closed(Reason::MaxUses), 2);
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -272,7 +272,7 @@ async fn most_closed_in_a_turn(caller: &Caller, left: usize) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_thousand_connections_that_expire_at_one_instant_hold_nobody_up() {
+async fn a_thousand_connections_that_expire_at_one_instant_block_no_task() {
     bounded(async {
         let (caller, mut server) =
             start_with(Backend::Memory, |settings| settings.idle_timeout(LONG).park_after(None))
@@ -293,13 +293,13 @@ async fn a_thousand_connections_that_expire_at_one_instant_hold_nobody_up() {
         assert!(still_open > 1, "the request waited until the others were closed");
         assert_eq!(caller.pool.stats().closed(Reason::IdleTimeout), 1000);
         drop(connections);
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_thousand_connections_that_their_server_closes_at_one_instant_hold_nobody_up() {
+async fn a_thousand_connections_that_their_server_closes_at_one_instant_block_no_task() {
     bounded(async {
         let (caller, mut server) = start_with(Backend::Memory, ageless).await;
         let lent = lend(&caller, &mut server, 1000).await;
@@ -315,7 +315,7 @@ async fn a_thousand_connections_that_their_server_closes_at_one_instant_hold_nob
         assert!((1..=BATCH).contains(&most), "{most} closed in one turn");
         assert!(still_open > 1, "the request waited until the others were closed");
         assert_eq!(caller.pool.stats().closed(Reason::ClosedByPeer), 999);
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }

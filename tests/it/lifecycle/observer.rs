@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use pool_core::{ErrorKind, Event, Observer, Reason};
 use pooled_fetch_tests::{
-    Backend, Whole, answer, ends_at_rest, for_each_backend, get, start, start_with,
+    Backend, Whole, answer, ends_idle, for_each_backend, get, start, start_with,
 };
 
 for_each_backend! {
@@ -26,7 +26,7 @@ async fn an_address_has_counts_of_its_own(backend: Backend) {
     let stats = caller.pool.stats_of(&caller.address).expect("a known address");
     assert_eq!((stats.opened, stats.reused, stats.closed(Reason::Ended)), (1, 1, 1));
     assert_eq!(stats, caller.pool.stats(), "there is no other");
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 /// What an observer was told, connection by connection.
@@ -122,7 +122,7 @@ async fn an_observer_is_told_what_the_counts_say(backend: Backend) {
     }
     assert_eq!(told.closed.values().sum::<u64>(), stats.closed_total());
     assert_eq!(told.closed.len(), 7, "so many reasons: {:?}", told.closed);
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
     let told = log.told();
     assert_eq!((told.open.len(), told.closed[&Reason::PoolClosed]), (0, 1));
     assert_eq!(told.astray, [0_u64; 0]);

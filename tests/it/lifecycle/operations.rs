@@ -8,23 +8,23 @@ use std::time::Duration;
 
 use pool_core::{ErrorKind, Reason, Reuse, reuse};
 use pooled_fetch_tests::{
-    Address, Backend, Caller, Whole, answer, bounded, ends_at_rest, eventually, for_each_backend,
-    get, start, start_many_addresses, start_with,
+    Address, Backend, Caller, Whole, answer, bounded, ends_idle, eventually, for_each_backend, get,
+    start, start_many_addresses, start_with,
 };
 
 for_each_backend! {
     warming_opens_what_is_missing_and_no_more,
     warming_tells_of_the_first_failure_and_keeps_the_rest,
     warming_stays_within_the_limits,
-    a_retired_address_serves_nobody_until_it_is_named_again,
+    a_retired_address_serves_no_request_until_it_is_named_again,
     what_is_lent_when_its_address_retires_ends_in_peace,
     draining_ends_when_the_last_connection_has,
     draining_waits_for_a_connection_that_is_being_opened,
-    draining_lets_those_who_wait_be_served,
-    draining_ends_when_who_waits_has_given_up,
-    an_address_that_nobody_knows_is_drained_at_once,
-    a_closed_pool_serves_nobody,
-    closing_fails_those_who_wait_and_abandons_what_is_being_opened,
+    draining_lets_waiters_be_served,
+    draining_ends_when_the_last_waiter_has_given_up,
+    an_unknown_address_is_drained_at_once,
+    a_closed_pool_serves_no_request,
+    closing_fails_the_waiters_and_abandons_what_is_being_opened,
     a_connection_whose_address_is_retired_takes_no_other_along,
 }
 
@@ -62,7 +62,7 @@ async fn warming_opens_what_is_missing_and_no_more(backend: Backend) {
     assert_eq!((info.use_number(), info.is_reused()), (1, false));
     Whole::read(response).await.expect("a body");
     assert_eq!((caller.watch.opened(), caller.pool.stats().reused), (3, 0));
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn warming_tells_of_the_first_failure_and_keeps_the_rest(backend: Backend) {
@@ -71,7 +71,7 @@ async fn warming_tells_of_the_first_failure_and_keeps_the_rest(backend: Backend)
     let error = caller.pool.warm(&caller.address, 3).await.expect_err("one was refused");
     assert_eq!(error.kind(), ErrorKind::Connect);
     eventually("the others rest", || caller.pool.stats().idle == 2).await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn warming_stays_within_the_limits(backend: Backend) {
@@ -85,10 +85,10 @@ async fn warming_stays_within_the_limits(backend: Backend) {
     let connections = [server.accept().await, server.accept().await];
     eventually("both rest", || caller.pool.stats().idle == 2).await;
     drop(connections);
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
-async fn a_retired_address_serves_nobody_until_it_is_named_again(backend: Backend) {
+async fn a_retired_address_serves_no_request_until_it_is_named_again(backend: Backend) {
     let (caller, mut server) = start(backend).await;
     let address = caller.address.clone();
     let (mut connection, ..) = server.open(caller.fetch(get("/")), answer("first")).await;
@@ -113,7 +113,7 @@ async fn a_retired_address_serves_nobody_until_it_is_named_again(backend: Backen
     caller.pool.drain(&address).await;
     assert!(caller.pool.sync([address]).is_empty());
     server.open(caller.fetch(get("/")), answer("back again")).await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn what_is_lent_when_its_address_retires_ends_in_peace(backend: Backend) {
@@ -124,7 +124,7 @@ async fn what_is_lent_when_its_address_retires_ends_in_peace(backend: Backend) {
     assert_eq!(Whole::read(response).await.expect("a body").body, "halfhalf");
     connection.ends().await;
     assert_eq!(caller.pool.stats().closed(Reason::Retired), 1);
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn a_connection_whose_address_is_retired_takes_no_other_along(backend: Backend) {
@@ -152,7 +152,7 @@ async fn a_connection_whose_address_is_retired_takes_no_other_along(backend: Bac
     fresh.await.expect("no panic").expect("it had come before");
     let caller = callers.swap_remove(0);
     drop(callers);
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn draining_ends_when_the_last_connection_has(backend: Backend) {
@@ -174,7 +174,7 @@ async fn draining_ends_when_the_last_connection_has(backend: Backend) {
     lent.ends().await;
     // Once more has nothing to wait for.
     caller.pool.drain(&caller.address).await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn draining_waits_for_a_connection_that_is_being_opened(backend: Backend) {
@@ -196,10 +196,10 @@ async fn draining_waits_for_a_connection_that_is_being_opened(backend: Backend) 
     }
     let stats = caller.pool.stats();
     assert_eq!((stats.opening, caller.watch.open()), (0, 0));
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
-async fn draining_lets_those_who_wait_be_served(backend: Backend) {
+async fn draining_lets_waiters_be_served(backend: Backend) {
     let (caller, mut server) =
         start_with(backend, |settings| settings.max_connections_per_address(1)).await;
     let (mut connection, _, response) = server.open(caller.send(get("/")), HALF).await;
@@ -219,10 +219,10 @@ async fn draining_lets_those_who_wait_be_served(backend: Backend) {
         drain.await;
     }
     connection.ends().await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
-async fn draining_ends_when_who_waits_has_given_up(backend: Backend) {
+async fn draining_ends_when_the_last_waiter_has_given_up(backend: Backend) {
     let (caller, _server) = start_with(backend, |settings| settings).await;
     caller.watch.close_gate();
     let waiting = tokio::spawn(caller.fetch(get("/")));
@@ -235,20 +235,20 @@ async fn draining_ends_when_who_waits_has_given_up(backend: Backend) {
         waiting.await.expect("no panic").expect_err("its dial has failed");
         drain.await;
     }
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
-async fn an_address_that_nobody_knows_is_drained_at_once(backend: Backend) {
+async fn an_unknown_address_is_drained_at_once(backend: Backend) {
     let (caller, mut server) = start(backend).await;
     caller.pool.drain(&caller.address).await;
     let error = caller.fetch(get("/")).await.expect_err("retired");
     assert_eq!(error.kind(), ErrorKind::Retired);
     caller.pool.sync([caller.address.clone()]);
     server.open(caller.fetch(get("/")), answer("back")).await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
-async fn a_closed_pool_serves_nobody(backend: Backend) {
+async fn a_closed_pool_serves_no_request(backend: Backend) {
     let (caller, mut server) = start(backend).await;
     let (mut lent, _, response) = server.open(caller.send(get("/")), HALF).await;
     let (mut idle, ..) = server.open(caller.fetch(get("/")), answer("idle")).await;
@@ -266,10 +266,10 @@ async fn a_closed_pool_serves_nobody(backend: Backend) {
     caller.pool.close();
     caller.pool.drain(&caller.address).await;
     assert_eq!(caller.pool.stats().closed(Reason::PoolClosed), 2);
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
-async fn closing_fails_those_who_wait_and_abandons_what_is_being_opened(backend: Backend) {
+async fn closing_fails_the_waiters_and_abandons_what_is_being_opened(backend: Backend) {
     let (caller, _server) = start(backend).await;
     caller.watch.close_gate();
     let client = tokio::spawn(caller.fetch(get("/")));
@@ -279,7 +279,7 @@ async fn closing_fails_those_who_wait_and_abandons_what_is_being_opened(backend:
     assert_eq!(error.kind(), ErrorKind::Closed);
     caller.watch.until_waiting(0).await;
     assert_eq!(caller.watch.opened(), 0);
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 #[tokio::test]
@@ -307,7 +307,7 @@ async fn only_the_addresses_that_are_not_kept_retire() {
         server.open(at("four.test").fetch(get("/")), answer("new")).await;
         let stats = caller.pool.stats();
         assert_eq!((stats.opened, stats.reused, stats.closed_total()), (4, 1, 2));
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }

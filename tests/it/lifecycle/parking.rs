@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use pool_core::{Builder, Connector, ErrorKind, Reason};
 use pooled_fetch_tests::{
-    Backend, Caller, Connection, Server, Settings, Whole, answer, bounded, ends_at_rest,
-    eventually, get, start_with,
+    Backend, Caller, Connection, Server, Settings, Whole, answer, bounded, ends_idle, eventually,
+    get, start_with,
 };
 use tokio::task::JoinSet;
 
@@ -93,7 +93,7 @@ async fn a_parked_connection_is_not_idle(backend: Backend) {
     connection.write("half").await;
     Whole::read(response).await.expect("the other half");
     until_parked(&caller, 1).await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn a_parked_connection_serves_the_next_request_over_the_same_stream(backend: Backend) {
@@ -111,7 +111,7 @@ async fn a_parked_connection_serves_the_next_request_over_the_same_stream(backen
         assert_eq!(Whole::read(response).await.expect("a body").body, number);
     }
     assert_eq!((caller.watch.opened(), caller.pool.stats().reused), (1, 4));
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn a_parked_connection_closes_as_soon_as_the_server_closes_it(backend: Backend) {
@@ -120,7 +120,7 @@ async fn a_parked_connection_closes_as_soon_as_the_server_closes_it(backend: Bac
     caller.watch.until_open(0).await;
     assert_eq!(caller.pool.stats().closed(Reason::ClosedByPeer), 1);
     server.open(caller.fetch(get("/")), answer("next")).await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn a_parked_connection_closes_as_soon_as_the_server_writes_unasked(backend: Backend) {
@@ -129,7 +129,7 @@ async fn a_parked_connection_closes_as_soon_as_the_server_writes_unasked(backend
     connection.write("H").await;
     connection.read_to_end().await;
     assert_eq!(caller.pool.stats().closed(Reason::Unsolicited), 1);
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn a_parked_connection_that_the_server_gives_up_politely_was_closed_by_it(backend: Backend) {
@@ -144,7 +144,7 @@ async fn a_parked_connection_that_the_server_gives_up_politely_was_closed_by_it(
     // No quarantine: what came was no answer to a request.
     let mut connection = parked(&caller, &mut server).await;
     server.reuse(&mut connection, caller.fetch(get("/")), answer("next")).await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn a_parked_connection_counts_as_one_of_its_address(backend: Backend) {
@@ -162,7 +162,7 @@ async fn a_parked_connection_counts_as_one_of_its_address(backend: Backend) {
     connection.write(answer("second")).await;
     second.await.expect("no panic").expect("a response");
     assert_eq!(caller.watch.opened(), 1);
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn a_parked_connection_is_as_large_a_reader_as_any(backend: Backend) {
@@ -171,7 +171,7 @@ async fn a_parked_connection_is_as_large_a_reader_as_any(backend: Backend) {
     let large = vec![b'x'; 4 * 1024 * 1024];
     let (_, whole) = server.reuse(&mut connection, caller.fetch(get("/")), answer(&large)).await;
     assert_eq!(whole.body, large);
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 /// Opens as many connections; they come home in their order, the last one last.
@@ -220,7 +220,7 @@ async fn the_connection_that_came_home_last_serves_next_parked_or_not(backend: B
     }
     assert!(clients.join_all().await.iter().all(Result::is_ok));
     assert_eq!(caller.watch.opened(), 4);
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn a_parked_connection_that_was_lent_for_nothing_rests_again(backend: Backend) {
@@ -232,7 +232,7 @@ async fn a_parked_connection_that_was_lent_for_nothing_rests_again(backend: Back
         until_parked(&caller, 1).await;
     }
     server.reuse(&mut connection, caller.fetch(get("/")), answer("next")).await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn a_parked_connection_closes_with_its_pool(backend: Backend) {
@@ -253,5 +253,5 @@ async fn a_parked_connection_closes_with_its_address(backend: Backend) {
     let error = caller.fetch(get("/")).await.expect_err("retired");
     assert_eq!(error.kind(), ErrorKind::Retired);
     assert_eq!(caller.pool.stats().closed(Reason::Retired), 1);
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }

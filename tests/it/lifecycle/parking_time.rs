@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pool_core::{Builder, Reason};
-use pooled_fetch_tests::{Backend, Caller, answer, bounded, ends_at_rest, get, start, start_with};
+use pooled_fetch_tests::{Backend, Caller, answer, bounded, ends_idle, get, start, start_with};
 use tokio::time::{Instant, advance};
 
 use super::parking::{parked, parking, until_parked};
@@ -18,7 +18,7 @@ async fn closes_at_once(caller: Caller, reason: Reason) {
     assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
     let stats = caller.pool.stats();
     assert_eq!((stats.parked, stats.closed(reason), stats.closed_total()), (0, 1, 1));
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -39,7 +39,7 @@ async fn a_connection_is_parked_when_its_time_has_come() {
             until_parked(&caller, 1).await;
             let late = start.elapsed();
             assert!(late <= after / 10 + Duration::from_millis(3), "{late:?} after {after:?}");
-            ends_at_rest(caller).await;
+            ends_idle(caller).await;
         }
     })
     .await;
@@ -56,13 +56,13 @@ async fn a_connection_is_parked_in_time_though_the_time_is_short() {
         let start = Instant::now();
         until_parked(&caller, 1).await;
         assert!(start.elapsed() <= after * 2, "parked only after {:?}", start.elapsed());
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn ten_seconds_at_rest_park_a_connection_unless_told_otherwise() {
+async fn ten_idle_seconds_park_a_connection_unless_told_otherwise() {
     bounded(async {
         let (caller, mut server) = start(Backend::Memory).await;
         let (mut connection, ..) = server.open(caller.fetch(get("/")), answer("first")).await;
@@ -71,7 +71,7 @@ async fn ten_seconds_at_rest_park_a_connection_unless_told_otherwise() {
         let (_, response) = server.reuse(&mut connection, caller.send(get("/")), answer("")).await;
         let rested = response.body().connection().idle_for();
         assert!(rested >= Duration::from_secs(20), "{rested:?}");
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -89,7 +89,7 @@ async fn a_connection_that_is_never_to_be_parked_is_not() {
         let stats = caller.pool.stats();
         assert_eq!((stats.idle, stats.parked), (1, 0));
         server.reuse(&mut connection, caller.fetch(get("/")), answer("next")).await;
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -128,7 +128,7 @@ async fn a_parked_connection_closes_when_its_time_is_over() {
         assert!((AFTER * 2..AFTER * 2 + Duration::from_secs(2)).contains(&rested), "{rested:?}");
         let stats = caller.pool.stats();
         assert_eq!((stats.parked, stats.closed(Reason::IdleTimeout)), (0, 1));
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }

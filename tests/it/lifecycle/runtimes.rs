@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pool_core::ErrorKind;
 use pooled_fetch_tests::{
-    Backend, Lent, Whole, answer, ends_at_rest, eventually, for_each_backend, get, poll_once,
+    Backend, Lent, Whole, answer, ends_idle, eventually, for_each_backend, get, poll_once,
     start_many_addresses, start_with,
 };
 use tokio::runtime::Runtime;
@@ -56,7 +56,7 @@ async fn an_idle_connection_of_another_runtime_makes_room(backend: Backend) {
     theirs.ends().await;
     assert_eq!(caller.watch.peak(), 1);
     drop(other);
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn a_connection_that_comes_home_in_another_runtime_makes_room(backend: Backend) {
@@ -76,7 +76,7 @@ async fn a_connection_that_comes_home_in_another_runtime_makes_room(backend: Bac
     theirs.ends().await;
     assert_eq!(caller.watch.peak(), 1);
     drop(other);
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn a_runtime_that_ends_makes_room(backend: Backend) {
@@ -107,7 +107,7 @@ async fn a_runtime_that_ends_makes_room(backend: Backend) {
             server.open(async { here.await.expect("no panic") }, answer("here")).await;
         assert_eq!((request.target(), caller.watch.peak()), ("/here", 1));
         drop(theirs);
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     }
 }
 
@@ -135,7 +135,7 @@ async fn a_request_that_outlives_its_runtime_keeps_no_place_in_the_line(backend:
     drop(stray);
     let caller = callers.swap_remove(0);
     drop(callers);
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn a_request_that_outlives_its_runtime_gets_an_error(backend: Backend) {
@@ -156,5 +156,5 @@ async fn a_request_that_outlives_its_runtime_gets_an_error(backend: Backend) {
     assert_eq!(error.kind(), ErrorKind::NoRuntime);
     let mut connection = lent.come_home().await;
     server.reuse(&mut connection, caller.fetch(get("/")), answer("next")).await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pool_core::Reason;
 use pooled_fetch_tests::{
-    Backend, Whole, answer, bounded, ends_at_rest, eventually, for_each_backend, get, start,
+    Backend, Whole, answer, bounded, ends_idle, eventually, for_each_backend, get, start,
     start_with,
 };
 use tokio::runtime::{Handle, Runtime};
@@ -61,7 +61,7 @@ async fn a_clone_keeps_the_connections_of_its_pool(backend: Backend) {
     let (mut connection, ..) = server.open(caller.fetch(get("/")), answer("first")).await;
     drop(caller.pool.clone());
     server.reuse(&mut connection, caller.fetch(get("/")), answer("next")).await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn a_cancelled_request_closes_its_connection(backend: Backend) {
@@ -76,7 +76,7 @@ async fn a_cancelled_request_closes_its_connection(backend: Backend) {
 
     let (_, received, _) = server.open(caller.fetch(get("/next")), answer("next")).await;
     assert_eq!(received.target(), "/next");
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn a_request_cancelled_while_it_connects_leaves_nothing_behind(backend: Backend) {
@@ -89,7 +89,7 @@ async fn a_request_cancelled_while_it_connects_leaves_nothing_behind(backend: Ba
     assert!(client.await.expect_err("cancelled").is_cancelled());
     caller.watch.open_gate();
     server.open(caller.fetch(get("/next")), answer("next")).await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn a_body_outlives_its_pool_and_its_connection_does_not(backend: Backend) {
@@ -132,7 +132,7 @@ async fn idle_connections_close_with_their_runtime(backend: Backend) {
     let stats = caller.pool.stats();
     assert_eq!((stats.idle, stats.closed(Reason::RuntimeGone)), (0, 1));
     server.open(caller.fetch(get("/")), answer("next")).await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn two_runtimes_never_share_a_connection(backend: Backend) {
@@ -146,7 +146,7 @@ async fn two_runtimes_never_share_a_connection(backend: Backend) {
     assert_eq!(caller.watch.opened(), 2);
     other.shutdown_background();
     theirs.ends().await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 /// Longer than any test runs, so that only the paused clock can reach it.
@@ -164,7 +164,7 @@ async fn an_idle_connection_closes_when_its_time_is_over() {
         assert!((IDLE..IDLE * 2).contains(&rested), "it rested for {rested:?}");
         let stats = caller.pool.stats();
         assert_eq!((stats.idle, stats.closed(Reason::IdleTimeout)), (0, 1));
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -183,7 +183,7 @@ async fn a_connection_in_use_again_rests_anew() {
         let used_last = start.elapsed();
         connection.ends().await;
         assert!(start.elapsed() >= used_last + IDLE);
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -196,7 +196,7 @@ async fn an_idle_timeout_of_zero_keeps_no_connection() {
         let (mut connection, ..) = server.open(caller.fetch(get("/")), answer("first")).await;
         connection.ends().await;
         assert_eq!(caller.pool.stats().idle, 0);
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pool_core::Reason;
 use pooled_fetch_tests::{
-    Backend, Lent, answer, bounded, ends_at_rest, eventually, get, poll_once, start, start_with,
+    Backend, Lent, answer, bounded, ends_idle, eventually, get, poll_once, start, start_with,
 };
 use tokio::runtime::Handle;
 use tokio::task::yield_now;
@@ -29,7 +29,7 @@ async fn the_watcher_goes_when_nothing_is_open_and_another_comes_when_it_is_need
             drop(connection);
             eventually("it goes too", || tasks() == before).await;
         }
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -46,13 +46,13 @@ async fn an_address_of_which_nothing_is_left_is_forgotten_but_not_its_counts() {
         assert_eq!((stats.opened, stats.closed(Reason::ClosedByPeer)), (1, 1));
         server.open(caller.fetch(get("/")), answer("again")).await;
         assert_eq!(caller.pool.stats().opened, 2);
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_thousand_connections_that_are_parked_at_one_instant_hold_nobody_up() {
+async fn a_thousand_connections_that_are_parked_at_one_instant_block_no_task() {
     bounded(async {
         let (caller, mut server) =
             start_with(Backend::Memory, |settings| settings.idle_timeout(None).park_after(LONG))
@@ -77,7 +77,7 @@ async fn a_thousand_connections_that_are_parked_at_one_instant_hold_nobody_up() 
             most = most.max(caller.pool.stats().parked - before);
         }
         assert!((1..=BATCH).contains(&most), "{most} parked in one turn");
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }

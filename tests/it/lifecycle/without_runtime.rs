@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use pool_core::{ErrorKind, Pool};
 use pooled_fetch_tests::{
-    Backend, Caller, EchoServer, Endpoint, Lent, Server, answer, bounded, ends_at_rest,
+    Backend, Caller, EchoServer, Endpoint, Lent, Server, answer, bounded, ends_idle,
     for_each_backend, get, poll_once, start, start_with, tcp_endpoint,
 };
 use tokio::runtime::Runtime;
 
-use crate::cancel::{goes_on, is_at_rest};
+use crate::cancel::{goes_on, is_idle};
 
 for_each_backend! {
     requests_can_be_dropped_outside_any_runtime,
@@ -72,7 +72,7 @@ async fn requests_can_be_dropped_outside_any_runtime(backend: Backend) {
         drop(held);
         let _service = EchoServer::start(server, |_| answer("served"));
         goes_on(&caller).await;
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     }
 }
 
@@ -91,9 +91,9 @@ async fn requests_can_be_dropped_after_their_runtime(backend: Backend) {
             drop(client);
         }
         drop(held);
-        is_at_rest(&caller).await;
+        is_idle(&caller).await;
         assert_eq!(caller.watch.held(), 0);
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     }
 }
 
@@ -124,7 +124,7 @@ async fn a_request_outside_any_runtime_is_an_error(backend: Backend) {
     let error = polled.join().expect("no panic").expect_err("no runtime");
     assert_eq!(error.kind(), ErrorKind::NoRuntime);
     server.open(caller.fetch(get("/")), answer("served")).await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 #[test]

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::at_rest;
+use super::idle;
 use pool_core::Reason;
 use pooled_fetch_tests::{
-    Backend, EchoServer, Lent, Whole, answer, bounded, ends_at_rest, eventually, for_each_backend,
+    Backend, EchoServer, Lent, Whole, answer, bounded, ends_idle, eventually, for_each_backend,
     get, settle, start_many_addresses, start_with,
 };
 use tokio::task::JoinSet;
@@ -18,7 +18,7 @@ for_each_backend! {
     a_connection_that_closes_makes_room_for_another_address,
     a_connection_that_comes_home_makes_room_for_another_address,
     addresses_wait_for_room_first_in_first_out,
-    who_comes_later_does_not_overtake_the_line,
+    a_later_request_does_not_overtake_the_queue,
 }
 
 const LAST: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 4\r\n\r\nlast";
@@ -41,7 +41,7 @@ async fn an_address_never_has_more_connections_than_its_limit(backend: Backend) 
     }
     clients.join_all().await;
     assert_eq!(caller.watch.peak(), 4);
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn connections_being_opened_count_too(backend: Backend) {
@@ -60,7 +60,7 @@ async fn connections_being_opened_count_too(backend: Backend) {
     }
     lent.come_home().await;
     assert_eq!(caller.watch.peak(), 3);
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -69,7 +69,7 @@ async fn parked_connections_count_too() {
         let (caller, mut server) =
             start_with(Backend::Memory, |settings| settings.max_connections_per_address(2)).await;
         let lent = Lent::open(&caller, &mut server).await;
-        let mut parked = at_rest(&caller, &mut server).await;
+        let mut parked = idle(&caller, &mut server).await;
         // Only time can make it park, and the paused clock moves on when nothing else does.
         eventually("it parks", || caller.pool.stats().parked == 1).await;
 
@@ -85,7 +85,7 @@ async fn parked_connections_count_too() {
         }
         lent.come_home().await;
         assert_eq!((caller.watch.opened(), caller.watch.peak()), (2, 2));
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -107,7 +107,7 @@ async fn a_pool_never_has_more_connections_than_its_limit(backend: Backend) {
     let caller = callers.swap_remove(0);
     assert_eq!(caller.watch.peak(), 3);
     drop(callers);
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn the_connection_idle_longest_of_all_makes_room_for_another_address(backend: Backend) {
@@ -119,7 +119,7 @@ async fn the_connection_idle_longest_of_all_makes_room_for_another_address(backe
     let last = Lent::open(&callers[0], &mut servers[0]).await;
     connections.push(first.come_home().await);
     for number in [1, 2] {
-        connections.push(at_rest(&callers[number], &mut servers[number]).await);
+        connections.push(idle(&callers[number], &mut servers[number]).await);
     }
     connections.push(last.come_home().await);
     // The one that came home second is used again, and so becomes the youngest of all.
@@ -129,7 +129,7 @@ async fn the_connection_idle_longest_of_all_makes_room_for_another_address(backe
     // All from addresses that have none: two new ones, then one whose own was evicted in between.
     for (newcomer, oldest) in [(3, 0), (4, 2), (2, 3), (5, 1)] {
         let opened = callers[newcomer].watch.opened();
-        connections.push(at_rest(&callers[newcomer], &mut servers[newcomer]).await);
+        connections.push(idle(&callers[newcomer], &mut servers[newcomer]).await);
         connections[oldest].ends().await;
         assert_eq!((callers[0].watch.opened(), callers[0].watch.open()), (opened + 1, 4));
     }
@@ -138,7 +138,7 @@ async fn the_connection_idle_longest_of_all_makes_room_for_another_address(backe
     assert_eq!(callers[0].watch.peak(), 4);
     let caller = callers.swap_remove(0);
     drop(callers);
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn a_connection_that_closes_makes_room_for_another_address(backend: Backend) {
@@ -153,7 +153,7 @@ async fn a_connection_that_closes_makes_room_for_another_address(backend: Backen
     let caller = callers.swap_remove(0);
     assert_eq!(caller.watch.peak(), 1);
     drop(callers);
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn a_connection_that_comes_home_makes_room_for_another_address(backend: Backend) {
@@ -168,7 +168,7 @@ async fn a_connection_that_comes_home_makes_room_for_another_address(backend: Ba
     let caller = callers.swap_remove(0);
     assert_eq!(caller.watch.peak(), 1);
     drop(callers);
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn addresses_wait_for_room_first_in_first_out(backend: Backend) {
@@ -207,10 +207,10 @@ async fn addresses_wait_for_room_first_in_first_out(backend: Backend) {
     let caller = callers.swap_remove(0);
     assert_eq!(caller.watch.peak(), 1);
     drop(callers);
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
-async fn who_comes_later_does_not_overtake_the_line(backend: Backend) {
+async fn a_later_request_does_not_overtake_the_queue(backend: Backend) {
     let (mut callers, mut servers) = start_many_addresses(backend, 3, |settings| {
         settings.max_connections(1).drain_limit(0, Duration::ZERO)
     })
@@ -234,7 +234,7 @@ async fn who_comes_later_does_not_overtake_the_line(backend: Backend) {
     of_newcomer.open(newcomer, LAST).await;
     let caller = callers.swap_remove(0);
     drop(callers);
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 /// A thousand requests at once, on several threads, and a third of them give up at some point.
@@ -259,7 +259,7 @@ async fn the_limit_holds_for_a_crowd_on_several_threads(backend: Backend) {
     // How many it takes is up to the threads.
     assert!((1..=8).contains(&caller.watch.peak()), "{} at once", caller.watch.peak());
     assert_eq!(caller.pool.stats().waiting, 0);
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -11,7 +11,7 @@ use http_body_util::Full;
 use pool_core::{Builder, Error, Pool};
 use pooled_fetch_tests::{
     Backend, Boxed, Caller, Connection, EchoServer, Endpoint, Interrupted, Lent, Server, Whole,
-    answer, bounded, ends_at_rest, eventually, for_each_backend, get, poll_once, settle,
+    answer, bounded, ends_idle, eventually, for_each_backend, get, poll_once, settle,
     start_many_addresses, start_with,
 };
 use tokio::runtime;
@@ -20,12 +20,12 @@ use tokio::task::JoinSet;
 
 for_each_backend! {
     a_busy_address_leaves_room_for_another,
-    who_comes_while_the_one_connection_is_looked_after_is_served,
-    a_runtime_that_stands_still_holds_up_nobody_else,
-    a_runtime_that_stands_still_costs_nobody_their_connection,
+    a_request_that_comes_while_the_one_connection_is_looked_after_is_served,
+    a_runtime_that_stands_still_blocks_no_other,
+    a_runtime_that_stands_still_costs_no_other_its_connection,
     a_request_lets_those_read_first_whose_responses_have_come,
-    a_request_waits_for_nobody_who_has_gone,
-    a_request_that_is_cancelled_while_it_gives_way_leaves_its_connection_at_rest,
+    a_request_does_not_give_way_to_one_that_has_gone,
+    a_request_that_is_cancelled_while_it_gives_way_leaves_its_connection_idle,
     a_connection_that_was_handed_on_rests_when_its_request_is_cancelled_before_it_began,
 }
 
@@ -50,12 +50,12 @@ async fn a_busy_address_leaves_room_for_another(backend: Backend) {
     busy.shutdown().await;
     let caller = callers.swap_remove(0);
     drop(callers);
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 /// The task that looks after a connection, or parks it, takes it out of rest meanwhile and lays it back. A request
 /// that comes just then finds nothing at rest, and no room.
-async fn who_comes_while_the_one_connection_is_looked_after_is_served(backend: Backend) {
+async fn a_request_that_comes_while_the_one_connection_is_looked_after_is_served(backend: Backend) {
     // As soon as it stirs, or at the watcher's next pass.
     for (park_after, stirs) in [(None, true), (Some(Duration::ZERO), false)] {
         let Endpoint { connector, address, acceptor } = backend.start().await;
@@ -85,7 +85,7 @@ async fn who_comes_while_the_one_connection_is_looked_after_is_served(backend: B
     }
 }
 
-async fn a_runtime_that_stands_still_holds_up_nobody_else(backend: Backend) {
+async fn a_runtime_that_stands_still_blocks_no_other(backend: Backend) {
     let (caller, mut server) =
         start_with(backend, |settings| settings.max_connections(1).checkout_timeout(None)).await;
     let lent = Lent::open(&caller, &mut server).await;
@@ -103,12 +103,12 @@ async fn a_runtime_that_stands_still_holds_up_nobody_else(backend: Backend) {
     }
     drop(waiting);
     still.shutdown_background();
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 /// It is called as soon as there is room, and does not come. Others use the room, and what they lay to rest is
 /// not closed for its sake time and again; but when it wakes up at last, it is served.
-async fn a_runtime_that_stands_still_costs_nobody_their_connection(backend: Backend) {
+async fn a_runtime_that_stands_still_costs_no_other_its_connection(backend: Backend) {
     let limits: [fn(Builder<_>) -> Builder<_>; 2] = [
         |settings| settings.max_connections(1),
         |settings| settings.max_connections_per_address(1),
@@ -136,13 +136,13 @@ async fn a_runtime_that_stands_still_costs_nobody_their_connection(backend: Back
         let whole = woken.join().expect("no panic").expect("a response");
         assert_eq!((whole.body.as_ref(), caller.watch.peak()), (b"/still".as_ref(), 1));
         drop(service);
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     }
 }
 
 async fn a_request_lets_those_read_first_whose_responses_have_come(backend: Backend) {
     let (caller, mut server) = start_with(backend, |settings| settings).await;
-    let (mut connection, due) = next_to_one_who_is_due(&caller, &mut server).await;
+    let (mut connection, due) = next_to_a_pending_read(&caller, &mut server).await;
     let written = caller.watch.written();
     let mut next = caller.fetch(get("/next"));
     assert!(poll_once(next.as_mut()).is_pending());
@@ -152,7 +152,7 @@ async fn a_request_lets_those_read_first_whose_responses_have_come(backend: Back
     assert!(poll_once(next.as_mut()).is_pending());
     assert!(caller.watch.written() > written, "no request is left that it could wait for");
     server.reuse(&mut connection, next, answer("next")).await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 /// It would wake another thread each time that it gave way.
@@ -160,35 +160,35 @@ async fn a_request_lets_those_read_first_whose_responses_have_come(backend: Back
 async fn in_a_runtime_of_many_threads_a_request_is_sent_at_once() {
     bounded(async {
         let (caller, mut server) = start_with(Backend::Tcp, |settings| settings).await;
-        let (mut connection, due) = next_to_one_who_is_due(&caller, &mut server).await;
+        let (mut connection, due) = next_to_a_pending_read(&caller, &mut server).await;
         let written = caller.watch.written();
         let mut next = caller.fetch(get("/next"));
         assert!(poll_once(next.as_mut()).is_pending());
         assert!(caller.watch.written() > written, "it waits for another");
         due.await.expect("a response");
         server.reuse(&mut connection, next, answer("next")).await;
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
 
-async fn a_request_waits_for_nobody_who_has_gone(backend: Backend) {
+async fn a_request_does_not_give_way_to_one_that_has_gone(backend: Backend) {
     let (caller, mut server) = start_with(backend, |settings| settings).await;
-    let (mut connection, due) = next_to_one_who_is_due(&caller, &mut server).await;
+    let (mut connection, due) = next_to_a_pending_read(&caller, &mut server).await;
     drop(due);
     let written = caller.watch.written();
     let mut next = caller.fetch(get("/next"));
     assert!(poll_once(next.as_mut()).is_pending());
     assert!(caller.watch.written() > written, "it is sent at once");
     server.reuse(&mut connection, next, answer("next")).await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
-async fn a_request_that_is_cancelled_while_it_gives_way_leaves_its_connection_at_rest(
+async fn a_request_that_is_cancelled_while_it_gives_way_leaves_its_connection_idle(
     backend: Backend,
 ) {
     let (caller, mut server) = start_with(backend, |settings| settings).await;
-    let (mut connection, due) = next_to_one_who_is_due(&caller, &mut server).await;
+    let (mut connection, due) = next_to_a_pending_read(&caller, &mut server).await;
     let content = Arc::new(*b"content");
     let body = Full::new(Bytes::from_owner(Content(Arc::clone(&content))));
     let mut next = caller.fetch(Request::put("/next").body(body).expect("a request"));
@@ -199,7 +199,7 @@ async fn a_request_that_is_cancelled_while_it_gives_way_leaves_its_connection_at
     assert_eq!(Arc::strong_count(&content), 1, "nothing is kept of it");
     due.await.expect("a response");
     server.reuse(&mut connection, caller.fetch(get("/again")), answer("again")).await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn a_connection_that_was_handed_on_rests_when_its_request_is_cancelled_before_it_began(
@@ -225,7 +225,7 @@ async fn a_connection_that_was_handed_on_rests_when_its_request_is_cancelled_bef
     let stats = caller.pool.stats();
     assert_eq!((stats.idle, stats.closed_total()), (1, 0));
     due.await.expect("a response");
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 /// Leads a request to where the server has read it; the connection that it came over.
@@ -250,7 +250,7 @@ impl AsRef<[u8]> for Content {
 }
 
 /// An idle connection, and a request whose response has come and which has not run since.
-async fn next_to_one_who_is_due(
+async fn next_to_a_pending_read(
     caller: &Caller,
     server: &mut Server,
 ) -> (Connection, Boxed<Result<Whole, Error>>) {

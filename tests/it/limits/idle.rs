@@ -2,17 +2,17 @@
 
 use pool_core::{Builder, Reason};
 use pooled_fetch_tests::{
-    Backend, Lent, answer, ends_at_rest, eventually, for_each_backend, get, start_many_addresses,
+    Backend, Lent, answer, ends_idle, eventually, for_each_backend, get, start_many_addresses,
     start_with,
 };
 
-use super::at_rest;
+use super::idle;
 
 for_each_backend! {
     the_connection_idle_longest_of_all_goes_when_too_many_are_idle,
     the_connection_idle_longest_goes_when_an_address_has_too_many_idle,
     a_limit_of_no_idle_connections_keeps_none,
-    a_connection_that_may_not_rest_is_still_passed_on_to_who_waits,
+    a_connection_that_may_not_be_idle_still_goes_to_a_waiter,
 }
 
 async fn the_connection_idle_longest_of_all_goes_when_too_many_are_idle(backend: Backend) {
@@ -20,19 +20,19 @@ async fn the_connection_idle_longest_of_all_goes_when_too_many_are_idle(backend:
         start_many_addresses(backend, 4, |settings| settings.max_idle(2)).await;
     let mut connections = Vec::new();
     for number in [0, 1] {
-        connections.push(at_rest(&callers[number], &mut servers[number]).await);
+        connections.push(idle(&callers[number], &mut servers[number]).await);
     }
     let client = callers[0].fetch(get("/again"));
     servers[0].reuse(&mut connections[0], client, answer("again")).await;
     for (number, oldest) in [(2, 1), (3, 0)] {
-        connections.push(at_rest(&callers[number], &mut servers[number]).await);
+        connections.push(idle(&callers[number], &mut servers[number]).await);
         assert_eq!(callers[0].pool.stats().idle, 2);
         connections[oldest].ends().await;
     }
     assert_eq!(callers[0].pool.stats().closed(Reason::Evicted), 2);
     let caller = callers.swap_remove(0);
     drop(callers);
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn the_connection_idle_longest_goes_when_an_address_has_too_many_idle(backend: Backend) {
@@ -43,7 +43,7 @@ async fn the_connection_idle_longest_goes_when_an_address_has_too_many_idle(back
     for _ in 0..4 {
         lent.push(Lent::open(&callers[0], &mut servers[0]).await);
     }
-    others.push(at_rest(&callers[1], &mut servers[1]).await);
+    others.push(idle(&callers[1], &mut servers[1]).await);
     let mut connections = Vec::new();
     for lent in lent {
         connections.push(lent.come_home().await);
@@ -56,21 +56,21 @@ async fn the_connection_idle_longest_goes_when_an_address_has_too_many_idle(back
     servers[0].reuse(&mut connections[3], callers[0].fetch(get("/")), answer("kept")).await;
     let caller = callers.swap_remove(0);
     drop(callers);
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn a_limit_of_no_idle_connections_keeps_none(backend: Backend) {
     for set in [Builder::max_idle, Builder::max_idle_per_address] {
         let (caller, mut server) = start_with(backend, |settings| set(settings, 0)).await;
         for _ in 0..3 {
-            at_rest(&caller, &mut server).await.ends().await;
+            idle(&caller, &mut server).await.ends().await;
             assert_eq!((caller.pool.stats().idle, caller.watch.open()), (0, 0));
         }
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     }
 }
 
-async fn a_connection_that_may_not_rest_is_still_passed_on_to_who_waits(backend: Backend) {
+async fn a_connection_that_may_not_be_idle_still_goes_to_a_waiter(backend: Backend) {
     let (caller, mut server) =
         start_with(backend, |settings| settings.max_connections_per_address(1).max_idle(0)).await;
     let lent = Lent::open(&caller, &mut server).await;
@@ -80,5 +80,5 @@ async fn a_connection_that_may_not_rest_is_still_passed_on_to_who_waits(backend:
     let client = async { client.await.expect("no panic") };
     server.reuse(&mut connection, client, answer("passed on")).await;
     connection.ends().await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }

@@ -9,6 +9,6 @@ mod queue;
 use pooled_fetch_tests::{Caller, Connection, Server, answer, get};
 
 /// A connection that has served once, and rests.
-pub(crate) async fn at_rest(caller: &Caller, server: &mut Server) -> Connection {
+pub(crate) async fn idle(caller: &Caller, server: &mut Server) -> Connection {
     server.open(caller.fetch(get("/")), answer("once")).await.0
 }

@@ -3,13 +3,11 @@
 use std::time::Duration;
 
 use pool_core::ErrorKind;
-use pooled_fetch_tests::{
-    Backend, Lent, answer, bounded, ends_at_rest, eventually, get, start_with,
-};
+use pooled_fetch_tests::{Backend, Lent, answer, bounded, ends_idle, eventually, get, start_with};
 use tokio::time::Instant;
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_too_long_gets_an_error_and_leaves_the_queue() {
+async fn a_request_that_waits_too_long_gets_an_error_and_leaves_the_queue() {
     const PATIENCE: Duration = Duration::from_secs(3);
     bounded(async {
         let (caller, mut server) = start_with(Backend::Memory, |settings| {
@@ -28,7 +26,7 @@ async fn who_waits_too_long_gets_an_error_and_leaves_the_queue() {
         let mut connection = lent.come_home().await;
         assert_eq!(caller.pool.stats().idle, 1, "it is not kept for a request that has left");
         server.reuse(&mut connection, caller.fetch(get("/")), answer("next")).await;
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -49,7 +47,7 @@ async fn the_dial_of_a_request_that_waited_too_long_serves_the_next() {
         let next = async { next.await.expect("no panic") };
         let (_, request, _) = server.open(next, answer("next")).await;
         assert_eq!((request.target(), caller.watch.opened()), ("/next", 1));
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -63,7 +61,7 @@ async fn without_patience_only_an_idle_connection_serves() {
         assert_eq!(error.kind(), ErrorKind::CheckoutTimeout);
         eventually("its dial ends at rest", || caller.pool.stats().idle == 1).await;
         server.open(caller.fetch(get("/next")), answer("next")).await;
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }
@@ -74,7 +72,7 @@ async fn a_patience_without_end_is_no_nonsense() {
         let (caller, mut server) =
             start_with(Backend::Memory, |settings| settings.checkout_timeout(Duration::MAX)).await;
         server.open(caller.fetch(get("/")), answer("served")).await;
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     })
     .await;
 }

@@ -6,27 +6,27 @@ use std::task::Poll;
 
 use pool_core::{Error, ErrorKind};
 use pooled_fetch_tests::{
-    Backend, EchoServer, Lent, answer, ends_at_rest, eventually, for_each_backend, get, poll_once,
+    Backend, EchoServer, Lent, answer, ends_idle, eventually, for_each_backend, get, poll_once,
     settle, start, start_with,
 };
 use tokio::task::JoinSet;
 
 for_each_backend! {
-    who_waits_is_served_first_in_first_out,
+    waiters_are_served_first_in_first_out,
     a_waiter_takes_a_connection_that_comes_home_before_its_own_is_open,
     a_waiter_takes_a_new_connection_before_another_comes_home,
     the_dial_of_a_cancelled_request_serves_the_next,
-    a_dial_that_nobody_waits_for_ends_at_rest,
+    a_dial_without_a_waiter_ends_as_an_idle_connection,
     no_more_is_dialled_than_there_are_waiters,
     a_connection_that_came_home_saves_a_dial,
     one_more_than_may_wait_fails_at_once,
-    where_nobody_may_wait_a_request_still_dials,
+    where_no_request_may_wait_a_request_still_dials,
     a_failed_dial_fails_one_waiter_and_no_other,
     after_a_failed_dial_the_next_waiter_gets_one,
     sixty_four_at_once_ten_times_open_sixty_four_in_all,
 }
 
-async fn who_waits_is_served_first_in_first_out(backend: Backend) {
+async fn waiters_are_served_first_in_first_out(backend: Backend) {
     let (caller, mut server) =
         start_with(backend, |settings| settings.max_connections_per_address(1)).await;
     let lent = Lent::open(&caller, &mut server).await;
@@ -43,7 +43,7 @@ async fn who_waits_is_served_first_in_first_out(backend: Backend) {
     while let Some(whole) = clients.join_next().await {
         whole.expect("no panic").expect("a response");
     }
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn a_waiter_takes_a_connection_that_comes_home_before_its_own_is_open(backend: Backend) {
@@ -61,7 +61,7 @@ async fn a_waiter_takes_a_connection_that_comes_home_before_its_own_is_open(back
     // The dial belongs to the pool, and ends there.
     caller.watch.open_gate();
     eventually("the dial ends", || caller.pool.stats().idle == 2).await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn a_waiter_takes_a_new_connection_before_another_comes_home(backend: Backend) {
@@ -84,7 +84,7 @@ async fn a_waiter_takes_a_new_connection_before_another_comes_home(backend: Back
     while let Some(whole) = clients.join_next().await {
         whole.expect("no panic").expect("a response");
     }
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn the_dial_of_a_cancelled_request_serves_the_next(backend: Backend) {
@@ -100,10 +100,10 @@ async fn the_dial_of_a_cancelled_request_serves_the_next(backend: Backend) {
     let client = async { next.await.expect("no panic") };
     let (_, request, _) = server.open(client, answer("next")).await;
     assert_eq!((request.target(), caller.watch.opened()), ("/next", 1));
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
-async fn a_dial_that_nobody_waits_for_ends_at_rest(backend: Backend) {
+async fn a_dial_without_a_waiter_ends_as_an_idle_connection(backend: Backend) {
     let (caller, mut server) = start(backend).await;
     caller.watch.close_gate();
     let cancelled = tokio::spawn(caller.fetch(get("/cancelled")));
@@ -113,7 +113,7 @@ async fn a_dial_that_nobody_waits_for_ends_at_rest(backend: Backend) {
     eventually("the dial ends", || caller.pool.stats().idle == 1).await;
     let (_, request, _) = server.open(caller.fetch(get("/next")), answer("next")).await;
     assert_eq!((request.target(), caller.watch.opened()), ("/next", 1));
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn no_more_is_dialled_than_there_are_waiters(backend: Backend) {
@@ -139,7 +139,7 @@ async fn no_more_is_dialled_than_there_are_waiters(backend: Backend) {
         client.await.expect("no panic").expect("a response");
     }
     eventually("all dials end", || caller.watch.opened() == 11).await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn a_connection_that_came_home_saves_a_dial(backend: Backend) {
@@ -168,7 +168,7 @@ async fn a_connection_that_came_home_saves_a_dial(backend: Backend) {
         whole.expect("no panic").expect("a response");
     }
     eventually("all dials end", || caller.watch.opened() == 4).await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
     again.await.expect("no panic");
 }
 
@@ -192,7 +192,7 @@ async fn one_more_than_may_wait_fails_at_once(backend: Backend) {
     let mut connection = lent.come_home().await;
     server.reuse(&mut connection, second, answer("2")).await;
     server.reuse(&mut connection, third, answer("3")).await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 pub(super) fn fails_at_once<T>(client: impl Future<Output = Result<T, Error>>, kind: ErrorKind) {
@@ -203,7 +203,7 @@ pub(super) fn fails_at_once<T>(client: impl Future<Output = Result<T, Error>>, k
     }
 }
 
-async fn where_nobody_may_wait_a_request_still_dials(backend: Backend) {
+async fn where_no_request_may_wait_a_request_still_dials(backend: Backend) {
     let (caller, server) = start_with(backend, |settings| {
         settings.max_connections_per_address(2).max_waiters_per_address(0)
     })
@@ -218,7 +218,7 @@ async fn where_nobody_may_wait_a_request_still_dials(backend: Backend) {
         whole.expect("no panic").expect("a response");
     }
     caller.fetch(get("/")).await.expect("an idle connection needs no wait");
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn a_failed_dial_fails_one_waiter_and_no_other(backend: Backend) {
@@ -234,7 +234,7 @@ async fn a_failed_dial_fails_one_waiter_and_no_other(backend: Backend) {
         failed.extend(whole.expect("no panic").err().map(|error| error.kind()));
     }
     assert_eq!(failed, [ErrorKind::Connect]);
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn after_a_failed_dial_the_next_waiter_gets_one(backend: Backend) {
@@ -256,7 +256,7 @@ async fn after_a_failed_dial_the_next_waiter_gets_one(backend: Backend) {
     }
     assert_eq!(failed, [true, false, false], "the request that has waited longest fails");
     assert_eq!(caller.watch.peak(), 1);
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn sixty_four_at_once_ten_times_open_sixty_four_in_all(backend: Backend) {
@@ -278,5 +278,5 @@ async fn sixty_four_at_once_ten_times_open_sixty_four_in_all(backend: Backend) {
         eventually("all are home", || caller.pool.stats().idle == 64).await;
     }
     assert_eq!(caller.watch.opened(), 64);
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }

@@ -8,8 +8,8 @@ use http::Request;
 use http_body_util::{BodyExt, Full};
 use pool_core::{Builder, Error, ErrorKind, Event, Observer, Pool, Reuse, Written, reuse};
 use pooled_fetch_tests::{
-    Backend, Cut, CutHttp1, How, Lent, Pieces, Whole, answer, bounded, ends_at_rest,
-    for_each_backend, get, post, start, start_with,
+    Backend, Cut, CutHttp1, How, Lent, Pieces, Whole, answer, bounded, ends_idle, for_each_backend,
+    get, post, start, start_with,
 };
 use tokio::task::JoinSet;
 
@@ -158,7 +158,7 @@ async fn a_get_that_the_server_cut_off_is_served_by_another_connection(backend: 
     assert_eq!(client.await.expect("no panic").expect("a response").body, "second");
     let stats = caller.pool.stats();
     assert_eq!((stats.opened, stats.stale, stats.retried), (2, 1, 1));
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn a_post_with_a_key_that_the_server_cut_off_is_served_by_another_connection(
@@ -176,7 +176,7 @@ async fn a_post_with_a_key_that_the_server_cut_off_is_served_by_another_connecti
     assert_eq!((lost.line, lost.headers, lost.body), (again.line, again.headers, again.body));
     second.write(answer("paid")).await;
     assert_eq!(client.await.expect("no panic").expect("a response").body, "paid");
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn a_request_that_may_never_reuse_goes_over_a_new_connection(backend: Backend) {
@@ -190,7 +190,7 @@ async fn a_request_that_may_never_reuse_goes_over_a_new_connection(backend: Back
         assert_eq!((whole.body, caller.pool.stats().opened), (Bytes::from("new"), round));
     }
     drop(first);
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn a_safe_request_reuses_only_if_it_could_be_sent_again(backend: Backend) {
@@ -210,7 +210,7 @@ async fn a_safe_request_reuses_only_if_it_could_be_sent_again(backend: Backend) 
     reuse(&mut unsafe_put, Reuse::Safe);
     server.open(caller.fetch(unsafe_put), answer("new")).await;
     assert_eq!((caller.pool.stats().opened, caller.pool.stats().reused), (3, 1));
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 /// A request with all that a pool may change on its way.
@@ -253,7 +253,7 @@ async fn a_request_that_found_no_connection_comes_back_as_it_was(backend: Backen
     caller.pool.close();
     let error = caller.send(unmistakable()).await.expect_err("a closed pool");
     check_back(error, ErrorKind::Closed).await;
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 #[tokio::test]
@@ -291,7 +291,7 @@ async fn a_refused_request_comes_back_too() {
 #[tokio::test]
 async fn a_request_that_waits_for_100_continue_is_sent_again_whole() {
     bounded(async {
-        let stale = Cut { after: 1, how: How::AtRest };
+        let stale = Cut { after: 1, how: How::WhileIdle };
         let wires = CutHttp1::new(RESPONSE, [stale]);
         let pool = Pool::builder(wires.clone())
             .expect_continue_timeout(Duration::ZERO)
@@ -300,7 +300,7 @@ async fn a_request_that_waits_for_100_continue_is_sent_again_whole() {
         Whole::read(pool.http(&"wire", get("/first")).await.expect("a response"))
             .await
             .expect("a body");
-        wires.close_at_rest();
+        wires.close_idle();
         let request = Request::post("/case")
             .header("expect", "100-continue")
             .body(Pieces::new(["bit ", "by ", "bit"]))

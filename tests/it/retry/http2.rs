@@ -148,7 +148,7 @@ impl Case {
         let again = self.reused && self.can_be_had_again() && (self.is_idempotent() || sent == 0);
         let (saved, whole) = match self.how {
             How::Never => (false, true),
-            How::AtRest | How::Write(_) | How::End(_) => (again, again),
+            How::WhileIdle | How::Write(_) | How::End(_) => (again, again),
             How::Read(at) if at >= response.end => (false, true),
             How::Read(at) if at >= response.head => (false, false),
             How::Read(_) => (again, again),
@@ -157,7 +157,7 @@ impl Case {
         // What the first connection has let through decides what the server can have seen over it; a head that is
         // followed by the end at once may be lost on it.
         let over_first = usize::from(sent >= request.head);
-        assert!(sent == 0 || self.how != How::AtRest, "{self:?}");
+        assert!(sent == 0 || self.how != How::WhileIdle, "{self:?}");
         let possible = usize::from(saved)..=over_first + usize::from(saved);
         assert!(possible.contains(&seen), "{seen} times: {self:?}");
         assert_eq!(wires.opened(), 1 + usize::from(saved), "{self:?}");
@@ -202,14 +202,14 @@ impl Case {
     }
 }
 
-async fn cut_at_rest(content: Content) {
+async fn cut_while_idle(content: Content) {
     for case in Case::all(content) {
         let (request, response) = case.extents().await;
         case.run(request, response).await;
         if !case.reused {
             continue;
         }
-        Case { how: How::AtRest, ..case }.run(request, response).await;
+        Case { how: How::WhileIdle, ..case }.run(request, response).await;
     }
 }
 
@@ -239,8 +239,8 @@ macro_rules! for_each_content {
             use super::*;
 
             #[tokio::test(start_paused = true)]
-            async fn one_whose_connection_was_closed_at_rest_is_saved_if_it_can_be_had_again() {
-                bounded(cut_at_rest(Content::$content)).await;
+            async fn one_whose_idle_connection_was_closed_is_saved_if_it_can_be_sent_again() {
+                bounded(cut_while_idle(Content::$content)).await;
             }
 
             #[tokio::test(start_paused = true)]

@@ -60,7 +60,7 @@ impl Case {
         match self.how {
             How::Never => true,
             // hyper gives such a request back untouched.
-            How::AtRest => self.reused,
+            How::WhileIdle => self.reused,
             _ if !self.can_be_had_again() || !self.reused => false,
             How::Write(0) | How::End(0) => true,
             How::Write(_) | How::End(_) | How::Read(0) => self.is_idempotent(),
@@ -108,7 +108,7 @@ impl Case {
             let first = pool.http(&"wire", get("/first")).await.expect("nothing is cut yet");
             Whole::read(first).await.expect("nothing is cut yet");
         }
-        wires.close_at_rest();
+        wires.close_idle();
         let result = self.send(&pool).await;
         let executed = wires.executed().into_iter().filter(|line| line.contains("/case")).count();
         assert!(executed <= 1 || self.is_idempotent(), "executed {executed} times: {self:?}");
@@ -148,13 +148,13 @@ impl Case {
                 assert_eq!(evidence.bytes_written(), bytes as u64, "{self:?}");
                 assert_ne!(evidence.written(), Written::Nothing);
             }
-            None if self.how == How::AtRest => assert_eq!(evidence.written(), Written::Nothing),
+            None if self.how == How::WhileIdle => assert_eq!(evidence.written(), Written::Nothing),
             None => assert_eq!(evidence.written(), Written::Whole, "{self:?}"),
         }
         let unsent = evidence.written() == Written::Nothing;
         assert_eq!(evidence.is_unsent(), unsent);
         assert_eq!(error.kind() == ErrorKind::Unsent, unsent, "{self:?}: {error}");
-        let whole = unsent && (self.can_be_had_again() || self.how == How::AtRest);
+        let whole = unsent && (self.can_be_had_again() || self.how == How::WhileIdle);
         match error.into_request() {
             Ok(request) => {
                 assert!(whole, "{self:?}");
@@ -166,9 +166,9 @@ impl Case {
     }
 }
 
-async fn cut_at_rest(content: Content) {
+async fn cut_while_idle(content: Content) {
     for case in Case::all(content) {
-        Case { how: How::AtRest, ..case }.run().await;
+        Case { how: How::WhileIdle, ..case }.run().await;
     }
 }
 
@@ -199,8 +199,8 @@ macro_rules! for_each_content {
             use super::*;
 
             #[tokio::test]
-            async fn one_whose_connection_was_closed_at_rest_is_always_saved() {
-                bounded(cut_at_rest(Content::$content)).await;
+            async fn one_whose_idle_connection_was_closed_is_always_saved() {
+                bounded(cut_while_idle(Content::$content)).await;
             }
 
             #[tokio::test]

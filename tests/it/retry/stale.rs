@@ -17,7 +17,7 @@ use http_body_util::{BodyExt, Full};
 use pool_core::{Connected, Connector, ErrorKind, KernelCheck, Pool, Reason, Target, async_trait};
 use pooled_fetch_tests::{
     AnyStream, Backend, EchoServer, Endpoint, MemoryConnector, Pieces, Server, Whole, answer,
-    bounded, ends_at_rest, for_each_backend, get, memory_endpoint, poll_once, post, start,
+    bounded, ends_idle, for_each_backend, get, memory_endpoint, poll_once, post, start,
     start_elsewhere, start_with,
 };
 use tokio::sync::mpsc::unbounded_channel;
@@ -29,7 +29,7 @@ for_each_backend! {
     an_idle_connection_closes_as_soon_as_the_server_closes_it,
     a_connection_that_never_served_and_is_closed_by_its_server_was_not_written_to,
     what_only_the_kernel_knows_is_asked_of_the_kernel,
-    bytes_that_nobody_asked_for_are_no_answer,
+    bytes_that_came_unasked_are_no_answer,
     bytes_behind_an_answer_are_no_answer,
     bytes_that_came_while_the_caller_was_busy_are_no_answer,
     a_post_that_reached_the_server_is_not_sent_again,
@@ -69,7 +69,7 @@ async fn a_request_after_the_server_closed_is_served_once_by_another_connection(
         connection = next;
     }
     assert_eq!(caller.watch.opened(), ROUNDS as u64 + 1);
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn an_idle_connection_closes_as_soon_as_the_server_closes_it(backend: Backend) {
@@ -79,7 +79,7 @@ async fn an_idle_connection_closes_as_soon_as_the_server_closes_it(backend: Back
     caller.watch.until_open(0).await;
     let stats = caller.pool.stats();
     assert_eq!((stats.idle, stats.closed(Reason::ClosedByPeer)), (0, 1));
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 /// The caller's thread stands still from its first response to its second request, so its runtime cannot
@@ -106,10 +106,10 @@ async fn what_only_the_kernel_knows_is_asked_of_the_kernel(backend: Backend) {
     }
     server.join().expect("a server without complaints");
     assert_eq!(caller.watch.opened(), ROUNDS as u64);
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
-async fn bytes_that_nobody_asked_for_are_no_answer(backend: Backend) {
+async fn bytes_that_came_unasked_are_no_answer(backend: Backend) {
     let (caller, mut server) = start_with(backend, |settings| settings.quarantine(false)).await;
     let (mut connection, ..) = server.open(caller.fetch(get("/")), answer("first")).await;
     for round in 0..ROUNDS {
@@ -120,7 +120,7 @@ async fn bytes_that_nobody_asked_for_are_no_answer(backend: Backend) {
         connection.ends().await;
         connection = next;
     }
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn bytes_behind_an_answer_are_no_answer(backend: Backend) {
@@ -132,7 +132,7 @@ async fn bytes_behind_an_answer_are_no_answer(backend: Backend) {
         assert_eq!(whole.body, number);
         connection.ends().await;
     }
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn bytes_that_came_while_the_caller_was_busy_are_no_answer(backend: Backend) {
@@ -161,7 +161,7 @@ async fn bytes_that_came_while_the_caller_was_busy_are_no_answer(backend: Backen
     }
     caller.watch.until_open(0).await;
     server.join().expect("a server without complaints");
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn a_post_that_reached_the_server_is_not_sent_again(backend: Backend) {
@@ -173,7 +173,7 @@ async fn a_post_that_reached_the_server_is_not_sent_again(backend: Backend) {
     let error = client.await.expect("no panic").expect_err("the server may have executed it");
     assert_eq!(error.kind(), ErrorKind::Response);
     assert_eq!(caller.watch.opened(), 1, "no other connection was opened for it");
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn a_request_over_a_fresh_connection_is_not_sent_again(backend: Backend) {
@@ -185,7 +185,7 @@ async fn a_request_over_a_fresh_connection_is_not_sent_again(backend: Backend) {
     let error = client.await.expect("no panic").expect_err("a server that fails would fail again");
     assert_eq!(error.kind(), ErrorKind::Response);
     assert_eq!(caller.watch.opened(), 1);
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn a_connection_that_never_served_and_is_closed_by_its_server_was_not_written_to(
@@ -197,7 +197,7 @@ async fn a_connection_that_never_served_and_is_closed_by_its_server_was_not_writ
     caller.watch.until_open(0).await;
     let stats = caller.pool.stats();
     assert_eq!((stats.closed(Reason::ClosedByPeer), stats.closed(Reason::Unsolicited)), (1, 0));
-    ends_at_rest(caller).await;
+    ends_idle(caller).await;
 }
 
 async fn a_stream_is_read_before_it_is_reused_unless_told_otherwise(backend: Backend) {
@@ -210,7 +210,7 @@ async fn a_stream_is_read_before_it_is_reused_unless_told_otherwise(backend: Bac
         assert_eq!(caller.watch.reads() - before, reads, "with the probe: {probe}");
         connection.write(answer("second")).await;
         client.await.expect("no panic").expect("a response");
-        ends_at_rest(caller).await;
+        ends_idle(caller).await;
     }
 }
 

@@ -111,7 +111,7 @@ async fn http2_may_be_assumed_over_tls_where_nothing_was_negotiated() {
 }
 
 #[tokio::test]
-async fn a_protocol_that_nobody_here_speaks_is_refused() {
+async fn a_protocol_that_the_pool_does_not_speak_is_refused() {
     bounded(async {
         let authority = Authority::new();
         let (address, _acceptor) = tls_endpoint(authority.server(&["site.test"], &["acme"])).await;

@@ -39,7 +39,7 @@ async fn end(connection: &mut Box<dyn Duplex>) -> io::Result<usize> {
 }
 
 /// One connection that rests, as the server sees it.
-async fn at_rest() -> (Caller, Box<dyn Duplex>) {
+async fn idle() -> (Caller, Box<dyn Duplex>) {
     let Endpoint { connector, address, mut acceptor } = Backend::Tls.start().await;
     let (connector, watch) = Probe::new(connector);
     let caller = Caller { pool: Pool::new(connector), address, watch };
@@ -54,12 +54,12 @@ async fn at_rest() -> (Caller, Box<dyn Duplex>) {
 #[tokio::test]
 async fn a_connection_says_farewell_before_it_closes() {
     bounded(async {
-        let (caller, mut connection) = at_rest().await;
+        let (caller, mut connection) = idle().await;
         drop(caller);
         end(&mut connection).await.expect("a farewell");
 
         // Where there is no runtime, and nothing could be waited for.
-        let (caller, mut connection) = at_rest().await;
+        let (caller, mut connection) = idle().await;
         let dropped = thread::spawn(move || drop(caller));
         end(&mut connection).await.expect("a farewell");
         dropped.join().expect("no panic");
@@ -70,7 +70,7 @@ async fn a_connection_says_farewell_before_it_closes() {
 #[tokio::test]
 async fn what_a_cancelled_request_had_not_sent_yet_is_not_sent_with_the_farewell() {
     bounded(async {
-        let (caller, mut connection) = at_rest().await;
+        let (caller, mut connection) = idle().await;
         // More than the socket takes, so that a part of it waits in the session.
         let (upload, _) = Upload::new(64 * 1024 * 1024);
         let request = Request::post("/").body(upload).expect("a request");

@@ -14,6 +14,7 @@ use pooled_fetch_tests::{
 use rustls::crypto::ring;
 use rustls::{HandshakeKind, ServerConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::task::JoinSet;
 use tokio::time::advance;
 use tokio_rustls::TlsAcceptor;
 
@@ -100,6 +101,40 @@ async fn one_store_for_all_addresses_can_be_asked_for() {
             .expect("a provider that can be used");
         let (resumed, _) = resumed(connector, &mut machines(&authority).await).await;
         assert!(resumed < BACKENDS / 10, "{resumed} of {BACKENDS}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_crowd_that_opens_at_once_is_resumed_as_far_as_there_are_tickets() {
+    const CROWD: usize = 16;
+    bounded(async {
+        let authority = Authority::new();
+        let config = Arc::new(with_own_ticket_key(&authority));
+        let (address, acceptor, handshakes) = counting_tls_endpoint(config).await;
+        let (peer, mut server) = (TlsAddress::new(address, name()), Server::new(acceptor));
+        let connector = TlsConnector::with_roots(TcpConnector::new(), authority.roots());
+        let pool = Pool::new(connector);
+        let mut busy = Vec::new();
+        // Each but the first uses a ticket, and is given two.
+        for _ in 0..CROWD {
+            let half = "HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nhalf";
+            let (connection, _, response): (Connection, _, _) =
+                server.open(pool.http(&peer, get("/")), half).await;
+            busy.push((connection, response));
+        }
+        let mut crowd = JoinSet::new();
+        for _ in 0..CROWD {
+            let (pool, peer) = (pool.clone(), peer.clone());
+            crowd.spawn(async move { pool.lease(&peer).await });
+        }
+        let mut accepted = Vec::new();
+        for _ in 0..CROWD {
+            accepted.push(server.accept().await);
+        }
+        let leases = crowd.join_all().await;
+        assert!(leases.iter().all(|lease| lease.is_ok()), "{leases:?}");
+        assert_eq!((handshakes.full(), handshakes.resumed()), (1, 2 * CROWD - 1));
     })
     .await;
 }

@@ -1,14 +1,14 @@
 //! One HTTP/1 connection, driven by the task that holds it.
 //!
 //! hyper's connection future is not spawned. It lives here beside its `SendRequest`, in one box that moves between
-//! lease and idle store. The request future polls it, the response body polls it, and the idle store polls it once. It
+//! lease and idle store. The request future polls it, then the response body; the watcher polls it while it is idle. It
 //! is always polled with the connection's own waker (`io/waker.rs`).
 //!
 //! ```text
-//!   open ─► send ─► poll … poll ─► is_ready? ─► become_idle ─► leave_idle ─► send …
-//!                     │ is_finished              │ ▲
-//!                     ▼                      park▼ │wake
-//!                  the socket is closed         Parked
+//!   open ─► begin, send ─► poll … poll ─► is_ready? ─► become_idle ─► leave_idle ─► begin, send …
+//!                            │ is_finished              │ ▲
+//!                            ▼                      park▼ │wake
+//!                         the socket is closed         Parked
 //! ```
 //!
 //! What must hold: only our own poll of the connection completes the futures that hyper answers through (the response,
@@ -36,7 +36,7 @@ pub(crate) struct Connection {
     /// It comes straight from its dial.
     pub(super) fresh: bool,
     /// hyper has been given the last request that was meant for it, and so was polled.
-    pub(super) begun: bool,
+    pub(super) sent: bool,
     /// The copy of the last request, by which that can be sent again.
     pub(super) saved: SavedRequest,
     pub(super) attempted: Attempted,
@@ -77,7 +77,7 @@ impl Connection {
             driver,
             last_use: false,
             fresh: true,
-            begun: false,
+            sent: false,
             saved: SavedRequest::default(),
             attempted: Attempted::default(),
             idle_for: Duration::ZERO,
@@ -173,7 +173,7 @@ impl Connection {
     #[inline]
     pub(crate) fn become_idle(&mut self, sequence: u64) -> Result<(), Reason> {
         self.core.traffic.expect_nothing();
-        if !self.begun {
+        if !self.sent {
             // hyper says that it is ready only once it was polled, and a wake while the connection was idle has used
             // its waker up.
             return self.become_idle_after_poll(sequence);
@@ -201,7 +201,7 @@ impl Connection {
     /// The connection was taken out of the idle store.
     pub(crate) fn leave_idle(&mut self, idle_for: Duration) {
         self.fresh = false;
-        self.begun = false;
+        self.sent = false;
         self.attempted.number = 0;
         self.idle_for = idle_for;
         self.queue_time = Duration::ZERO;
@@ -222,7 +222,7 @@ impl Connection {
     /// Whether the request that it was lent for has been sent.
     #[inline]
     pub(crate) fn has_sent(&self) -> bool {
-        self.begun
+        self.sent
     }
 
     /// Whether it comes straight from its dial: it has neither served nor been idle.

@@ -26,7 +26,14 @@ pub(super) struct Hint {
 
 impl Hint {
     /// None if the server says nothing, or nothing that can be understood.
+    #[inline]
     pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
+        // A walk over the few names that are there costs less than a look-up, which hashes the name.
+        if headers.keys().any(|name| *name == KEEP_ALIVE) { Self::read(headers) } else { None }
+    }
+
+    #[inline(never)]
+    fn read(headers: &HeaderMap) -> Option<Self> {
         let mut hint = Self::default();
         for value in headers.get_all(&KEEP_ALIVE) {
             for parameter in value.to_str().ok()?.split(',') {

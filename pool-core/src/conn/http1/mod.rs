@@ -1,5 +1,7 @@
 //! A connection that serves one request at a time. No task is spawned for it: the task that holds it drives it.
 //!
+//! These files may import what `conn` may, and must not know `http2`.
+//!
 //! | file | what it is |
 //! | --- | --- |
 //! | `connection` | how a connection is polled, and how it becomes idle |

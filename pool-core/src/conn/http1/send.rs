@@ -21,7 +21,7 @@ impl Connection {
     /// A request is about to go over the connection, as its caller's attempt of that number.
     pub(crate) fn begin(&mut self, request: &mut Request<RequestBody>, attempt: u32) {
         // It may have come here straight from another request.
-        self.begun = false;
+        self.sent = false;
         self.saved.record(request);
         let traffic = &self.core.traffic;
         request.body_mut().begin(traffic);
@@ -40,7 +40,7 @@ impl Connection {
         let Some(looked_at) = &*request else { unreachable!("a request is sent once") };
         self.core.uses += 1;
         self.fresh = false;
-        self.begun = true;
+        self.sent = true;
         if !self.core.gathers && (facts.needs_chunks || looked_at.body().is_large()) {
             self.gather();
         }

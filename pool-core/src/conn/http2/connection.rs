@@ -30,7 +30,7 @@ use crate::report::{Established, Reason};
 use crate::request::RequestBody;
 use crate::sync::Mutex;
 
-/// So many streams are refused before the connection is given up: a server that refuses twice means it, as
+/// How many streams are refused before the connection is given up: a server that refuses twice means it, as
 /// OkHttp has it.
 const REFUSALS: u32 = 2;
 
@@ -209,13 +209,13 @@ impl Connection {
     }
 
     /// Whether a stream may be reset now without looking like an attack.
-    pub(crate) fn may_reset(&self) -> bool {
+    pub(crate) fn take_reset(&self) -> bool {
         self.reset_rate.lock().take(Instant::now())
     }
 
     /// One of its streams has become a tunnel, which keeps the connection open to the end without a lease.
-    pub(crate) fn holds_tunnel(&self) {
-        self.driver.holds_tunnel();
+    pub(crate) fn set_tunnelled(&self) {
+        self.driver.set_tunnelled();
     }
 
     /// Has the task of the connection run a future to its end.

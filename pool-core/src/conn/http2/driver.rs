@@ -69,7 +69,7 @@ impl DriverCell {
     }
 
     /// A stream has become a tunnel.
-    pub(super) fn holds_tunnel(&self) {
+    pub(super) fn set_tunnelled(&self) {
         self.tunnelled.store(true, Ordering::SeqCst);
     }
 

@@ -1,5 +1,7 @@
 //! A connection that serves many requests at once, each over a stream of its own. One task drives it.
 //!
+//! These files may import what `conn` may, and must not know `http1`.
+//!
 //! | file | what it is |
 //! | --- | --- |
 //! | `handshake`, `sender` | hyper's side: opened over a stream; what takes requests |

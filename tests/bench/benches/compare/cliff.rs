@@ -56,7 +56,7 @@ pub(crate) fn table(
         .column("CPU, µs", 2, medians)
         .column("× of one", 2, relative)
         .note(
-            "Sockets that are touched in turn are in no cache, for the kernel and for everybody: what 5000 \
+            "Sockets that are touched in turn are in no cache, neither for the kernel nor for a client: what 5000 \
              connections cost bare hyper is the yardstick for 5000 addresses.",
         );
     Ok(Some(table))
