@@ -67,7 +67,7 @@ impl<C: Connector> Dial for Dialer<C> {
             under_way.before = under_way.lane.queue.next_number();
             let lane = Arc::clone(&under_way.lane);
             let opened = {
-                let open = open(&*connector, &address, &lane, permit);
+                let open = pin!(open(&*connector, &address, &lane, permit));
                 unless_closed(&lane, unless_unwanted(&lane, unwanted, open)).await
             };
             let opened = match opened {
