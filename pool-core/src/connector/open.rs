@@ -100,8 +100,8 @@ pub trait Connector: Send + Sync + 'static {
     /// Called once, before anything else, by a pool that is set not to speak HTTP/2. Defaults to nothing.
     fn never_negotiate_http2(&mut self) {}
 
-    /// The pool has forgotten `address`: nothing is open to it in one of its runtimes, and what is kept for it may
-    /// go. Defaults to nothing.
+    /// The pool has forgotten `address`, or goes itself: nothing is idle there, and what is kept for it may go. A new dial
+    /// to it may have begun meanwhile. Defaults to nothing.
     fn forget(&self, address: &Self::Address) {
         let _ = address;
     }

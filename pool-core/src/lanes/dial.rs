@@ -40,13 +40,6 @@ impl<C: Connector> Dialer<C> {
     }
 }
 
-impl<C: Connector> Drop for Dialer<C> {
-    /// It goes with the lane, and so when the pool forgets the address.
-    fn drop(&mut self) {
-        self.connector.forget(&self.address);
-    }
-}
-
 impl<C: Connector> Dial for Dialer<C> {
     fn may_share(&self) -> bool {
         self.may_share

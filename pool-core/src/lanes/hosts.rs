@@ -1,12 +1,15 @@
 //! The map from addresses to hosts, the only place that knows the type of an address.
 //!
 //! What must hold: no guard of the map leaves a function of this file, and none is held while a connection closes. A
-//! host is forgotten in one step, under its shard's lock, when nothing of it exists and no other thread holds one of
-//! its lanes; so no connection can be checked in to a host that has left the map.
+//! lane goes, and with the last of them a host of which nothing was learnt, in one step, under its shard's lock, when
+//! nothing of the host exists and no other thread holds one of its lanes; so no connection can be checked in to a host
+//! that has left the map. The map is cleared at the latest when it has grown by a quarter: a crawler that sees a million
+//! addresses pays for those of the moment.
 
 #![expect(clippy::disallowed_types, reason = "the map of the hosts lives here")]
 
 use std::fmt::Debug;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -25,8 +28,12 @@ use crate::request::DefaultTarget;
 use crate::settings::Settings;
 use crate::sync::Mutex;
 
-/// A host without connections takes about a kilobyte.
+/// So many hosts without connections are remembered for what was learnt of them. With the name, and its place in the map,
+/// each takes about a kilobyte.
 const MOST_REMEMBERED: usize = 4_096;
+
+/// So many lanes may be opened before vacant hosts are looked for, or a quarter of the hosts that there are.
+const OPENED: usize = 1_024;
 
 pub(crate) struct Hosts<C: Connector> {
     connector: Arc<C>,
@@ -34,6 +41,9 @@ pub(crate) struct Hosts<C: Connector> {
     watchers: Mutex<Vec<Arc<Watcher>>>,
     /// Held while hosts are forgotten or summed up, so that none is in both sums, or in neither.
     counting: Mutex<()>,
+    /// Lanes that were opened since vacant hosts were forgotten, and so many may be until they are again.
+    opened: AtomicUsize,
+    may_open: AtomicUsize,
     pool: Arc<PoolState>,
 }
 
@@ -72,6 +82,8 @@ impl<C: Connector> Hosts<C> {
             map: DashMap::default(),
             watchers: Mutex::default(),
             counting: Mutex::default(),
+            opened: AtomicUsize::new(0),
+            may_open: AtomicUsize::new(OPENED),
             pool: Arc::new(PoolState::new(settings)),
         })
     }
@@ -103,6 +115,9 @@ impl<C: Connector> Hosts<C> {
         let lane = Lane::new(Arc::clone(&entry.host), watcher, dialer, default_target);
         entry.lanes.push(Arc::clone(&lane));
         drop(entry);
+        if self.opened.fetch_add(1, Ordering::Relaxed) == self.may_open.load(Ordering::Relaxed) {
+            lane.watcher.request_pass();
+        }
         // Their watcher does so as well, but may come too late to find them here.
         for lane in gone {
             lane.retire();
@@ -204,28 +219,36 @@ impl<C: Connector> Rounds for Hosts<C> {
     /// What was learnt of a server is worth keeping for a while, but not of more than so many servers.
     fn forget_vacant(&self) {
         let (now, mut remembered) = (Instant::now(), 0);
-        // Dropped without a lock, because that tells the connector.
-        let mut forgotten = Vec::new();
+        // Dropped without a lock, and told to the connector so.
+        let (mut lanes, mut forgotten) = (Vec::new(), Vec::new());
         let counting = self.counting.lock();
-        self.map.retain(|_, entry| {
+        self.map.retain(|address, entry| {
             if !entry.is_vacant() {
                 return true;
             }
-            let learnt = entry.host.has_learnt(now);
-            remembered += usize::from(learnt);
-            if learnt && remembered <= MOST_REMEMBERED {
+            lanes.append(&mut std::mem::take(&mut entry.lanes));
+            entry.host.forget_members();
+            remembered += usize::from(entry.host.has_learnt(now));
+            if entry.host.is_quarantined(now)
+                || entry.host.has_learnt(now) && remembered <= MOST_REMEMBERED
+            {
                 return true;
             }
             // A vacant host no longer counts.
             self.pool.forgotten().absorb(entry.host.counters());
-            forgotten.append(&mut entry.lanes);
+            forgotten.push(address.clone());
             false
         });
         drop(counting);
-        if !forgotten.is_empty() {
-            drop(forgotten);
+        self.opened.store(0, Ordering::Relaxed);
+        self.may_open.store(OPENED.max(self.map.len() / 4), Ordering::Relaxed);
+        if !lanes.is_empty() {
+            drop(lanes);
             self.pool.lru.remove_gone();
             self.pool.left_behind.remove_gone();
+        }
+        for address in forgotten {
+            self.connector.forget(&address);
         }
     }
 
@@ -242,6 +265,15 @@ impl<C: Connector> Rounds for Hosts<C> {
     fn retire_lanes_of(&self, runtime: &Runtime) {
         for lane in self.all_of(runtime) {
             lane.retire();
+        }
+    }
+}
+
+impl<C: Connector> Drop for Hosts<C> {
+    /// The connector may outlive the pool.
+    fn drop(&mut self) {
+        for entry in &self.map {
+            self.connector.forget(entry.key());
         }
     }
 }

@@ -14,6 +14,7 @@
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -97,6 +98,8 @@ pub(super) struct Watcher {
     pending_reads: Arc<PendingReads>,
     rounds: Weak<dyn Rounds>,
     inbox: Mutex<Inbox>,
+    /// A pass is due, whatever the time.
+    pass_requested: AtomicBool,
 }
 
 #[derive(Default)]
@@ -116,6 +119,7 @@ impl Watcher {
             pending_reads: Arc::new(PendingReads::new(one_thread)),
             rounds,
             inbox: Mutex::default(),
+            pass_requested: AtomicBool::new(false),
         });
         runtime.spawn(Task { watcher: Arc::clone(&watcher) }.run());
         watcher
@@ -149,6 +153,12 @@ impl Watcher {
     /// A lane has idle connections that are lost, or may be lent again.
     pub(super) fn reconsider(&self, lane: Arc<dyn Watched>) {
         self.add(lane, |inbox| &mut inbox.reconsidered, usize::MAX);
+    }
+
+    /// Many hosts have come that may be vacant by now.
+    pub(super) fn request_pass(&self) {
+        self.pass_requested.store(true, Ordering::Relaxed);
+        self.runtime.notify_watcher();
     }
 
     /// Finishes a request for its connection's sake; closes the connection if that cannot be done.
@@ -191,7 +201,7 @@ impl Task {
             if self.watcher.runtime.is_unneeded() {
                 next_pass = next_pass.min(now + LINGER);
             }
-            if next_pass <= now {
+            if next_pass <= now || self.watcher.pass_requested.swap(false, Ordering::Relaxed) {
                 next_pass = self.pass(now).await;
                 if self.watcher.runtime.retire() {
                     return;

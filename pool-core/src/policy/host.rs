@@ -152,7 +152,9 @@ impl Host {
 
     /// Whether anything was learnt that is worth the memory of a host without connections.
     pub(crate) fn has_learnt(&self, now: Instant) -> bool {
-        self.idle_limit.is_remembered(now)
+        self.is_quarantined(now)
+            || self.idle_limit.is_remembered(now)
+            || self.outage.lock().is_remembered(now)
     }
 
     /// Leave to send a request again that had reached the server; none if the budget is spent.
@@ -180,13 +182,9 @@ impl Host {
         before != retired
     }
 
-    /// Whether the host can be forgotten: it has no connection, open or opening, and nothing must be remembered.
+    /// Whether the host has no connection, open or opening, and the caller has not retired it.
     pub(crate) fn is_vacant(&self) -> bool {
-        let now = Instant::now();
-        self.open.load(Ordering::SeqCst) == 0
-            && !self.is_retired()
-            && !self.quarantine.is_on(now)
-            && !self.outage.lock().is_remembered(now)
+        self.open.load(Ordering::SeqCst) == 0 && !self.is_retired()
     }
 
     /// Waits until no connection of the host is open, and no request waits for one.

@@ -16,6 +16,11 @@ impl Host {
         members.push(member);
     }
 
+    /// Its members go, and with this the memory that they had.
+    pub(crate) fn forget_members(&self) {
+        *self.members.lock() = Vec::new();
+    }
+
     pub(super) fn members(&self) -> Vec<Arc<dyn Member>> {
         self.members.lock().iter().filter_map(Weak::upgrade).collect()
     }

@@ -1,5 +1,6 @@
 //! How connections, runtimes and the pool itself begin, rest and end.
 
+mod forgetting;
 mod keep_alive;
 mod lifetimes;
 mod observer;
