@@ -243,7 +243,7 @@ fn receive(mut lease: ConnectionLease, head: &response::Parts, incoming: Incomin
     let usage = lease.connection.usage();
     let host = lease.lane().host();
     host.note_response(usage.use_number, usage.idle_for);
-    if host.doubts_idle() {
+    if host.doubts_idle() || host.tries_idle() {
         bookkeeping::answered(&lease);
     }
     let upgrade = head.extensions.get::<OnUpgrade>().is_some();

@@ -104,8 +104,8 @@ impl Lane {
         let offered = lease.offered();
         let back = self.queue.offer(Ok(lease), offered);
         // A dial that is about to open its connection goes on, unless a limit wants its place.
-        if back.is_none() && self.enter_left_behind() && self.pool().limit_queue.is_waiting() {
-            self.host().offer_room();
+        if back.is_none() {
+            self.offer_left_behind();
         }
         back?.ok()
     }

@@ -262,13 +262,12 @@ async fn unless_unwanted<T>(
 ) -> Result<T, Failure> {
     let dial = async {
         let mut dial = pin!(dial);
-        match timeout(HANGS, dial.as_mut()).await {
-            Ok(done) => done,
-            Err(_) => {
-                // Its request may have been served by another connection. Until now it was about to open its own.
-                lane.left_dials_behind();
-                dial.await
+        loop {
+            if let Ok(done) = timeout(HANGS, dial.as_mut()).await {
+                return done;
             }
+            // Its request may have been served by another connection. Until now it was about to open its own.
+            lane.left_dials_behind();
         }
     };
     // A sender that is dropped has told nothing, and is dropped only after the dial was taken off the list.

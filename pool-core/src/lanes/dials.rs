@@ -7,12 +7,13 @@
 //! waiting; a request waits, and then its lane checks for such dials.
 
 use std::sync::Arc;
+use std::sync::atomic::{Ordering, fence};
 
 use tokio::time::{Instant, sleep_until};
 
 use super::lane::Lane;
 use super::wants::{Offered, Pace};
-use crate::policy::{Attempt, Member, Permit, Refusal, Turn};
+use crate::policy::{Attempt, HANGS, Member, Permit, Refusal, Turn};
 use crate::report::Error;
 
 /// Why a dial does not begin.
@@ -57,13 +58,14 @@ impl Lane {
                     if self.host().has_room() || self.host().idle() > 0 => {}
                 Held::Refused(Refusal::AddressFull) => {
                     self.host().end_one_left_behind();
-                    return;
+                    return self.look_again_if_it_fails(now);
                 }
                 Held::Refused(Refusal::PoolFull) => {
                     // The limit queue may have removed this lane, or seen no need, while its dial was counted.
                     if self.wants_dial() {
                         self.join_limit_queue();
                     }
+                    self.look_again_if_it_fails(now);
                     return self.host().offer_room();
                 }
                 Held::Refused(Refusal::WatcherGone) => return,
@@ -79,7 +81,11 @@ impl Lane {
     fn begin(self: &Arc<Self>, turn: Turn, now: Instant) -> Result<(Permit, Attempt), Held> {
         // Before the permit, which would close a connection for a dial that may not begin.
         self.host().may_dial().map_err(Held::Until)?;
-        let permit = self.permit(turn).map_err(Held::Refused)?;
+        let permit = if self.host().is_dialled_though_it_fails() {
+            self.free_permit(turn, now)?
+        } else {
+            self.permit(turn).map_err(Held::Refused)?
+        };
         match Attempt::begin(self.host(), now) {
             Ok(attempt) => Ok((permit, attempt)),
             // Another lane was faster.
@@ -101,6 +107,23 @@ impl Lane {
                 Err(Refusal::PoolFull) if self.join_limit_queue() => {}
                 done => return done,
             }
+        }
+    }
+
+    /// A permit for one more dial beside one that hangs, which is worth no connection of others.
+    fn free_permit(&self, turn: Turn, now: Instant) -> Result<Permit, Held> {
+        let is_in_turn = turn == Turn::Granted || !self.pool().limit_queue.is_waiting();
+        match is_in_turn.then(|| Permit::new(self.host(), self.runtime())) {
+            Some(Ok(permit)) => Ok(permit),
+            Some(Err(Refusal::WatcherGone)) => Err(Held::Refused(Refusal::WatcherGone)),
+            Some(Err(_)) | None => Err(Held::Until(now + HANGS)),
+        }
+    }
+
+    /// The dial that took the last place may hang, and then nothing tells the waiters here that another is due.
+    fn look_again_if_it_fails(self: &Arc<Self>, now: Instant) {
+        if self.host().fails() && self.has_waiting() {
+            self.dial_at(now + HANGS);
         }
     }
 
@@ -154,16 +177,23 @@ impl Lane {
     /// by another connection. Of such dials only the oldest goes on.
     pub(super) fn left_dials_behind(self: &Arc<Self>) {
         self.host().keep_oldest_left_behind();
-        self.enter_left_behind();
+        self.offer_left_behind();
     }
 
-    /// Enters dials for which no request waits where they may have to give way. True if there is one.
-    pub(super) fn enter_left_behind(self: &Arc<Self>) -> bool {
-        let limited = self.settings().max_connections.is_some();
-        let any = limited && self.queue.left_behind_since(self.pace()).is_some();
-        if any {
+    /// Enters dials for which no request waits where they may have to give way, and has one do so if a limit keeps a
+    /// request waiting.
+    pub(super) fn offer_left_behind(self: &Arc<Self>) {
+        let settings = self.settings();
+        if !settings.limits_connections() || self.queue.left_behind_since(self.pace()).is_none() {
+            return;
+        }
+        if settings.max_connections.is_some() {
             self.pool().left_behind.enter(&self.as_member());
         }
-        any
+        // Announce-then-check: a request that a limit keeps waiting is counted, and then looks for such dials.
+        fence(Ordering::SeqCst);
+        if self.pool().limit_queue.is_waiting() || self.host().is_wanted_beside(&**self) {
+            self.host().offer_room();
+        }
     }
 }

@@ -199,6 +199,8 @@ impl Lane {
         if let Some(reason) = self.closed_for() {
             self.leave_all(reason);
             self.close_idle(reason);
+            // What they would open would close at once.
+            self.queue.end_left_behind(self.pace(), 0, usize::MAX);
         }
     }
 }
@@ -246,7 +248,9 @@ impl Member for Lane {
 
     fn wants_dial(&self) -> bool {
         // One that is not due makes no room: its timer runs, and asks for it then.
-        self.queue.wants_dial(self.pace()) && self.host.may_dial().is_ok()
+        self.queue.wants_dial(self.pace())
+            && !self.host.is_dialled_though_it_fails()
+            && self.host.may_dial().is_ok()
     }
 
     fn idle(&self) -> usize {

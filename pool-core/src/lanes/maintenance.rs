@@ -133,10 +133,8 @@ impl Lane {
     /// Closes the connection that has been idle longest, to any address, so that its descriptor can be used. False when
     /// there is none.
     pub(super) fn free_descriptor(&self) -> bool {
-        if self.pool().start_ranking()
-            && let Some(rounds) = self.watcher.rounds()
-        {
-            rounds.rank_idle();
+        if let Some(rounds) = self.watcher.rounds() {
+            self.pool().start_ranking(|| rounds.rank_idle());
         }
         self.pool().lru.evict()
     }

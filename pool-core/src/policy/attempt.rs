@@ -100,6 +100,11 @@ impl Host {
         if self.fails() { self.outage.lock().may_begin(Instant::now()) } else { Ok(()) }
     }
 
+    /// Whether a dial is under way though the address fails: another one beside it is due when it hangs.
+    pub(crate) fn is_dialled_though_it_fails(&self) -> bool {
+        self.fails() && self.outage.lock().is_dialled()
+    }
+
     /// How long a request that comes now has to stay away; none where it may wait, or try itself.
     pub(crate) fn refuses_waiters(&self, now: Instant) -> Option<Duration> {
         // While connections are lent, one may be checked in before the address is tried again.

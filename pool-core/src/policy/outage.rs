@@ -49,6 +49,11 @@ impl Outage {
         self.failures_in_a_row >= FAILURES
     }
 
+    /// Whether a dial is under way.
+    pub(super) fn is_dialled(&self) -> bool {
+        self.under_way > 0
+    }
+
     /// When the next dial may begin; none if at once, whatever the time.
     fn next(&self) -> Option<Instant> {
         if !self.is_on() {

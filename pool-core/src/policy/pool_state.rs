@@ -12,7 +12,7 @@ use super::limit_queue::LimitQueue;
 use super::lru::LruIndex;
 use crate::report::Counters;
 use crate::settings::Settings;
-use crate::sync;
+use crate::sync::{self, Mutex};
 
 #[derive(Debug)]
 pub(crate) struct PoolState {
@@ -33,6 +33,7 @@ pub(crate) struct PoolState {
     closed: AtomicBool,
     /// Whether idle connections are entered in the LRU index.
     ranks_idle: AtomicBool,
+    lru_is_complete: Mutex<bool>,
 }
 
 impl PoolState {
@@ -51,6 +52,7 @@ impl PoolState {
             connections: AtomicU64::new(1),
             closed: AtomicBool::new(false),
             ranks_idle: AtomicBool::new(ranks_idle),
+            lru_is_complete: Mutex::new(ranks_idle),
         }
     }
 
@@ -100,12 +102,16 @@ impl PoolState {
         self.ranks_idle.load(Ordering::SeqCst)
     }
 
-    /// From here on idle connections are entered; true if they were not before, and then the caller enters those that
-    /// there are.
-    pub(crate) fn start_ranking(&self) -> bool {
-        let starts = !self.ranks_idle.swap(true, Ordering::SeqCst);
-        fence(Ordering::SeqCst);
-        starts
+    /// From here on idle connections are entered in the LRU index; `enter` enters those that there are. A thread that comes
+    /// meanwhile waits for it, and finds the index complete.
+    pub(crate) fn start_ranking(&self, enter: impl FnOnce()) {
+        let mut is_complete = self.lru_is_complete.lock();
+        if !*is_complete {
+            self.ranks_idle.store(true, Ordering::SeqCst);
+            fence(Ordering::SeqCst);
+            enter();
+            *is_complete = true;
+        }
     }
 
     /// Counts one more open connection, unless the pool is full.

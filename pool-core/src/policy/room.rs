@@ -67,14 +67,16 @@ impl Host {
         self.members().iter().any(|member| member.evict_oldest())
     }
 
-    /// Of the dials for which no request waits any more, only the oldest goes on, in whichever runtime it is.
+    /// Of the dials for which no request waits any more, only the oldest goes on, in whichever runtime it is; none where
+    /// what it opens would close at once.
     pub(crate) fn keep_oldest_left_behind(&self) {
         let members = self.members();
         let begun = members.iter().map(|member| member.left_behind_since());
         let oldest = begun.enumerate().filter_map(|(at, since)| Some((since?, at))).min();
         let Some((_, oldest)) = oldest else { return };
         for (at, member) in members.iter().enumerate() {
-            member.end_left_behind(usize::from(at == oldest), usize::MAX);
+            let keep = usize::from(at == oldest && !self.is_retired());
+            member.end_left_behind(keep, usize::MAX);
         }
     }
 

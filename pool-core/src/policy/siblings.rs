@@ -112,6 +112,10 @@ impl Siblings {
         let (since, doubted) = (self.time(since), self.doubted.load(Ordering::SeqCst));
         let lost = self.lost.load(Ordering::SeqCst);
         let clears = lost < since && since <= doubted && self.change(&self.doubted, doubted, lost);
+        if clears {
+            // The path may have failed meanwhile, and what is lost is never good.
+            self.doubted.fetch_max(self.lost.load(Ordering::SeqCst), Ordering::SeqCst);
+        }
         self.ended(id);
         clears
     }

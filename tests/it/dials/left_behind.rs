@@ -16,6 +16,52 @@ for_each_backend! {
     dials_left_behind_give_way_to_an_address_that_the_limit_keeps_waiting,
     a_request_that_waits_already_takes_the_place_of_a_dial_that_is_left_behind,
     a_dial_left_behind_gives_way_to_another_runtime,
+    a_dial_whose_request_was_served_otherwise_gives_way_to_another_runtime,
+    a_drain_does_not_wait_for_a_dial_that_is_left_behind,
+}
+
+async fn a_dial_whose_request_was_served_otherwise_gives_way_to_another_runtime(backend: Backend) {
+    let (caller, mut server) = start_with(backend, |settings| {
+        settings.max_connections_per_address(2).connect_timeout(None)
+    })
+    .await;
+    let lent = Lent::open(&caller, &mut server).await;
+    caller.watch.set_next_fate(Fate::Lost);
+    let here = tokio::spawn(caller.fetch(get("/here")));
+    eventually("it dials", || caller.watch.held() == 2).await;
+    let other = caller.clone();
+    let there = std::thread::spawn(move || {
+        let there = runtime::Builder::new_current_thread().enable_all().build();
+        there.expect("a runtime").block_on(other.fetch(get("/there"))).map(drop)
+    });
+    eventually("both wait", || caller.pool.stats().waiting == 2).await;
+    let mut connection = lent.come_home().await;
+    assert_eq!(connection.read_request().await.target(), "/here");
+    let mut second = server.accept().await;
+    assert_eq!(second.read_request().await.target(), "/there");
+    second.write(answer("there")).await;
+    connection.write(answer("here")).await;
+    here.await.expect("no panic").expect("a response");
+    eventually("the other thread ends", || there.is_finished()).await;
+    there.join().expect("no panic").expect("a response");
+}
+
+async fn a_drain_does_not_wait_for_a_dial_that_is_left_behind(backend: Backend) {
+    for drained_first in [false, true] {
+        let (caller, _server) =
+            start_with(backend, |settings| settings.connect_timeout(None)).await;
+        caller.watch.set_fate(&caller.address, Fate::Lost);
+        let client = tokio::spawn(caller.fetch(get("/")));
+        eventually("it dials", || caller.watch.held() == 1).await;
+        let (pool, address) = (caller.pool.clone(), caller.address.clone());
+        let drain = tokio::spawn(async move { pool.drain(&address).await });
+        if drained_first {
+            settle().await;
+        }
+        client.abort();
+        drain.await.expect("no panic");
+        assert_eq!(caller.watch.held(), 0);
+    }
 }
 
 /// Has requests dial, and cancels them once they do.
@@ -153,27 +199,30 @@ async fn a_dial_that_is_left_behind_goes_on_to_its_connect_timeout() {
 
 #[tokio::test(start_paused = true)]
 async fn of_the_dials_whose_requests_were_served_otherwise_one_goes_on_beyond_a_second() {
-    bounded(async {
-        let (caller, mut server) = start(Backend::Memory).await;
-        let lent = Lent::open(&caller, &mut server).await;
-        caller.watch.set_fate(&caller.address, Fate::Lost);
-        let mut clients: JoinSet<_> = (0..20).map(|_| caller.fetch(get("/"))).collect();
-        eventually("all dial", || caller.watch.held() == 21).await;
-        let mut connection = lent.come_home().await;
-        for _ in 0..20 {
-            connection.read_request().await;
-            connection.write(answer("served")).await;
-        }
-        while let Some(whole) = clients.join_next().await {
-            whole.expect("no panic").expect("a response");
-        }
-        assert_eq!(caller.pool.stats().opening, 20, "each is about to open its connection");
-        let_pass(Duration::from_millis(1_010)).await;
-        assert_eq!((caller.watch.held(), caller.pool.stats().opening), (2, 1));
-        let_pass(Duration::from_secs(10)).await;
-        ends_idle(caller).await;
-    })
-    .await;
+    for served_after in [0, 1_500] {
+        bounded(async {
+            let (caller, mut server) = start(Backend::Memory).await;
+            let lent = Lent::open(&caller, &mut server).await;
+            caller.watch.set_fate(&caller.address, Fate::Lost);
+            let mut clients: JoinSet<_> = (0..20).map(|_| caller.fetch(get("/"))).collect();
+            eventually("all dial", || caller.watch.held() == 21).await;
+            let_pass(Duration::from_millis(served_after)).await;
+            let mut connection = lent.come_home().await;
+            for _ in 0..20 {
+                connection.read_request().await;
+                connection.write(answer("served")).await;
+            }
+            while let Some(whole) = clients.join_next().await {
+                whole.expect("no panic").expect("a response");
+            }
+            assert_eq!(caller.pool.stats().opening, 20, "each is about to open its connection");
+            let_pass(Duration::from_millis(1_010)).await;
+            assert_eq!((caller.watch.held(), caller.pool.stats().opening), (2, 1));
+            let_pass(Duration::from_secs(10)).await;
+            ends_idle(caller).await;
+        })
+        .await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

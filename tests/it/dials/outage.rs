@@ -5,7 +5,7 @@ use std::time::Duration;
 use pool_core::{Error, ErrorKind};
 use pooled_fetch_tests::{
     Backend, Boxed, Caller, EchoServer, Fate, Lent, Settings, Whole, answer, bounded, ends_idle,
-    eventually, for_each_backend, get, let_pass, settle, start, start_with,
+    eventually, for_each_backend, get, let_pass, settle, start, start_many_addresses, start_with,
 };
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
@@ -72,6 +72,30 @@ async fn a_request_is_not_failed_by_a_dial_that_had_begun_before_it_came(backend
 }
 
 /// The dial is that of a request which has left, and so it is all that the others wait for.
+#[tokio::test(start_paused = true)]
+async fn what_hangs_closes_no_connection_of_another_address_to_dial_once_more() {
+    bounded(async {
+        let (mut callers, mut servers) =
+            start_many_addresses(Backend::Memory, 2, |settings| settings.max_connections(3)).await;
+        let (hole, living) = (callers.remove(0), callers.remove(0));
+        let mut server = servers.remove(1);
+        let (one, two) =
+            (Lent::open(&living, &mut server).await, Lent::open(&living, &mut server).await);
+        let _idle = [one.come_home().await, two.come_home().await];
+        hole.watch.set_fate(&hole.address, Fate::Refused);
+        for _ in 0..3 {
+            hole.fetch(get("/")).await.expect_err("refused");
+        }
+        hole.watch.set_fate(&hole.address, Fate::Lost);
+        let waits = tokio::spawn(hole.fetch(get("/")));
+        let_pass(Duration::from_millis(5_500)).await;
+        let stats = living.pool.stats();
+        assert_eq!((stats.idle, stats.opening), (2, 1));
+        waits.abort();
+    })
+    .await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_request_that_joins_just_before_a_dial_times_out_takes_part_in_the_next() {
     for early in [Duration::from_millis(1), SECOND * 4, SECOND * 9] {

@@ -7,6 +7,7 @@ mod errors;
 mod forgotten;
 mod healthy;
 mod resets;
+mod trials;
 
 use std::time::Duration;
 

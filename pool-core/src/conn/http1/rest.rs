@@ -65,6 +65,7 @@ impl Connection {
         if self.sent {
             self.idle_for = Duration::ZERO;
             self.idle_since = Some(now);
+            self.sent = false;
         }
     }
 
