@@ -15,5 +15,6 @@ mod knobs;
 mod race;
 mod runtimes;
 mod sockets;
+mod storms;
 mod test_server;
 mod turns;
