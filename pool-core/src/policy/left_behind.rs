@@ -2,7 +2,7 @@
 //! waiting.
 //!
 //! What must hold: a member with such a dial is entered, in a pool whose connections are limited in all. It enters after
-//! its request has left, and whoever takes it out looks at its dials afterwards, so none is forgotten.
+//! its request has left, and a thread that takes it out looks at its dials afterwards, so none is forgotten.
 
 use std::collections::VecDeque;
 use std::fmt;

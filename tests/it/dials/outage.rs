@@ -420,7 +420,7 @@ async fn more_requests_than_may_wait_do_not_overflow_while_one_dial_is_for_all()
     .await;
 }
 
-/// It serves one of those who wait, and the others dial at once.
+/// It serves one of the requests that wait, and the others dial at once.
 #[tokio::test(start_paused = true)]
 async fn a_client_that_starts_before_its_server_is_served_as_soon_as_it_is_up() {
     for wait in [SECOND * 2, SECOND * 20] {
