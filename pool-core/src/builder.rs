@@ -236,8 +236,9 @@ impl<C: Connector> Builder<C> {
     ///
     /// One dial at a time is under way then, for all requests that wait, until one succeeds. Another begins 5 ms after
     /// the one before at the earliest, so at most 200 a second where the server refuses; and beside a dial that hangs,
-    /// one more every second, because the system's own packets come ever more seldom. A dial that fails then fails as
-    /// many of these requests as the limits have room for; those that a limit keeps waiting have their checkout timeout.
+    /// one more every second where the limits have room, because the system's own packets come ever more seldom. A dial
+    /// that fails then fails as many of these requests as the limits have room for; those that a limit keeps waiting have
+    /// their checkout timeout.
     /// Errors of [this machine](crate::Fault) do not count. Defaults to [`Backoff::Wait`]: a server that comes back
     /// serves the first request that comes then.
     ///

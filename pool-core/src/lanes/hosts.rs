@@ -228,10 +228,10 @@ impl<C: Connector> Rounds for Hosts<C> {
             }
             lanes.append(&mut std::mem::take(&mut entry.lanes));
             entry.host.forget_members();
-            remembered += usize::from(entry.host.has_learnt(now));
-            if entry.host.is_quarantined(now)
-                || entry.host.has_learnt(now) && remembered <= MOST_REMEMBERED
-            {
+            let learnt = entry.host.has_learnt(now);
+            remembered += usize::from(learnt);
+            // A server that answers out of step must not be trusted anew because there are many others.
+            if learnt && (remembered <= MOST_REMEMBERED || entry.host.is_quarantined(now)) {
                 return true;
             }
             // A vacant host no longer counts.

@@ -201,7 +201,9 @@ impl Task {
             if self.watcher.runtime.is_unneeded() {
                 next_pass = next_pass.min(now + LINGER);
             }
-            if next_pass <= now || self.watcher.pass_requested.swap(false, Ordering::Relaxed) {
+            // Taken in any case, or the same request would bring a second pass.
+            let is_requested = self.watcher.pass_requested.swap(false, Ordering::Relaxed);
+            if is_requested || next_pass <= now {
                 next_pass = self.pass(now).await;
                 if self.watcher.runtime.retire() {
                     return;
