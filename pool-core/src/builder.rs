@@ -266,7 +266,7 @@ impl<C: Connector> Builder<C> {
     /// Zero is refused. Defaults to `None`. One connection is one TCP stream, driven by one task: where it is not
     /// fast enough, a limit spreads the load.
     pub fn http2_max_streams(mut self, limit: impl Into<Option<usize>>) -> Self {
-        self.settings.connection.http2_max_streams = limit.into();
+        self.settings.connection.http2.max_streams = limit.into();
         self
     }
 
@@ -281,8 +281,8 @@ impl<C: Connector> Builder<C> {
         interval: impl Into<Option<Duration>>,
         timeout: Duration,
     ) -> Self {
-        self.settings.connection.http2_keep_alive =
-            interval.into().map(|interval| KeepAlive { interval, timeout });
+        self.settings.connection.http2.keep_alive =
+            interval.into().map(|interval| KeepAlive { interval, timeout, while_idle: true });
         self
     }
 

@@ -104,7 +104,7 @@ mod sync;
 pub use async_trait::async_trait;
 pub use builder::Builder;
 pub use connector::{Connected, Connector, Fault, KernelCheck, Protocol, Target};
-pub use exchange::Body;
+pub use exchange::{Body, upgrade};
 pub use pool::{Checkout, Pool};
 pub use report::{
     ConnectionInfo, Error, ErrorKind, Event, Evidence, LeaseWatch, Observer, OldLease, Reason,

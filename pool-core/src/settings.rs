@@ -65,15 +65,44 @@ pub(crate) struct ConnectionSettings {
     pub(crate) max_lifetime: Option<Duration>,
     pub(crate) lifetime_jitter: f64,
     pub(crate) max_uses: Option<u64>,
-    pub(crate) http2_max_streams: Option<usize>,
-    pub(crate) http2_keep_alive: Option<KeepAlive>,
+    pub(crate) max_response_head: usize,
+    pub(crate) http2: Http2Settings,
 }
+
+/// What an HTTP/2 connection is opened with beside.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Http2Settings {
+    pub(crate) max_streams: Option<usize>,
+    pub(crate) keep_alive: Option<KeepAlive>,
+    /// How long a server that is asked for a sign of life may take.
+    pub(crate) patience: Duration,
+    /// After how long a rest the kernel is asked.
+    pub(crate) rested: Duration,
+    pub(crate) stream_window: u32,
+    pub(crate) connection_window: u32,
+    pub(crate) frame_size: u32,
+    pub(crate) send_buffer: usize,
+}
+
+impl Http2Settings {
+    /// How many streams one connection carries at once at most: no more than can fill their windows without taking that of
+    /// another.
+    pub(crate) fn streams(&self) -> usize {
+        let filled = self.connection_window / self.stream_window.max(1);
+        self.max_streams.unwrap_or(usize::MAX).min(filled as usize)
+    }
+}
+
+/// The largest window, RFC 9113 6.9.1.
+pub(crate) const MAX_WINDOW: u32 = (1 << 31) - 1;
 
 /// When the server of an HTTP/2 connection is asked for a sign of life.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeepAlive {
     pub(crate) interval: Duration,
     pub(crate) timeout: Duration,
+    /// Also where no request waits.
+    pub(crate) while_idle: bool,
 }
 
 /// How much of a response is read on after its body was dropped.
@@ -107,8 +136,17 @@ impl Default for Settings {
                 max_lifetime: None,
                 lifetime_jitter: 0.1,
                 max_uses: None,
-                http2_max_streams: None,
-                http2_keep_alive: None,
+                max_response_head: 408 * 1024,
+                http2: Http2Settings {
+                    max_streams: None,
+                    keep_alive: None,
+                    patience: Duration::from_secs(5),
+                    rested: Duration::from_secs(1),
+                    stream_window: 2 * 1024 * 1024,
+                    connection_window: MAX_WINDOW,
+                    frame_size: 16 * 1024,
+                    send_buffer: 1024 * 1024,
+                },
             },
             drain_limit: DrainLimit { bytes: 64 * 1024, time: Duration::from_millis(20) },
             observed: Observed::default(),
@@ -133,9 +171,9 @@ impl Settings {
             (self.max_connections_per_address == Some(0), "max_connections_per_address", none),
             (self.connection.max_uses == Some(0), "max_uses", none),
             (self.connect_timeout == Some(Duration::ZERO), "connect_timeout", none),
-            (self.connection.http2_max_streams == Some(0), "http2_max_streams", none),
+            (self.connection.http2.max_streams == Some(0), "http2_max_streams", none),
             (
-                self.connection.http2_keep_alive.is_some_and(|ping| ping.interval.is_zero()),
+                self.connection.http2.keep_alive.is_some_and(|ping| ping.interval.is_zero()),
                 "http2_keep_alive",
                 "with an interval of zero nothing else would be sent",
             ),

@@ -111,6 +111,8 @@ struct State {
     leave: Notify,
     /// Connections accepted from here on stand still.
     deaf: AtomicBool,
+    /// Every connection there is stands still from here on, without a FIN.
+    silence: Notify,
     ends: Mutex<Vec<AbortHandle>>,
 }
 
@@ -161,6 +163,11 @@ impl Http2Server {
         self.state.deaf.store(true, Ordering::SeqCst);
     }
 
+    /// The connections that there are stand still from here on: they are neither read nor written, and not closed.
+    pub fn fall_silent(&self) {
+        self.state.silence.notify_waiters();
+    }
+
     /// Closes every connection without a word.
     pub fn cut(&self) {
         for end in self.state.ends.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
@@ -194,6 +201,8 @@ async fn serve(
     let open = Arc::<AtomicUsize>::default();
     let mut leave = std::pin::pin!(state.leave.notified());
     leave.as_mut().enable();
+    let mut silence = std::pin::pin!(state.silence.notified());
+    silence.as_mut().enable();
     let mut leaves = false;
     if state.deaf.load(Ordering::SeqCst) {
         std::future::pending::<()>().await;
@@ -201,6 +210,7 @@ async fn serve(
     loop {
         tokio::select! {
             biased;
+            () = &mut silence => std::future::pending().await,
             () = &mut leave, if !leaves => {
                 connection.graceful_shutdown();
                 leaves = true;

@@ -6,7 +6,7 @@ use std::io;
 
 use tokio::time::Instant;
 
-use crate::lanes::ConnectionLease;
+use crate::lanes::{ConnectionLease, StreamLease};
 use crate::policy::Host;
 use crate::report::{Attempt, ConnectionInfo, Event};
 
@@ -61,6 +61,30 @@ pub(super) fn timed_out(lease: &ConnectionLease) {
 pub(super) fn answered(lease: &ConnectionLease) {
     if let Some(since) = lease.connection.idle_since() {
         lease.lane().host().answered(lease.connection.id(), since);
+    }
+}
+
+/// As [`answered`], over a stream.
+pub(super) fn stream_answered(lease: &StreamLease) {
+    let host = lease.lane().host();
+    if (host.doubts_idle() || host.tries_idle())
+        && let Some(since) = lease.idle_since()
+    {
+        host.answered(lease.connection.id(), since);
+    }
+}
+
+/// As [`path_may_have_failed`], over a stream.
+pub(super) fn stream_lost(
+    lease: &StreamLease,
+    attempt: &Attempt,
+    error: &(dyn StdError + 'static),
+) {
+    if let Some(since) = lease.idle_since()
+        && attempt.is_unanswered()
+        && is_of_path(error)
+    {
+        lease.lane().host().path_failed(since);
     }
 }
 

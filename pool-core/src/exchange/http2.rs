@@ -1,33 +1,33 @@
-//! One request over one stream of an HTTP/2 connection.
+//! One request over one stream of an HTTP/2 connection, up to the head of its response.
 //!
-//! The task of the connection does the work; the request waits for what it finds. What must hold: a stream whose caller
-//! has gone is reset, or, where many are, read to its end by that task; and its lease is held until both sides of it
-//! have ended.
+//! The task of the connection reads and writes; the request waits for what it finds. What must hold: a stream whose caller
+//! has gone is reset, or, where many are, read to its end by that task; its lease is held until both sides of it have
+//! ended; and a connection of which nothing was heard while the request waited is asked for a sign of life.
 
-use std::error::Error as StdError;
-use std::future::{Future, poll_fn};
-use std::io;
+use std::future::{Future as _, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use http::{Request, Response};
-use http_body::Body as _;
-use hyper::body::Incoming;
-use hyper::upgrade::OnUpgrade;
+use h2::RecvStream;
+use http::{HeaderMap, Response};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::bookkeeping;
+use super::http2_failed::{failed, not_opened};
 use super::open_stream::{OpenStream, read_to_end};
 use super::pending::PendingRequest;
 use super::response_body::Body;
-use super::timers::HeadLimits;
-use crate::conn::http2::Unanswered;
-use crate::io::Traffic;
+use super::timers::HeadOverrun;
+use super::upgrade::OnTunnel;
+use crate::conn::http2::{AwaitedHead, Connection, Sending, Upload};
 use crate::lanes::StreamLease;
-use crate::report::{Attempt, Error, Reason, Written};
-use crate::request::{RequestBody, SavedRequest, StreamHold, fit_http2};
+use crate::report::{Attempt, ConnectionInfo, Error, Reason, Written};
+use crate::request::{Interim, SavedRequest, fit_http2};
 
-type Answer = Pin<Box<dyn Future<Output = Result<Response<Incoming>, Unanswered>> + Send>>;
+/// What RFC 9113 6.5.2 counts for each field beside its name and value.
+const FOR_FIELD: usize = 32;
 
 /// Sends the request over a stream of its own, and waits for the head of its response. After a failure the request is
 /// pending again if it can be sent again.
@@ -53,168 +53,198 @@ async fn send(
         pending.request = saved.take(Some(request.into_body()));
         return Err(Error::invalid_request(host.name(), why));
     }
+    let settings = host.settings();
+    let expects_continue = pending.facts.expects_continue;
+    let interim = Interim::of(&mut request, expects_continue, settings.expect_continue_timeout);
     lease.begin();
     pending.attempts += 1;
     let info = lease.info(pending.attempts);
     bookkeeping::checked_out(&host, || info.clone());
-    let all = if request.body().is_end_stream() { Written::Whole } else { Written::Partly };
-
     let connection = Arc::clone(&lease.connection);
-    // Asked when the attempt has ended: a connection that has served others meanwhile was good enough for them.
-    let attempt = |written| Attempt::shared(info.clone(), connection.is_fresh(), written);
-    let stream = OpenStream::new(lease);
-    // Not of the connection: it counts the frames of this request alone.
-    let traffic = Arc::<Traffic>::default();
-    request.body_mut().begin(&traffic);
-    let hold: Arc<dyn StreamHold> = Arc::clone(stream.lease()) as _;
-    request.body_mut().hold(hold);
-    let mut limits = HeadLimits::new(host.settings().response_timeout, &traffic);
-    let before = stream.lease().connection.written();
-    let mut awaiting = AwaitingHead::begin(&stream, request);
-    let answer = poll_fn(|cx| match awaiting.answer.as_mut().poll(cx) {
-        Poll::Ready(answer) => Poll::Ready(Ok(answer)),
-        Poll::Pending => limits.poll(cx, &traffic).map(Err),
-    })
-    .await;
-    match answer {
-        Ok(Ok(response)) => {
-            awaiting.is_over = true;
-            drop(awaiting);
-            Ok(receive(stream, response, attempt(all)))
+    let read_before = connection.wire().read();
+    let (head, sending) = match connection.send(request) {
+        Ok(sent) => sent,
+        Err(why) => return Err(not_opened(&lease, why, info, pending, saved)),
+    };
+    let stream = OpenStream::new(lease, head.upload().cloned());
+    if let Some(sending) = sending {
+        begin_upload(&stream, sending).await;
+    }
+    let mut awaiting = AwaitingHead {
+        head: Some(head),
+        stream,
+        interim,
+        interim_bytes: 0,
+        deadline: settings.response_timeout.map(Deadline::new),
+        max_head: settings.connection.max_response_head,
+        read_before,
+        info,
+    };
+    match poll_fn(|cx| awaiting.poll(cx)).await {
+        Ok(Ok(response)) => awaiting.receive(response),
+        Ok(Err(error)) => {
+            let attempt = awaiting.attempt();
+            awaiting.head = None;
+            Err(failed(&awaiting.stream, error, attempt, pending, saved))
         }
-        Ok(Err(unanswered)) => {
-            awaiting.is_over = true;
-            Err(fail(&stream, unanswered, pending, saved, attempt(all), before))
-        }
-        Err(overrun) => {
-            stream.times_out();
-            Err(overrun.into_error(host.name()).at(attempt(all)))
-        }
+        // The stream is given up, as if the caller had gone.
+        Err(overrun) => Err(overrun.into_error(host.name()).at(awaiting.attempt())),
     }
 }
 
-fn receive(stream: OpenStream, response: Response<Incoming>, attempt: Attempt) -> Response<Body> {
-    let lease = stream.lease();
-    lease.connection.answered();
-    let info = attempt.connection();
-    lease.lane().host().note_response(info.use_number(), info.idle_for());
-    if response.extensions().get::<OnUpgrade>().is_some() {
-        // The tunnel holds no lease, and must not be cut when the last lease ends.
-        lease.connection.set_tunnelled();
-        lease.stop_using(Reason::Upgraded);
-    }
-    response.map(|incoming| Body::shared(incoming, stream, attempt))
-}
-
-/// There is no response.
-fn fail(
-    stream: &OpenStream,
-    mut unanswered: Unanswered,
-    pending: &mut PendingRequest,
-    mut saved: SavedRequest,
-    attempt: Attempt,
-    written_before: u64,
-) -> Error {
-    let lease = stream.lease();
-    let (host, connection) = (lease.lane().host(), &lease.connection);
-    let back = unanswered.take_message();
-    let error = unanswered.into_error();
-    let cause = StreamError::of(&error);
-    // A connection that has accepted nothing since then has accepted nothing of this request.
-    let untouched = connection.written() == written_before && !cause.is_of_stream();
-    let unsent = back.is_some() || untouched;
-    if back.is_some() || cause.ended_connection() || unsent && connection.is_leaving() {
-        bookkeeping::connection_ended(host, &attempt);
-    }
-    pending.fail(saved.take(back.map(|back| back.into_body().without_gate())), host);
-    if unsent {
-        return Error::unsent(host.name(), error).at(attempt.unsent());
-    }
-    match cause {
-        StreamError::Refused { .. } => {
-            if connection.refused() {
-                lease.stop_using(Reason::ClosedByPeer);
-            }
-            Error::refused(host.name(), error).at(attempt)
-        }
-        StreamError::Body => Error::request_body(host.name(), error).at(attempt),
-        StreamError::ConnectionLost | StreamError::Other => {
-            Error::response(host.name(), error).at(attempt)
-        }
-    }
-}
-
-/// What went wrong with a stream.
-enum StreamError {
-    /// The server says that it has not processed the request, RFC 9113 8.7: by a reset, or by a GOAWAY.
-    Refused {
-        goaway: bool,
-    },
-    /// The connection has ended without a word about the request.
-    ConnectionLost,
-    /// The request body failed, and so the stream was reset from here.
-    Body,
-    Other,
-}
-
-impl StreamError {
-    fn of(error: &hyper::Error) -> Self {
-        let mut causes = std::iter::successors(error.source(), |error| (*error).source());
-        let Some(error) = causes.find_map(|error| error.downcast_ref::<h2::Error>()) else {
-            // hyper passes on an error of the stream below without that of h2.
-            let lost = error.source().is_some_and(|error| error.is::<io::Error>());
-            return if lost { Self::ConnectionLost } else { Self::Other };
-        };
-        let refused = error.reason() == Some(h2::Reason::REFUSED_STREAM);
-        if error.is_remote() && (error.is_go_away() || error.is_reset() && refused) {
-            Self::Refused { goaway: error.is_go_away() }
-        } else if error.is_reset() && !error.is_remote() && !error.is_library() {
-            Self::Body
-        } else {
-            Self::Other
-        }
-    }
-
-    fn ended_connection(&self) -> bool {
-        matches!(self, Self::Refused { goaway: true } | Self::ConnectionLost)
-    }
-
-    /// Whether something of the request must have been written.
-    fn is_of_stream(&self) -> bool {
-        matches!(self, Self::Refused { .. } | Self::Body)
+/// Sends what can be sent of a body at once; the task of the connection sends the rest.
+async fn begin_upload(stream: &OpenStream, mut sending: Sending) {
+    let first = poll_fn(|cx| Poll::Ready(Pin::new(&mut sending).poll(cx))).await;
+    if first.is_pending() {
+        let hold = stream.clone();
+        stream.lease().connection.spawn(async move {
+            sending.await;
+            drop(hold);
+        });
     }
 }
 
 /// A request whose response has not come.
 struct AwaitingHead {
-    answer: Answer,
+    /// None once it is over.
+    head: Option<AwaitedHead>,
     stream: OpenStream,
-    is_over: bool,
+    interim: Interim,
+    /// What 1xx answers have come to.
+    interim_bytes: usize,
+    deadline: Option<Deadline>,
+    max_head: usize,
+    /// What had been read of the connection when the request was sent.
+    read_before: u64,
+    info: ConnectionInfo,
 }
 
 impl AwaitingHead {
-    fn begin(stream: &OpenStream, request: Request<RequestBody>) -> Self {
-        let answer = Box::pin(stream.lease().connection.send(request));
-        Self { answer, stream: stream.clone(), is_over: false }
+    fn connection(&self) -> &Connection {
+        &self.stream.lease().connection
     }
+
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Result<Response<RecvStream>, h2::Error>, HeadOverrun>> {
+        let Some(head) = &mut self.head else { unreachable!("it is not polled after its end") };
+        while let Poll::Ready((status, fields)) = head.poll_interim(cx) {
+            self.interim_bytes += FOR_FIELD + size_of_fields(&fields);
+            if self.interim_bytes > self.max_head {
+                return Poll::Ready(Err(HeadOverrun::Interim));
+            }
+            self.interim.pass(status, &fields);
+        }
+        if let Poll::Ready(answer) = head.poll_head(cx) {
+            return Poll::Ready(Ok(answer));
+        }
+        let Some(deadline) = &mut self.deadline else { return Poll::Pending };
+        deadline.poll(cx, head.upload()).map(|limit| Err(HeadOverrun::Time(limit)))
+    }
+
+    /// How far the request has come.
+    fn attempt(&self) -> Attempt {
+        let Some(head) = &self.head else { unreachable!("it is not over") };
+        let (wire, connection) = (self.connection().wire(), self.connection());
+        let whole = head.upload().is_none_or(|upload| upload.is_whole()) && wire.is_flushed();
+        let written = match () {
+            () if !wire.has_opened(head.stream()) => Written::Nothing,
+            () if whole => Written::Whole,
+            () => Written::Partly,
+        };
+        // Asked when the attempt has ended: a connection that has served others meanwhile was good enough for them.
+        let fresh = connection.is_fresh();
+        Attempt::shared(self.info.clone(), fresh, written, self.interim_bytes > 0)
+    }
+
+    fn receive(mut self, response: Response<RecvStream>) -> Result<Response<Body>, Error> {
+        let attempt = self.attempt().answered();
+        let Some(head) = self.head.take() else { unreachable!("it is over once") };
+        let stream = self.stream.clone();
+        let lease = stream.lease();
+        lease.connection.answered();
+        bookkeeping::stream_answered(lease);
+        let host = lease.lane().host();
+        host.note_response(self.info.use_number(), self.info.idle_for());
+        let size = FOR_FIELD + size_of_fields(response.headers()) + self.interim_bytes;
+        if size > self.max_head {
+            let error = Error::large_head(host.name(), self.max_head).at(attempt);
+            stream.clone().abandon(response.into_body());
+            return Err(error);
+        }
+        if let Some(gate) = self.interim.gate() {
+            gate.refuse();
+            stream.ends_with_response();
+        }
+        let (mut parts, incoming) = response.into_parts();
+        if !(head.is_for_tunnel() && parts.status.is_success()) {
+            let body = Body::shared(incoming, stream, attempt, &parts.headers);
+            return Ok(Response::from_parts(parts, body));
+        }
+        if let Ok(tunnel) = head.into_tunnel(&lease.connection, incoming) {
+            // The tunnel holds no lease, and must not be cut when the last lease ends.
+            parts.extensions.insert(OnTunnel::new(tunnel));
+            lease.stop_using(Reason::Upgraded);
+        }
+        Ok(Response::from_parts(parts, Body::empty(attempt.connection().clone())))
+    }
+}
+
+/// As RFC 9113 6.5.2 counts it.
+fn size_of_fields(fields: &HeaderMap) -> usize {
+    fields.iter().map(|(name, value)| name.as_str().len() + value.len() + FOR_FIELD).sum()
 }
 
 impl Drop for AwaitingHead {
     fn drop(&mut self) {
-        let connection = &self.stream.lease().connection;
-        if self.is_over || connection.take_reset() {
-            // The answer drops here, and h2 resets the stream.
-            return;
+        let Some(mut head) = self.head.take() else { return };
+        let connection = Arc::clone(&self.stream.lease().connection);
+        if connection.wire().read() == self.read_before && connection.wire().has_opened(head.stream())
+        {
+            connection.doubt();
         }
-        let over: Answer = Box::pin(std::future::pending());
-        let (answer, stream) = (std::mem::replace(&mut self.answer, over), self.stream.clone());
+        connection.abandon(head.stream());
+        if connection.take_reset() {
+            // `head` drops here, and h2 resets the stream.
+            return self.stream.give_up();
+        }
+        let stream = self.stream.clone();
         connection.spawn(async move {
             let rest = async {
-                if let Ok(response) = answer.await {
+                if let Ok(response) = poll_fn(|cx| head.poll_head(cx)).await {
                     read_to_end(response.into_body()).await;
                 }
             };
-            stream.until_resettable(rest).await;
+            if !stream.until_resettable(rest).await {
+                stream.give_up();
+            }
         });
+    }
+}
+
+/// The response timeout, which runs from when the last piece of the request was sent.
+struct Deadline {
+    limit: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Deadline {
+    fn new(limit: Duration) -> Self {
+        // A time too long for the clock is never over.
+        let timer = Instant::now().checked_add(limit).map(|end| Box::pin(sleep_until(end)));
+        Self { limit, timer }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, upload: Option<&Arc<Upload>>) -> Poll<Duration> {
+        let Some(timer) = &mut self.timer else { return Poll::Pending };
+        loop {
+            ready!(timer.as_mut().poll(cx));
+            let moved = upload.and_then(|upload| upload.moved().checked_add(self.limit));
+            match moved.filter(|later| *later > timer.deadline()) {
+                Some(later) => timer.as_mut().reset(later),
+                None => return Poll::Ready(self.limit),
+            }
+        }
     }
 }

@@ -11,9 +11,10 @@
 //! | `http1_failed` | how that ends without a response |
 //! | `response_body` | the response body, and when its connection is checked in |
 //! | `drain` | a body that was dropped early is read on for a little while |
-//! | `http2` | one request over one stream, up to the head of its response |
+//! | `http2`, `http2_failed` | one request over one stream, up to the head of its response; how that ends without one |
 //! | `open_stream` | a stream whose caller has gone: reset, or read to its end |
 //! | `stream_body` | the body of a response over a stream |
+//! | `upgrade` | what a connection or a stream becomes after an upgrade or a tunnel |
 //! | `bookkeeping` | what is noted: begun, stale, and what a failure tells of other connections |
 //! | `timers` | the limits for head and body |
 //!
@@ -24,12 +25,14 @@ mod drain;
 mod http1;
 mod http1_failed;
 mod http2;
+mod http2_failed;
 mod open_stream;
 mod pending;
 mod request_future;
 mod response_body;
 mod stream_body;
 mod timers;
+pub mod upgrade;
 
 pub(crate) use pending::PendingRequest;
 pub(crate) use request_future::{send, send_over};

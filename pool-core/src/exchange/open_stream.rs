@@ -6,49 +6,75 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use http_body::Body as _;
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use h2::RecvStream;
 use tokio::time::timeout;
 
+use crate::conn::http2::Upload;
 use crate::lanes::StreamLease;
-use crate::report::Reason;
+use crate::request::BoxError;
 
 /// How often a stream asks whether it may be reset.
 const BETWEEN_RESETS: Duration = Duration::from_millis(50);
 
 #[derive(Clone)]
-pub(super) struct OpenStream(Arc<StreamLease>);
+pub(super) struct OpenStream(Arc<Inner>);
+
+struct Inner {
+    lease: StreamLease,
+    upload: Option<Arc<Upload>>,
+    /// Nothing of the request body is sent after the response.
+    ends_with_response: AtomicBool,
+}
 
 impl OpenStream {
-    pub(super) fn new(lease: StreamLease) -> Self {
-        Self(Arc::new(lease))
+    pub(super) fn new(lease: StreamLease, upload: Option<Arc<Upload>>) -> Self {
+        Self(Arc::new(Inner { lease, upload, ends_with_response: AtomicBool::new(false) }))
     }
 
-    pub(super) fn lease(&self) -> &Arc<StreamLease> {
-        &self.0
+    pub(super) fn lease(&self) -> &StreamLease {
+        &self.0.lease
     }
 
-    /// The server has taken too long: no other request goes to a connection that does not answer.
-    pub(super) fn times_out(&self) {
-        self.0.stop_using(Reason::TimedOut);
+    /// How the body of the request has failed, if it has.
+    pub(super) fn take_upload_failure(&self) -> Option<BoxError> {
+        self.0.upload.as_ref()?.take_failure()
+    }
+
+    /// The server does not want the body that still waits; the stream is reset when its response has ended.
+    pub(super) fn ends_with_response(&self) {
+        self.0.ends_with_response.store(true, Ordering::Relaxed);
+    }
+
+    /// The response has ended.
+    pub(super) fn response_ended(&self) {
+        if self.0.ends_with_response.load(Ordering::Relaxed) {
+            self.give_up();
+        }
+    }
+
+    /// Nobody waits for the stream any more; it is reset if its request is still going out.
+    pub(super) fn give_up(&self) {
+        if let Some(upload) = &self.0.upload {
+            upload.give_up();
+        }
     }
 
     /// The caller does not read the rest of the response.
-    pub(super) fn abandon(self, incoming: Incoming) {
+    pub(super) fn abandon(self, incoming: RecvStream) {
         if incoming.is_end_stream() {
-            return;
+            return self.response_ended();
         }
-        if self.0.connection.take_reset() {
+        let connection = Arc::clone(&self.lease().connection);
+        if connection.take_reset() {
             // `incoming` drops here, and h2 resets the stream.
-            return self.0.give_up();
+            return self.give_up();
         }
-        let connection = Arc::clone(&self.0.connection);
         connection.spawn(async move {
             if !self.until_resettable(read_to_end(incoming)).await {
-                self.0.give_up();
+                self.give_up();
             }
         });
     }
@@ -57,7 +83,7 @@ impl OpenStream {
     pub(super) async fn until_resettable(&self, rest: impl Future<Output = ()>) -> bool {
         let mut rest = pin!(rest);
         while timeout(BETWEEN_RESETS, rest.as_mut()).await.is_err() {
-            if self.0.connection.take_reset() {
+            if self.lease().connection.take_reset() {
                 return false;
             }
         }
@@ -65,6 +91,9 @@ impl OpenStream {
     }
 }
 
-pub(super) async fn read_to_end(mut incoming: Incoming) {
-    while let Some(Ok(_)) = incoming.frame().await {}
+pub(super) async fn read_to_end(mut incoming: RecvStream) {
+    while let Some(Ok(data)) = incoming.data().await {
+        // A stream that has ended has no window.
+        incoming.flow_control().release_capacity(data.len()).ok();
+    }
 }

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
+use h2::RecvStream;
 use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -107,13 +108,19 @@ impl Body {
     }
 
     /// The body of a response over a stream of a shared connection, whose lease it keeps to its end.
-    pub(super) fn shared(incoming: Incoming, stream: OpenStream, attempt: Attempt) -> Self {
+    pub(super) fn shared(
+        incoming: RecvStream,
+        stream: OpenStream,
+        attempt: Attempt,
+        fields: &HeaderMap,
+    ) -> Self {
         let connection = attempt.connection().clone();
         let timer = FrameTimer::new(stream.lease().lane().settings().body_timeout);
         let state = if incoming.is_end_stream() {
+            stream.response_ended();
             State::NOTHING
         } else {
-            State::Stream(Box::new(StreamBody::new(incoming, stream, attempt)))
+            State::Stream(Box::new(StreamBody::new(incoming, stream, attempt, fields)))
         };
         Self { state, connection, timer }
     }

@@ -1,11 +1,15 @@
 //! The body of a response over one stream of a shared connection, which the task of that connection drives.
+//!
+//! What must hold: the window of the stream grows as the caller reads, so what is held unread never exceeds it; and a body
+//! is whole only with `END_STREAM`, RFC 9113 8.1, whatever length it announced.
 
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
+use h2::RecvStream;
+use http::HeaderMap;
+use http::header::CONTENT_LENGTH;
+use http_body::{Frame, SizeHint};
 
 use super::open_stream::OpenStream;
 use super::timers::FrameTimer;
@@ -15,14 +19,27 @@ use crate::report::{Attempt, Error};
 type Polled = (Option<Result<Frame<Bytes>, Error>>, bool);
 
 pub(super) struct StreamBody {
-    incoming: Incoming,
+    incoming: RecvStream,
     stream: OpenStream,
     attempt: Attempt,
+    /// What is left of the length that was announced.
+    length: Option<u64>,
+    /// Only trailers can follow.
+    data_ended: bool,
+    /// What had been read of the connection when the wait for this frame began.
+    read_before: Option<u64>,
 }
 
 impl StreamBody {
-    pub(super) fn new(incoming: Incoming, stream: OpenStream, attempt: Attempt) -> Self {
-        Self { incoming, stream, attempt }
+    pub(super) fn new(
+        incoming: RecvStream,
+        stream: OpenStream,
+        attempt: Attempt,
+        fields: &HeaderMap,
+    ) -> Self {
+        // h2 has checked that it is a number, and the same wherever it stands twice.
+        let length = fields.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        Self { incoming, stream, attempt, length, data_ended: false, read_before: None }
     }
 
     /// The next frame, and whether it is the last: then the stream is to be given back.
@@ -31,21 +48,62 @@ impl StreamBody {
         cx: &mut Context<'_>,
         timer: &mut FrameTimer,
     ) -> Poll<Polled> {
-        let Self { incoming, stream, attempt } = self;
-        let next = |cx: &mut Context<'_>| Pin::new(&mut *incoming).poll_frame(cx);
-        let polled = ready!(timer.poll_within(cx, next));
-        let name = stream.lease().lane().name();
+        let Poll::Ready(polled) = timer.poll_within(cx, |cx| self.poll_incoming(cx)) else {
+            self.read_before.get_or_insert(self.stream.lease().connection.wire().read());
+            return Poll::Pending;
+        };
+        let read_before = self.read_before.take();
+        let lease = self.stream.lease();
+        let name = lease.lane().name();
         Poll::Ready(match polled {
-            Ok(Some(Ok(frame))) => (Some(Ok(frame)), incoming.is_end_stream()),
-            Ok(Some(Err(error))) => {
-                (Some(Err(Error::response_body(name, error).at(attempt.clone()))), true)
+            Ok(Some(Ok(frame))) => {
+                let ended = self.incoming.is_end_stream();
+                if ended {
+                    self.stream.response_ended();
+                }
+                (Some(Ok(frame)), ended)
             }
-            Ok(None) => (None, true),
+            Ok(Some(Err(error))) => {
+                let error = match self.stream.take_upload_failure() {
+                    Some(why) => Error::request_body(name, why),
+                    None => Error::stream_body(name, error),
+                };
+                (Some(Err(error.at(self.attempt.clone()))), true)
+            }
+            Ok(None) => {
+                self.stream.response_ended();
+                (None, true)
+            }
             Err(limit) => {
-                stream.times_out();
-                (Some(Err(Error::body_timeout(name, limit).at(attempt.clone()))), true)
+                if read_before == Some(lease.connection.wire().read()) {
+                    lease.connection.doubt();
+                }
+                self.stream.give_up();
+                (Some(Err(Error::body_timeout(name, limit).at(self.attempt.clone()))), true)
             }
         })
+    }
+
+    fn poll_incoming(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+        while !self.data_ended {
+            match ready!(self.incoming.poll_data(cx)) {
+                // The end of the stream alone.
+                Some(Ok(data)) if data.is_empty() => {}
+                Some(Ok(data)) => {
+                    // A stream that has ended has no window.
+                    self.incoming.flow_control().release_capacity(data.len()).ok();
+                    self.length = self.length.map(|left| left.saturating_sub(data.len() as u64));
+                    return Poll::Ready(Some(Ok(Frame::data(data))));
+                }
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => self.data_ended = true,
+            }
+        }
+        let trailers = ready!(self.incoming.poll_trailers(cx));
+        Poll::Ready(trailers.transpose().map(|trailers| trailers.map(Frame::trailers)))
     }
 
     /// The caller does not read on.
@@ -58,6 +116,6 @@ impl StreamBody {
     }
 
     pub(super) fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        self.length.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }

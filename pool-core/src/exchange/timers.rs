@@ -60,7 +60,7 @@ impl HeadLimits {
         match &mut self.timer {
             Some(timer) => {
                 let answered = traffic.read() > self.read_before;
-                timer.poll(cx, traffic.progress(), answered).map(HeadOverrun::Time)
+                timer.poll(cx, traffic.written(), answered).map(HeadOverrun::Time)
             }
             None => Poll::Pending,
         }

@@ -17,7 +17,6 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 pub(crate) struct Traffic {
     written: AtomicU64,
     read: AtomicU64,
-    frames: AtomicU64,
     flushed: AtomicBool,
     body_ended: AtomicBool,
     asked: AtomicBool,
@@ -54,20 +53,10 @@ impl Traffic {
         self.body_ended.store(body_ended, Ordering::Relaxed);
     }
 
-    /// Grows while a request goes out: the bytes written, or, for one over a shared connection, whose bytes cannot be
-    /// told apart, the frames handed to hyper.
-    pub(crate) fn progress(&self) -> u64 {
-        match self.written() {
-            0 => self.frames.load(Ordering::Relaxed),
-            written => written,
-        }
-    }
-
     /// A frame of the request body has been handed to hyper.
     pub(crate) fn note_frame(&self) {
         // What was flushed before is not all of it.
         self.flushed.store(false, Ordering::Relaxed);
-        self.frames.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The last frame of the request body has been handed to hyper.

@@ -229,7 +229,7 @@ where
         (Http2::Assumed, _) | (_, Protocol::Http2) => {
             // Boxed, so that dials over HTTP/1 do not carry the size of this.
             let handshake = Box::pin(http2::handshake(stream, &settings.connection));
-            let shaken = handshake.await.map_err(failed)?;
+            let shaken = handshake.await.map_err(|error| Error::http2_handshake(lane.name(), error))?;
             let watch: Weak<Lane> = Arc::downgrade(lane);
             Ok(Dialled::Http2(shaken.start(opened(permit), watch)))
         }

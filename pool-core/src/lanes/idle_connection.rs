@@ -76,9 +76,13 @@ impl IdleConnection {
     }
 
     /// How it stands after the failure of another; from here on it is tried if it was set aside and `may_try`.
-    // What an HTTP/2 connection has for this is its ping.
     pub(super) fn standing(&self, host: &Host, may_try: bool) -> Standing {
-        self.core().map_or(Standing::Good, |core| host.standing(core.id(), self.since, may_try))
+        let id = match &self.connection {
+            Form::Http1(connection) => connection.core().id(),
+            Form::Parked(parked) => parked.core().id(),
+            Form::Http2(connection) => connection.id(),
+        };
+        host.standing(id, self.since, may_try)
     }
 
     /// Since when it has been idle.

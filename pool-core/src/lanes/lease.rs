@@ -4,17 +4,14 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::Context;
 use std::time::Duration;
 
-use atomic_waker::AtomicWaker;
+use tokio::time::Instant;
 
 use super::lane::Lane;
 use super::wants::Offered;
 use crate::conn::{http1, http2};
 use crate::report::{ConnectionInfo, Event, Reason, Usage};
-use crate::request::StreamHold;
 use crate::settings::Settings;
 
 pub(crate) enum Lease {
@@ -142,9 +139,8 @@ pub(crate) struct StreamLease {
     use_number: u64,
     idle_for: Duration,
     queue_time: Duration,
-    given_up: AtomicBool,
-    /// The task that polls the request body, which has to fail when the request is given up.
-    body: AtomicWaker,
+    /// Since when the connection had been idle, if it had.
+    since: Option<Instant>,
 }
 
 impl StreamLease {
@@ -155,14 +151,15 @@ impl StreamLease {
         idle_for: Duration,
     ) -> Self {
         connection.open_stream();
+        let since =
+            if idle_for.is_zero() { None } else { Instant::now().checked_sub(idle_for) };
         Self {
             connection: Arc::clone(connection),
             lane: Arc::clone(lane),
             use_number: 0,
             idle_for,
             queue_time: Duration::ZERO,
-            given_up: AtomicBool::new(false),
-            body: AtomicWaker::new(),
+            since,
         }
     }
 
@@ -175,6 +172,11 @@ impl StreamLease {
         self.use_number = self.connection.next_use();
     }
 
+    /// Since when the connection had been idle, if it had.
+    pub(crate) fn idle_since(&self) -> Option<Instant> {
+        self.since
+    }
+
     /// What a response that comes over the stream says of its connection.
     pub(crate) fn info(&self, attempt: u32) -> ConnectionInfo {
         let Self { use_number, idle_for, queue_time, .. } = *self;
@@ -183,23 +185,9 @@ impl StreamLease {
         ConnectionInfo::new(Arc::clone(self.connection.established()), usage)
     }
 
-    /// The caller does not wait for the response any more. While the request body goes out hyper keeps the stream, so
-    /// the body has to fail for the stream to be reset.
-    pub(crate) fn give_up(&self) {
-        self.given_up.store(true, Ordering::SeqCst);
-        self.body.wake();
-    }
-
     /// The connection takes no further stream.
     pub(crate) fn stop_using(&self, reason: Reason) {
         self.lane.stop_using(&self.connection, reason);
-    }
-}
-
-impl StreamHold for StreamLease {
-    fn is_given_up(&self, cx: &Context<'_>) -> bool {
-        self.body.register(cx.waker());
-        self.given_up.load(Ordering::SeqCst)
     }
 }
 

@@ -55,6 +55,10 @@ impl Lane {
         connection: &Arc<Connection>,
         idle_for: Duration,
     ) -> Option<StreamLease> {
+        let settings = self.settings();
+        if settings.probe && idle_for >= settings.connection.http2.rested {
+            connection.ask_kernel();
+        }
         if connection.is_leaving() {
             connection.close(Reason::ClosedByPeer);
         } else if !connection.has_room() {

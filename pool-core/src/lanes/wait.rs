@@ -104,31 +104,33 @@ impl Lane {
         self.checkin(connection);
     }
 
-    /// A connection was opened that is shared. Its dial counts as under way until its server has said how many streams
-    /// it allows, because that decides whether other connections are needed; the first request need not wait for that.
+    /// A connection was opened that is shared. No request goes over it before its server has said how many streams it
+    /// allows, which may cost a round trip; nor does its dial end before it allows one. Until then the requests wait here,
+    /// and dial for no other connection.
     ///
     /// # Errors
     ///
-    /// When the server says nothing within the connect timeout, or the connection ends before it has.
+    /// When the server allows none within the connect timeout, or the connection ends before it has.
     pub(super) async fn opened_for_many(
         self: &Arc<Self>,
         connection: Arc<http2::Connection>,
     ) -> Result<(), Error> {
         let opening = Opening { lane: self, connection };
         let connection = &opening.connection;
-        self.lend(self.start_using(connection, Duration::ZERO));
-        let received = match self.settings().connect_timeout {
-            None => connection.settings_received().await,
-            Some(limit) => match timeout(limit, connection.settings_received()).await {
-                Ok(received) => received,
+        let allowed = match self.settings().connect_timeout {
+            None => connection.allows_streams().await,
+            Some(limit) => match timeout(limit, connection.allows_streams()).await {
+                Ok(allowed) => allowed,
                 Err(_) => {
                     connection.close(Reason::TimedOut);
                     return Err(Error::connect_timeout(self.name(), limit));
                 }
             },
         };
-        received.map_err(|error| Error::connect(self.name(), error))?;
+        allowed.map_err(|error| Error::connect(self.name(), error))?;
         self.queue.set_per_dial(connection.stream_limit());
+        // Also where the server takes none any more: what it has not processed goes over the next connection.
+        self.lend(self.start_using(connection, Duration::ZERO));
         Ok(())
     }
 }

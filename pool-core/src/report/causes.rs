@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::{Cause, Error, ErrorKind};
+use crate::request::BoxError;
 
 impl Error {
     pub(crate) fn invalid_request(address: &Arc<str>, why: &'static str) -> Self {
@@ -57,11 +58,6 @@ impl Error {
         Self::new(kind, address, Cause::Http(error))
     }
 
-    /// As [`exchange`](Self::exchange), where hyper cannot say whose fault it was.
-    pub(crate) fn response(address: &Arc<str>, error: hyper::Error) -> Self {
-        Self::new(ErrorKind::Response, address, Cause::Http(error))
-    }
-
     pub(crate) fn out_of_step(address: &Arc<str>) -> Self {
         let why = "a response had come before the request was sent";
         Self::new(ErrorKind::Response, address, Cause::Text(why))
@@ -72,12 +68,33 @@ impl Error {
         Self::new(ErrorKind::Response, address, Cause::Text(why))
     }
 
-    pub(crate) fn request_body(address: &Arc<str>, error: hyper::Error) -> Self {
-        Self::new(ErrorKind::RequestBody, address, Cause::Http(error))
+    pub(crate) fn request_body(address: &Arc<str>, error: BoxError) -> Self {
+        Self::new(ErrorKind::RequestBody, address, Cause::Body(error))
     }
 
-    pub(crate) fn refused(address: &Arc<str>, error: hyper::Error) -> Self {
-        Self::new(ErrorKind::Refused, address, Cause::Http(error))
+    pub(crate) fn refused(address: &Arc<str>, error: h2::Error) -> Self {
+        Self::new(ErrorKind::Refused, address, Cause::Http2(error))
+    }
+
+    pub(crate) fn stream(address: &Arc<str>, error: h2::Error) -> Self {
+        Self::new(ErrorKind::Response, address, Cause::Http2(error))
+    }
+
+    pub(crate) fn stream_body(address: &Arc<str>, error: h2::Error) -> Self {
+        Self::new(ErrorKind::ResponseBody, address, Cause::Http2(error))
+    }
+
+    pub(crate) fn large_head(address: &Arc<str>, most: usize) -> Self {
+        Self::new(ErrorKind::Response, address, Cause::LargeHead(most))
+    }
+
+    /// The connection ended, or takes no stream, before any of the request was written.
+    pub(crate) fn stream_unsent(address: &Arc<str>, error: h2::Error) -> Self {
+        Self::new(ErrorKind::Unsent, address, Cause::Http2(error))
+    }
+
+    pub(crate) fn http2_handshake(address: &Arc<str>, error: h2::Error) -> Self {
+        Self::new(ErrorKind::Connect, address, Cause::Http2(error))
     }
 
     pub(crate) fn response_timeout(address: &Arc<str>, after: Duration) -> Self {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use http::Request;
 
 use super::evidence::{Attempt, Evidence};
-use crate::request::RequestBody;
+use crate::request::{BoxError, RequestBody};
 use crate::sync::Mutex;
 
 /// A request that got no response, or a response whose body did not arrive whole.
@@ -37,6 +37,10 @@ pub(super) enum Cause {
     Paused(Duration),
     Io(Arc<io::Error>),
     Http(hyper::Error),
+    Http2(h2::Error),
+    Body(BoxError),
+    /// Than so many bytes.
+    LargeHead(usize),
 }
 
 /// The step that failed.
@@ -135,8 +139,11 @@ impl Error {
             Cause::Text(text) => Cause::Text(text),
             Cause::After(what, after) => Cause::After(what, *after),
             Cause::Paused(pause) => Cause::Paused(*pause),
+            Cause::LargeHead(most) => Cause::LargeHead(*most),
             Cause::Io(error) => Cause::Io(Arc::clone(error)),
             Cause::Http(error) => Cause::Io(Arc::new(io::Error::other(error.to_string()))),
+            Cause::Http2(error) => Cause::Io(Arc::new(io::Error::other(error.to_string()))),
+            Cause::Body(error) => Cause::Io(Arc::new(io::Error::other(error.to_string()))),
         };
         Self::new(self.0.kind, &self.0.address, cause)
     }
@@ -180,6 +187,11 @@ impl fmt::Display for Error {
             }
             Cause::Io(error) => write_io(f, error),
             Cause::Http(error) => write_chain(f, error),
+            Cause::Http2(error) => write_chain(f, error),
+            Cause::Body(error) => write_chain(f, &**error),
+            Cause::LargeHead(most) => {
+                write!(f, "its head is larger than the {most} bytes of max_response_head")
+            }
         }?;
         match self.0.evidence.connection() {
             Some(_) => write!(f, " ({})", self.0.evidence),
@@ -227,7 +239,9 @@ impl StdError for Error {
         match &self.0.cause {
             Cause::Io(error) => Some(&**error),
             Cause::Http(error) => Some(error),
-            Cause::Text(_) | Cause::After(..) | Cause::Paused(_) => None,
+            Cause::Http2(error) => Some(error),
+            Cause::Body(error) => Some(&**error),
+            Cause::LargeHead(_) | Cause::Text(_) | Cause::After(..) | Cause::Paused(_) => None,
         }
     }
 }

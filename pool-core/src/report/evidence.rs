@@ -29,6 +29,7 @@ pub(crate) struct Attempt {
     written: Written,
     bytes_written: u64,
     bytes_read: u64,
+    answered: bool,
 }
 
 /// How much of a request the connection had accepted.
@@ -100,22 +101,29 @@ impl Attempt {
         bytes_written: u64,
         bytes_read: u64,
     ) -> Self {
-        Self { connection, fresh, shared: false, written, bytes_written, bytes_read }
+        let answered = bytes_read > 0;
+        Self { connection, fresh, shared: false, written, bytes_written, bytes_read, answered }
     }
 
     /// An attempt over a stream of a shared connection, whose bytes cannot be told apart from those of other streams.
-    pub(crate) fn shared(connection: ConnectionInfo, fresh: bool, written: Written) -> Self {
-        Self { connection, fresh, shared: true, written, bytes_written: 0, bytes_read: 0 }
-    }
-
-    /// The same attempt, if nothing of it was written.
-    pub(crate) fn unsent(self) -> Self {
-        Self { written: Written::Nothing, ..self }
+    pub(crate) fn shared(
+        connection: ConnectionInfo,
+        fresh: bool,
+        written: Written,
+        answered: bool,
+    ) -> Self {
+        let (bytes_written, bytes_read) = (0, 0);
+        Self { connection, fresh, shared: true, written, bytes_written, bytes_read, answered }
     }
 
     /// The same attempt, if nothing that was read was its answer.
     pub(crate) fn unanswered(self) -> Self {
-        Self { bytes_read: 0, ..self }
+        Self { bytes_read: 0, answered: false, ..self }
+    }
+
+    /// The same attempt, to which the server has answered.
+    pub(crate) fn answered(self) -> Self {
+        Self { answered: true, ..self }
     }
 
     pub(crate) fn connection(&self) -> &ConnectionInfo {
@@ -136,7 +144,7 @@ impl Attempt {
     }
 
     pub(crate) fn is_unanswered(&self) -> bool {
-        self.bytes_read == 0
+        !self.answered
     }
 
     pub(super) fn into_evidence(self) -> Evidence {
@@ -162,7 +170,7 @@ impl fmt::Display for Evidence {
             Written::Partly => ", partly written",
             Written::Whole => ", written",
         })?;
-        f.write_str(if last.bytes_read == 0 { ", nothing read" } else { ", something read" })?;
+        f.write_str(if last.is_unanswered() { ", nothing read" } else { ", something read" })?;
         if self.attempts > 1 {
             write!(f, ", attempt {}", self.attempts)?;
         }

@@ -32,8 +32,11 @@ pub enum Reason {
     SiblingFailed,
     /// Reading, writing or parsing failed.
     Failed,
-    /// The server took longer than the response or body timeout, or sent 1xx answers without end.
+    /// The server took longer than the response or body timeout, or sent 1xx answers without end. Over HTTP/2, it gave no
+    /// sign of life in time.
     TimedOut,
+    /// The server sent HTTP/2 frames that serve no request, by the thousand.
+    Flooded,
     /// The request was dropped before its response came, or the checkout was closed.
     Cancelled,
     /// The response body was dropped early, and what was left went beyond the drain limit.

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 
-use super::erased_body::{Again, Erased, ErasedBody, Gated, NextFrame, StreamHold};
+use super::erased_body::{Again, Erased, ErasedBody, Gated, NextFrame};
 use super::gate::Gate;
 use super::replayable::{BoxError, ReplayableBody};
 use crate::io::Traffic;
@@ -162,19 +162,20 @@ impl RequestBody {
         }
     }
 
-    /// The same body without the gate and the stream of an attempt that has ended.
+    /// All of the body if it is at hand and no longer than `limit`; else the body.
+    pub(crate) fn into_whole(self, limit: u64) -> Result<Bytes, Self> {
+        match self.0 {
+            Content::Full(bytes) if bytes.len() as u64 <= limit => Ok(bytes),
+            content => Err(Self(content)),
+        }
+    }
+
+    /// The same body without the gate of an attempt that has ended.
     pub(crate) fn without_gate(mut self) -> Self {
         if let Content::Streaming(body) = &mut self.0 {
             body.as_mut().release();
         }
         self
-    }
-
-    /// The request goes out over `stream`, which stays open while the body streams.
-    pub(crate) fn hold(&mut self, stream: Arc<dyn StreamHold>) {
-        if let Content::Streaming(body) = &mut self.0 {
-            body.as_mut().hold(stream);
-        }
     }
 
     /// The request goes out over the connection of `traffic`; the body reports there how far it has come.

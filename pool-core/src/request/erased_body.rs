@@ -5,7 +5,6 @@
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -21,12 +20,6 @@ use super::replayable::{BoxError, ReplayableBody};
 use crate::io::Traffic;
 
 pub(super) type NextFrame = Option<Result<Frame<Bytes>, BoxError>>;
-
-/// The stream of a shared connection that a request body goes out on. The stream stays open while the body holds it.
-pub(crate) trait StreamHold: Send + Sync {
-    /// Whether the request was given up, so that the body has to fail; wakes the task of `cx` later if not.
-    fn is_given_up(&self, cx: &Context<'_>) -> bool;
-}
 
 /// A body that can be sent once more. Nothing is made before it is wanted.
 pub(super) enum Again {
@@ -49,10 +42,7 @@ pub(super) trait ErasedBody: Body<Data = Bytes, Error = BoxError> + Send {
     /// Tells `traffic` when the last frame has been handed to hyper.
     fn report_to(self: Pin<&mut Self>, traffic: Arc<Traffic>);
 
-    /// Holds a stream until the body has been sent, or dropped.
-    fn hold(self: Pin<&mut Self>, stream: Arc<dyn StreamHold>);
-
-    /// Gives up the gate and the stream of an attempt that has ended.
+    /// Gives up the gate of an attempt that has ended.
     fn release(self: Pin<&mut Self>);
 }
 
@@ -66,7 +56,6 @@ pin_project! {
         again: Option<ReplayableBody>,
         gated: Option<Gated>,
         traffic: Option<Arc<Traffic>>,
-        stream: Option<Arc<dyn StreamHold>>,
     }
 }
 
@@ -96,7 +85,7 @@ impl Gated {
 
 impl<B> Erased<B> {
     pub(super) fn new(body: B, again: Option<ReplayableBody>, gated: Option<Gated>) -> Self {
-        Self { body, declared: None, ahead: None, again, gated, traffic: None, stream: None }
+        Self { body, declared: None, ahead: None, again, gated, traffic: None }
     }
 }
 
@@ -121,14 +110,8 @@ where
         *self.project().traffic = Some(traffic);
     }
 
-    fn hold(self: Pin<&mut Self>, stream: Arc<dyn StreamHold>) {
-        *self.project().stream = Some(stream);
-    }
-
     fn release(self: Pin<&mut Self>) {
-        let this = self.project();
-        *this.gated = None;
-        *this.stream = None;
+        *self.project().gated = None;
     }
 }
 
@@ -177,16 +160,7 @@ where
             ready!(gated.poll_open(cx));
             *this.gated = None;
         }
-        if self.stream.as_ref().is_some_and(|stream| stream.is_given_up(cx)) {
-            return Poll::Ready(Some(Err(h2::Error::from(h2::Reason::CANCEL).into())));
-        }
-        let frame = if self.stream.is_none() {
-            ready!(self.as_mut().poll_counted(cx))
-        } else {
-            // The task of a shared connection polls this, and a panic must not take all its streams along.
-            let polled = catch_unwind(AssertUnwindSafe(|| self.as_mut().poll_counted(cx)));
-            ready!(polled.unwrap_or_else(|_| Poll::Ready(Some(Err("the body panicked".into())))))
-        };
+        let frame = ready!(self.as_mut().poll_counted(cx));
         if let Some(traffic) = &self.traffic {
             traffic.note_frame();
             let trailers = matches!(&frame, Some(Ok(frame)) if frame.is_trailers());

@@ -4,10 +4,18 @@
 //! there is cheaper than a look-up for each.
 
 use http::header::{
-    CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TE,
+    TRANSFER_ENCODING, UPGRADE,
 };
 
 use super::retry::IDEMPOTENCY_KEYS;
+
+/// What speaks of one connection alone, and HTTP/2 does not know; beside `Upgrade` and `Transfer-Encoding`.
+static HOP: [HeaderName; 3] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct HeadFacts {
@@ -25,6 +33,8 @@ pub(crate) struct HeadFacts {
     pub(crate) upgrade: bool,
     /// Whether the connection becomes a tunnel: what the method says.
     pub(super) connect: bool,
+    /// Whether there are fields that speak of the connection alone.
+    pub(super) hop: bool,
     /// Whether there is a key by which the server knows a repetition.
     pub(crate) idempotency_key: bool,
     /// Whether the last coding was `chunked`.
@@ -53,6 +63,11 @@ impl HeadFacts {
                 facts.expects_continue |= value.as_bytes().eq_ignore_ascii_case(b"100-continue");
             } else if *name == UPGRADE {
                 facts.upgrade = true;
+                facts.hop = true;
+            } else if *name == TE {
+                facts.hop |= value != "trailers";
+            } else if HOP.contains(name) {
+                facts.hop = true;
             } else if IDEMPOTENCY_KEYS.contains(name) {
                 facts.idempotency_key = true;
             }

@@ -6,7 +6,9 @@
 //! What must hold: the check changes nothing that the caller can see, so a request that goes back is the request that
 //! the caller handed in.
 
-use http::header::{CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE,
+};
 use http::uri::{Authority, Parts, PathAndQuery};
 use http::{Method, Request, Uri, Version};
 use http_body::Body as _;
@@ -78,7 +80,14 @@ pub(crate) fn fit_http2(
     if facts.upgrade {
         return Err("HTTP/2 knows no Upgrade; offer HTTP/1.1 alone to a server that needs it");
     }
-    request.headers_mut().remove(TRANSFER_ENCODING);
+    let length = request.body().exact_len();
+    strip_hop(request.headers_mut(), facts);
+    if let Some(length) = length
+        && facts.length.is_none()
+        && (length > 0 || has_content(request.method()))
+    {
+        request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
     let target = &default_target.target;
     let mut parts = std::mem::take(request.uri_mut()).into_parts();
     // A Host of the caller's own names the server, as it does in HTTP/1.
@@ -91,6 +100,32 @@ pub(crate) fn fit_http2(
     *request.uri_mut() =
         Uri::from_parts(parts).map_err(|_| "the URI cannot be written in HTTP/2")?;
     Ok(())
+}
+
+/// Whether a server expects to be told of an empty body, RFC 9110 8.6.
+fn has_content(method: &Method) -> bool {
+    matches!(*method, Method::POST | Method::PUT | Method::PATCH)
+}
+
+/// Takes out what speaks of the connection alone, RFC 9113 8.2.2.
+fn strip_hop(headers: &mut HeaderMap, facts: HeadFacts) {
+    if facts.transfer_encoding {
+        headers.remove(TRANSFER_ENCODING);
+    }
+    if !facts.hop {
+        return;
+    }
+    for value in headers.get_all(CONNECTION).iter().cloned().collect::<Vec<_>>() {
+        for name in value.to_str().unwrap_or_default().split(',') {
+            headers.remove(name.trim());
+        }
+    }
+    for name in [CONNECTION.as_str(), "keep-alive", "proxy-connection", UPGRADE.as_str()] {
+        headers.remove(name);
+    }
+    if headers.get(TE).is_some_and(|codings| codings != "trailers") {
+        headers.remove(TE);
+    }
 }
 
 fn without_user_in(authority: Authority) -> Authority {
@@ -178,8 +213,7 @@ fn set_framing(request: &mut Request<RequestBody>, facts: HeadFacts) {
         request.headers_mut().remove(TRANSFER_ENCODING);
     }
     // An empty body where the method lets one expect content is said to be empty, RFC 9110 8.6.
-    let expected = matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH);
-    if expected && length.is_none() {
+    if has_content(request.method()) && length.is_none() {
         request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
 }

@@ -19,8 +19,7 @@ struct Informational(Callback);
 
 /// Calls `callback` for every 1xx answer to this request, before the final one.
 ///
-/// The callback runs within the poll that reads the answer, so it must not block. 101 is a final answer here. Over
-/// HTTP/2 the callback never runs, because hyper's client does not hand out such answers there.
+/// The callback runs within the poll that reads the answer, so it must not block. 101 is a final answer here.
 ///
 /// # Examples
 ///
@@ -38,33 +37,59 @@ pub fn on_informational<B>(
     request.extensions_mut().insert(Informational(Arc::new(callback)));
 }
 
-/// Passes hyper's 1xx answers to the caller's callback, and to a body that waits for `100`; gives the gate of such a
-/// body.
+/// What becomes of the 1xx answers to a request.
+pub(crate) struct Interim {
+    callback: Option<Informational>,
+    gate: Option<Arc<Gate>>,
+}
+
+impl Interim {
+    /// Takes the callback out of a request, and holds back a body that is to wait for `100`, for `limit` at most.
+    pub(crate) fn of(
+        request: &mut Request<RequestBody>,
+        expects_continue: bool,
+        limit: Duration,
+    ) -> Self {
+        let callback = request.extensions_mut().remove::<Informational>();
+        let waits = expects_continue && !request.body().is_end_stream();
+        let gate = waits.then(Arc::<Gate>::default);
+        if let Some(gate) = &gate {
+            let body = std::mem::replace(request.body_mut(), RequestBody::EMPTY);
+            *request.body_mut() = body.gated(Arc::clone(gate), limit);
+        }
+        Self { callback, gate }
+    }
+
+    /// A 1xx answer has come.
+    pub(crate) fn pass(&self, status: StatusCode, headers: &HeaderMap) {
+        if let Some(gate) = &self.gate
+            && status == StatusCode::CONTINUE
+        {
+            gate.open();
+        }
+        if let Some(Informational(callback)) = &self.callback {
+            callback(status, headers);
+        }
+    }
+
+    /// The gate of a body that is held back.
+    pub(crate) fn gate(&self) -> Option<&Arc<Gate>> {
+        self.gate.as_ref()
+    }
+}
+
+/// Passes hyper's 1xx answers on; gives the gate of a body that waits for `100`.
 pub(crate) fn route_informational(
     request: &mut Request<RequestBody>,
     expects_continue: bool,
     limit: Duration,
 ) -> Option<Arc<Gate>> {
-    let callback = request.extensions_mut().remove::<Informational>();
-    let waits = expects_continue && !request.body().is_end_stream();
-    let gate = waits.then(Arc::<Gate>::default);
-    if let Some(gate) = &gate {
-        let body = std::mem::replace(request.body_mut(), RequestBody::EMPTY);
-        *request.body_mut() = body.gated(Arc::clone(gate), limit);
+    let interim = Interim::of(request, expects_continue, limit);
+    let gate = interim.gate().cloned();
+    if interim.callback.is_some() || gate.is_some() {
+        hyper::ext::on_informational(request, move |answer| {
+            interim.pass(answer.status(), answer.headers());
+        });
     }
-    if callback.is_none() && gate.is_none() {
-        return None;
-    }
-    let opened = gate.clone();
-    hyper::ext::on_informational(request, move |answer| {
-        if let Some(gate) = &opened
-            && answer.status() == StatusCode::CONTINUE
-        {
-            gate.open();
-        }
-        if let Some(Informational(callback)) = &callback {
-            callback(answer.status(), answer.headers());
-        }
-    });
     gate
 }

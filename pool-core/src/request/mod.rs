@@ -8,7 +8,7 @@
 //! | `head` | a head that contradicts itself is refused; a head that is sent is fitted to its connection |
 //! | `framing` | what a head says of how it is to be sent |
 //! | `body` | the one request body that hyper sees |
-//! | `erased_body` | a body of any type behind that one: its length, its gate, its stream |
+//! | `erased_body` | a body of any type behind that one: its length, its gate |
 //! | `replayable` | a body that its caller can make anew |
 //! | `informational`, `gate` | 1xx answers; the gate of a body that waits for `100` |
 //! | `saved` | the copy by which a request is sent again |
@@ -16,7 +16,7 @@
 //! | `reuse` | which connections a request may go over: what a request carries for itself |
 //!
 //! `conn` takes the body, the copy and the facts of a head; `exchange` checks and fits heads, and asks the rule; `lanes`
-//! takes the `DefaultTarget` of an address and the `StreamHold` of a body.
+//! takes the `DefaultTarget` of an address.
 
 mod body;
 mod erased_body;
@@ -30,12 +30,11 @@ mod reuse;
 mod saved;
 
 pub use body::RequestBody;
-pub(crate) use erased_body::StreamHold;
 pub(crate) use framing::HeadFacts;
 pub(crate) use gate::Gate;
 pub(crate) use head::{DefaultTarget, check_head, fit_http1, fit_http2};
 pub use informational::on_informational;
-pub(crate) use informational::route_informational;
+pub(crate) use informational::{Interim, route_informational};
 pub(crate) use replayable::BoxError;
 pub use replayable::ReplayableBody;
 pub(crate) use retry::{Failure, STALE_TRIES, Verdict, is_idempotent, may_repeat};

@@ -6,8 +6,7 @@ use bytes::Bytes;
 use h2::Reason;
 use http::{HeaderMap, HeaderValue, Request};
 use http_body_util::{BodyExt, Full};
-use hyper_util::rt::TokioIo;
-use pool_core::Reason as Closed;
+use pool_core::{Reason as Closed, upgrade};
 use pooled_fetch_tests::{bounded, ends_idle, eventually, feed, get, let_pass, poll_once, settle};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, advance};
@@ -152,7 +151,8 @@ async fn a_tunnel_lasts_when_no_other_stream_is_left() {
         let mut stream = server.next().await;
         let mut output = stream.begin("hello");
         let response = client.await.expect("no panic").expect("a head");
-        let mut tunnel = TokioIo::new(hyper::upgrade::on(response).await.expect("a tunnel"));
+        let mut response = response;
+        let mut tunnel = upgrade::on(&mut response).await.expect("a tunnel");
         let_pass(Duration::from_secs(3600)).await;
 
         let mut bytes = [0; 5];

@@ -123,11 +123,11 @@ async fn a_request_that_is_cancelled_before_the_first_word_takes_no_other_along(
         let keeps_nothing = |settings: Builder<_>| settings.http2(Http2::Assumed).max_idle(0);
         let (caller, server) = start_with(Backend::Memory, keeps_nothing).await;
         let first = tokio::spawn(caller.fetch(get("/first")));
-        eventually("it has a stream", || caller.pool.stats().streams == 1).await;
+        eventually("it waits", || caller.pool.stats().waiting == 1).await;
         let second = tokio::spawn(caller.fetch(get("/second")));
-        eventually("the other waits", || caller.pool.stats().waiting == 1).await;
+        eventually("the other waits too", || caller.pool.stats().waiting == 2).await;
         first.abort();
-        eventually("the other has its place", || caller.pool.stats().waiting == 0).await;
+        eventually("only the other waits", || caller.pool.stats().waiting == 1).await;
         let server = echo(Http2Server::start(server.into_acceptor(), 100));
         assert_eq!(second.await.expect("no panic").expect("a response").body, "/second");
         assert_eq!(caller.watch.opened(), 1);
@@ -145,7 +145,7 @@ async fn a_pool_that_closes_does_not_wait_for_the_first_word_of_a_server() {
         let (caller, mut server) = start_with(Backend::Memory, without_end).await;
         let client = tokio::spawn(caller.fetch(get("/")));
         let _connection = server.accept().await;
-        eventually("it has a stream", || caller.pool.stats().streams == 1).await;
+        eventually("its request waits", || caller.pool.stats().waiting == 1).await;
         caller.pool.close();
         client.abort();
         caller.watch.until_open(0).await;

@@ -2,8 +2,7 @@
 //!
 //! A connection is cut at every byte of what the client writes, and of what the server writes back. What must then
 //! become of the request is computed from the table in the documentation of `Pool::http` and from the frames of a
-//! run that was not cut. Over HTTP/2 the pool cannot tell whose bytes a connection has accepted, so a request is unsent
-//! where it has accepted none at all; what the server has seen is asked of the server.
+//! run that was not cut. What the server has seen is asked of the server.
 
 use std::error::Error as StdError;
 
@@ -35,6 +34,7 @@ type AnyBody = UnsyncBoxBody<Bytes, Box<dyn StdError + Send + Sync>>;
 /// Where in the bytes of a run that was not cut a message begins and ends.
 #[derive(Clone, Copy, Debug)]
 struct Extent {
+    begin: usize,
     head: usize,
     end: usize,
 }
@@ -48,14 +48,16 @@ impl Extent {
         let mut place = if bytes.starts_with(PREFACE) { PREFACE.len() } else { 0 };
         let mut head = None;
         while let Some(&[a, b, c, kind, flags, i, j, k, l]) = bytes[place..].first_chunk() {
+            let begin = place;
             place += 9 + u32::from_be_bytes([0, a, b, c]) as usize;
             if u32::from_be_bytes([i, j, k, l]) == id {
                 if kind == HEADERS {
-                    head = Some(place);
+                    head = Some((begin, place));
                 }
                 // The payload of other frames has other flags.
                 if kind <= HEADERS && flags & END_STREAM != 0 {
-                    return Self { head: head.expect("headers come first"), end: place };
+                    let (begin, head) = head.expect("headers come first");
+                    return Self { begin, head, end: place };
                 }
             }
         }
@@ -145,7 +147,7 @@ impl Case {
         assert!(executed <= 1 || self.is_idempotent(), "executed {executed} times: {self:?}");
 
         let sent = wires.record().0.len();
-        let again = self.reused && self.can_be_had_again() && (self.is_idempotent() || sent == 0);
+        let again = self.reused && self.can_be_had_again() && (self.is_idempotent() || sent <= request.begin);
         let (saved, whole) = match self.how {
             How::Never => (false, true),
             How::WhileIdle | How::Write(_) | How::End(_) => (again, again),

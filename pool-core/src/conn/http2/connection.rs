@@ -8,7 +8,7 @@
 //! ```
 //!
 //! What must hold: no stream is opened beyond the live limit of the server. A lease keeps the connection alive. A
-//! connection that is leaving gives no further lease.
+//! connection that is leaving gives no further lease, and one that is doubted none until it has shown a sign of life.
 
 use std::fmt;
 use std::future::Future;
@@ -16,18 +16,17 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-use http::{Request, Response};
-use hyper::body::Incoming;
+use bytes::Bytes;
+use h2::client::SendRequest;
 use tokio::time::Instant;
 
-use super::driver::DriverCell;
-use super::executor::InlineExecutor;
+use super::driver::{DriverCell, Tunnelled};
 use super::reset_rate::ResetRate;
-use super::sender::{Sender, Unanswered};
+use super::wire::Wire;
 use crate::conn::Lifetime;
-use crate::io::Traffic;
+use crate::connector::KernelCheck;
 use crate::report::{Established, Reason};
-use crate::request::RequestBody;
+use crate::settings::Http2Settings;
 use crate::sync::Mutex;
 
 /// How many streams are refused before the connection is given up: a server that refuses twice means it, as
@@ -35,76 +34,75 @@ use crate::sync::Mutex;
 const REFUSALS: u32 = 2;
 
 pub(crate) struct Connection {
-    sender: Sender,
+    pub(super) sender: SendRequest<Bytes>,
     established: Arc<Established>,
     lifetime: Lifetime,
     max_streams: usize,
-    traffic: Arc<Traffic>,
+    wire: Arc<Wire>,
+    kernel_check: Option<KernelCheck>,
     /// Changes under the lock of the lane's list, so that the last stream is seen to be the last.
     open: AtomicUsize,
     uses: AtomicU64,
     refusals: AtomicU32,
+    /// The last stream that h2 was given, and how many were given up before they were opened.
+    last_stream: AtomicU32,
+    abandoned: AtomicU32,
     /// A response has come, or the connection has been idle.
     has_served: AtomicBool,
     leaving: AtomicBool,
+    doubted: AtomicBool,
     /// Its dial still waits for the first SETTINGS of the server. Changes under the lock of the lane's list too.
     opening: AtomicBool,
     /// Where it is in the idle store, when it is there.
     sequence: AtomicU64,
     reset_rate: Mutex<ResetRate>,
-    executor: InlineExecutor,
     driver: Arc<DriverCell>,
 }
 
 impl Connection {
     pub(super) fn new(
-        sender: Sender,
+        sender: SendRequest<Bytes>,
         established: Established,
         lifetime: Lifetime,
-        max_streams: Option<usize>,
-        traffic: Arc<Traffic>,
-        executor: InlineExecutor,
+        settings: &Http2Settings,
+        wire: Arc<Wire>,
+        kernel_check: Option<KernelCheck>,
         driver: Arc<DriverCell>,
     ) -> Arc<Self> {
         Arc::new(Self {
             sender,
             established: Arc::new(established),
             lifetime,
-            max_streams: max_streams.unwrap_or(usize::MAX),
-            traffic,
+            max_streams: settings.streams(),
+            wire,
+            kernel_check,
             open: AtomicUsize::new(0),
             uses: AtomicU64::new(0),
             refusals: AtomicU32::new(0),
+            last_stream: AtomicU32::new(0),
+            abandoned: AtomicU32::new(0),
             has_served: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
+            doubted: AtomicBool::new(false),
             opening: AtomicBool::new(true),
             sequence: AtomicU64::new(0),
             reset_rate: Mutex::default(),
-            executor,
             driver,
         })
     }
 
-    /// Sends a request over a stream of its own.
-    pub(crate) fn send(
-        &self,
-        request: Request<RequestBody>,
-    ) -> impl Future<Output = Result<Response<Incoming>, Unanswered>> + Send + use<> {
-        self.sender.clone().try_send_request(request)
-    }
-
-    /// As many streams as may be open at once: by the server's last SETTINGS, and by the setting.
+    /// As many streams as may be open at once: by the server's last SETTINGS, and by the settings of the pool.
     pub(crate) fn stream_limit(&self) -> usize {
         self.driver.streams().min(self.max_streams)
     }
 
-    /// Waits until the server has said how many streams it allows.
+    /// Waits until the server has said how many streams it allows, and allows one; or has said that it takes none.
     ///
     /// # Errors
     ///
     /// When the connection has ended instead, for instance because the server demands a client certificate.
-    pub(crate) async fn settings_received(&self) -> io::Result<()> {
-        self.driver.settings_received().await
+    pub(crate) async fn allows_streams(&self) -> io::Result<()> {
+        self.driver.allows_streams(|| self.is_leaving()).await
     }
 
     pub(crate) fn open_streams(&self) -> usize {
@@ -112,7 +110,7 @@ impl Connection {
     }
 
     pub(crate) fn has_room(&self) -> bool {
-        !self.is_leaving() && self.open_streams() < self.stream_limit()
+        !self.is_leaving() && !self.is_doubted() && self.open_streams() < self.stream_limit()
     }
 
     /// Counts one more stream as open. Under the lock of the lane's list.
@@ -122,7 +120,12 @@ impl Connection {
 
     /// Counts a stream as closed; true if the connection is no longer in use. Under the lock of the lane's list.
     pub(crate) fn close_stream(&self) -> bool {
-        self.open.fetch_sub(1, Ordering::SeqCst) == 1 && !self.opening.load(Ordering::SeqCst)
+        let is_last = self.open.fetch_sub(1, Ordering::SeqCst) == 1;
+        if is_last && self.is_leaving() {
+            // Only last frames are left, and the task gives them a limited time.
+            self.driver.wake();
+        }
+        is_last && !self.opening.load(Ordering::SeqCst)
     }
 
     /// Its dial has ended; true if the connection is no longer in use. Under the lock of the lane's list.
@@ -154,18 +157,69 @@ impl Connection {
 
     /// Whether it takes no further stream.
     pub(crate) fn is_leaving(&self) -> bool {
-        self.leaving.load(Ordering::SeqCst) || self.sender.is_closed()
+        self.leaving.load(Ordering::SeqCst) || self.wire.is_ending()
     }
 
     /// From here on it takes no further stream, for `reason`. The first reason counts.
     pub(crate) fn leave(&self, reason: Reason) {
         self.driver.closing(reason);
-        self.leaving.store(true, Ordering::SeqCst);
+        if !self.leaving.swap(true, Ordering::SeqCst) {
+            // The task is to see to it that the connection ends with its last stream.
+            self.driver.wake();
+        }
     }
 
-    /// The bytes that the connection has accepted so far, whatever request they are of.
-    pub(crate) fn written(&self) -> u64 {
-        self.traffic.written()
+    /// What has gone over the wire.
+    pub(crate) fn wire(&self) -> &Wire {
+        &self.wire
+    }
+
+    /// A request was given up, and nothing was read since it was sent: no other is sent before the server has shown a
+    /// sign of life.
+    pub(crate) fn doubt(&self) {
+        if !self.doubted.swap(true, Ordering::SeqCst) {
+            self.driver.wake();
+        }
+    }
+
+    pub(super) fn is_doubted(&self) -> bool {
+        self.doubted.load(Ordering::SeqCst)
+    }
+
+    /// The server lives.
+    pub(super) fn trust(&self) {
+        self.doubted.store(false, Ordering::SeqCst);
+    }
+
+    /// Has the kernel asked what has come while the connection was idle; what it has is read before this returns.
+    pub(crate) fn ask_kernel(&self) {
+        if let Some(check) = &self.kernel_check {
+            check.ask();
+            self.driver.read_now();
+        }
+    }
+
+    /// h2 was given a stream.
+    pub(super) fn note_stream(&self, stream: u32) {
+        self.last_stream.fetch_max(stream, Ordering::SeqCst);
+    }
+
+    /// A request was given up, which no longer waits for its stream to be opened.
+    pub(crate) fn abandon(&self, stream: u32) {
+        if !self.wire.has_opened(stream) {
+            self.abandoned.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Whether the server has lowered its limit in the very moment when requests came, so that all that is left are some
+    /// that h2 has not sent: they go elsewhere once it cannot send them any more.
+    pub(super) fn keeps_only_unopened(&self) -> bool {
+        let open = self.open_streams();
+        if open == 0 || self.driver.streams() >= open || !self.wire.is_flushed() {
+            return false;
+        }
+        let unopened = self.wire.unopened_until(self.last_stream.load(Ordering::SeqCst));
+        self.abandoned.load(Ordering::SeqCst) == 0 && unopened >= open
     }
 
     /// Whether it comes straight from its dial: no response has come over it, and it has not been idle.
@@ -204,7 +258,8 @@ impl Connection {
 
     /// Closes the connection at once, whatever goes over it.
     pub(crate) fn close(&self, reason: Reason) {
-        self.leave(reason);
+        self.driver.closing(reason);
+        self.leaving.store(true, Ordering::SeqCst);
         self.driver.close();
     }
 
@@ -213,14 +268,20 @@ impl Connection {
         self.reset_rate.lock().take(Instant::now())
     }
 
-    /// One of its streams has become a tunnel, which keeps the connection open to the end without a lease.
-    pub(crate) fn set_tunnelled(&self) {
-        self.driver.set_tunnelled();
+    /// One of its streams becomes a tunnel, which keeps the connection open without a lease.
+    pub(super) fn tunnel(&self) -> Tunnelled {
+        self.driver.tunnel()
     }
 
     /// Has the task of the connection run a future to its end.
     pub(crate) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
-        self.executor.spawn(Box::pin(future));
+        self.driver.spawn(future);
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.driver.wake();
     }
 }
 

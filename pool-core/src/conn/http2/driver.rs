@@ -1,66 +1,97 @@
 //! What the task of an HTTP/2 connection drives, in a cell from which any thread can take it to close it.
 //!
-//! hyper hands its executor a future for each request; the task runs these itself, so that none outlives the
-//! connection. A thread that closes the connection takes the driver out of its cell and drops it there and then; the
-//! task ends when it finds the cell empty.
+//! Request bodies that are not sent at once, and streams that are read to their end though nobody waits, run in the same
+//! task, so that none outlives the connection. A thread that closes the connection takes the driver out of its cell and
+//! drops it there and then; the task ends when it finds the cell empty.
 //!
 //! What must hold: one thread at a time polls or drops the driver. A thread that wants to close the connection in the
-//! middle of a poll, perhaps from within that very poll, sets a flag, and the task checks the flag after each poll.
+//! middle of a poll, perhaps from within that very poll, sets a flag, and who polls checks the flag afterwards.
 
-use std::error::Error as StdError;
 use std::fmt;
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use futures_util::stream::{FuturesUnordered, Stream};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::AbortHandle;
 
-use super::executor::Spawned;
 use crate::conn::Hold;
 use crate::report::Reason;
 use crate::sync::{self, Mutex};
 
-/// As many streams as hyper is told are allowed before the server has said; no server says so many.
+/// As many streams as h2 is told are allowed before the server has said; no server says so many.
 pub(super) const UNSAID: usize = usize::MAX - 1;
 
-/// hyper's connection, whatever stream it is over.
+/// h2's connection, whatever stream it is over.
 pub(super) trait Drive: Send {
-    /// Ready when the connection takes no further request.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<hyper::Result<()>>;
+    /// Ready when the connection has ended.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), h2::Error>>;
 
     /// How many streams the server allows at once, by its last SETTINGS.
     fn streams(&self) -> usize;
 }
 
-#[derive(Default)]
+/// A future that the task of a connection runs beside it.
+type Spawned = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Hands futures to the task of the connection.
+pub(super) type Spawner = mpsc::UnboundedSender<Spawned>;
+
 pub(super) struct DriverCell {
     driver: Mutex<Option<Driver>>,
+    spawner: Spawner,
     /// A thread wants the cell empty.
     closing: AtomicBool,
     streams: AtomicUsize,
     /// Notified when the server changes how many streams it allows, and when the dial or the task ends.
     changed: Notify,
     ended: AtomicBool,
-    /// A stream has become a tunnel, which goes on without a lease.
-    tunnelled: AtomicBool,
-    /// What has ended the connection. hyper tells it to the requests that were on the connection.
-    error: Mutex<Option<hyper::Error>>,
+    /// How many streams have become tunnels, which go on without a lease.
+    tunnels: AtomicUsize,
+    /// What has ended the connection.
+    error: Mutex<Option<h2::Error>>,
     reason: Mutex<Option<Reason>>,
     task: OnceLock<AbortHandle>,
+    /// Of the task, which is polled with it from other threads too.
+    waker: OnceLock<Waker>,
 }
 
 impl DriverCell {
-    pub(super) fn new(driver: Driver) -> Arc<Self> {
-        let streams = AtomicUsize::new(driver.streams());
-        Arc::new(Self { driver: Mutex::new(Some(driver)), streams, ..Self::default() })
+    pub(super) fn new(driver: Driver, spawner: Spawner) -> Arc<Self> {
+        Arc::new(Self {
+            streams: AtomicUsize::new(driver.streams()),
+            driver: Mutex::new(Some(driver)),
+            spawner,
+            closing: AtomicBool::new(false),
+            changed: Notify::new(),
+            ended: AtomicBool::new(false),
+            tunnels: AtomicUsize::new(0),
+            error: Mutex::default(),
+            reason: Mutex::default(),
+            task: OnceLock::new(),
+            waker: OnceLock::new(),
+        })
     }
 
     pub(super) fn set_task(&self, task: AbortHandle) {
         self.task.get_or_init(|| task);
+    }
+
+    /// Has the task run a future to its end.
+    pub(super) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
+        // Where the task has ended, so has the connection.
+        self.spawner.send(Box::pin(future)).ok();
+    }
+
+    /// Has the task look at the connection.
+    pub(super) fn wake(&self) {
+        if let Some(waker) = self.waker.get() {
+            waker.wake_by_ref();
+        }
     }
 
     /// The first reason counts.
@@ -68,9 +99,14 @@ impl DriverCell {
         self.reason.lock().get_or_insert(reason);
     }
 
-    /// A stream has become a tunnel.
-    pub(super) fn set_tunnelled(&self) {
-        self.tunnelled.store(true, Ordering::SeqCst);
+    /// A stream has become a tunnel, until the guard drops.
+    pub(super) fn tunnel(self: &Arc<Self>) -> Tunnelled {
+        self.tunnels.fetch_add(1, Ordering::SeqCst);
+        Tunnelled(Arc::clone(self))
+    }
+
+    pub(super) fn has_tunnels(&self) -> bool {
+        self.tunnels.load(Ordering::SeqCst) > 0
     }
 
     /// Drops the driver.
@@ -103,24 +139,39 @@ impl DriverCell {
 
     /// Polls the driver; none if the cell is empty or has to be.
     pub(super) fn poll(&self, cx: &mut Context<'_>) -> Option<Polled> {
-        let tunnelled = self.tunnelled.load(Ordering::SeqCst);
-        let polled = {
+        self.waker.get_or_init(|| cx.waker().clone());
+        let streams = {
             let mut cell = self.driver.lock();
             let driver = cell.as_mut()?;
             if driver.poll(cx, &self.error).is_ready() {
                 return None;
             }
-            Polled { streams: driver.streams(), is_over: driver.is_over(tunnelled) }
+            driver.streams()
         };
         fence(Ordering::SeqCst);
-        (!self.closing.load(Ordering::SeqCst)).then_some(polled)
+        (!self.closing.load(Ordering::SeqCst)).then_some(Polled { streams })
     }
 
-    /// How many streams the server allows at once, as of the last poll of the connection. Before the server has said
-    /// anything, one may be opened, so that none is beyond what the server then says.
+    /// Reads what has come, on behalf of the task and with its waker. The task is woken, to report what that has changed.
+    pub(super) fn read_now(&self) {
+        let Some(waker) = self.waker.get() else { return };
+        if let Some(mut cell) = self.driver.try_lock()
+            && let Some(driver) = cell.as_mut()
+        {
+            // The task finds out by itself when the driver has ended.
+            let _ = driver.poll(&mut Context::from_waker(waker), &self.error);
+        }
+        fence(Ordering::SeqCst);
+        if self.closing.load(Ordering::SeqCst) {
+            self.close();
+        }
+        waker.wake_by_ref();
+    }
+
+    /// How many streams the server allows at once, as of the last poll of the connection; none before it has said.
     pub(super) fn streams(&self) -> usize {
         match self.streams.load(Ordering::SeqCst) {
-            UNSAID => 1,
+            UNSAID => 0,
             streams => streams,
         }
     }
@@ -134,11 +185,13 @@ impl DriverCell {
         before
     }
 
-    /// Waits until the server has said how many streams it allows.
-    pub(super) async fn settings_received(&self) -> io::Result<()> {
+    /// Waits until the server has allowed a stream, or has shown that it will not.
+    pub(super) async fn allows_streams(&self, is_ending: impl Fn() -> bool) -> io::Result<()> {
         let has_ended = || self.ended.load(Ordering::SeqCst);
-        self.wait_until(|| has_ended() || self.streams.load(Ordering::SeqCst) != UNSAID).await;
-        if has_ended() { Err(self.ended_silent()) } else { Ok(()) }
+        let said = || self.streams.load(Ordering::SeqCst) != UNSAID;
+        let allows = || self.streams() > 0 || said() && is_ending();
+        self.wait_until(|| has_ended() || allows()).await;
+        if has_ended() && !said() { Err(self.ended_silent()) } else { Ok(()) }
     }
 
     pub(super) async fn wait_until(&self, is_so: impl Fn() -> bool) {
@@ -151,9 +204,7 @@ impl DriverCell {
 
     fn ended_silent(&self) -> io::Error {
         let silent = "the server has closed the connection before it said anything in HTTP/2";
-        let error = self.error.lock();
-        let first = error.as_ref().and_then(StdError::source);
-        let why = match std::iter::successors(first, |error| (*error).source()).last() {
+        let why = match &*self.error.lock() {
             Some(cause) => format!("{silent}: {cause}"),
             None => silent.to_owned(),
         };
@@ -167,12 +218,21 @@ impl fmt::Debug for DriverCell {
     }
 }
 
+/// Keeps a connection open for a tunnel.
+#[derive(Debug)]
+pub(super) struct Tunnelled(Arc<DriverCell>);
+
+impl Drop for Tunnelled {
+    fn drop(&mut self) {
+        self.0.tunnels.fetch_sub(1, Ordering::SeqCst);
+        self.0.wake();
+    }
+}
+
 /// What a poll that did not end the connection has found.
 pub(super) struct Polled {
     /// How many streams the server allows at once.
     pub(super) streams: usize,
-    /// Whether only last frames are left to be written.
-    pub(super) is_over: bool,
 }
 
 /// A connection, and all that runs on its account.
@@ -185,42 +245,30 @@ pub(super) struct Driver {
 }
 
 impl Driver {
-    pub(super) fn new(
-        http2: Box<dyn Drive>,
-        spawned: mpsc::UnboundedReceiver<Spawned>,
-        hold: Box<dyn Hold>,
-    ) -> Self {
-        Self { http2: Some(http2), running: FuturesUnordered::new(), spawned, hold }
+    pub(super) fn new(http2: Box<dyn Drive>, hold: Box<dyn Hold>) -> (Self, Spawner) {
+        let (spawner, spawned) = mpsc::unbounded_channel();
+        (Self { http2: Some(http2), running: FuturesUnordered::new(), spawned, hold }, spawner)
     }
 
     fn streams(&self) -> usize {
         self.http2.as_ref().map_or(0, |http2| http2.streams())
     }
 
-    /// A tunnel is one of the futures that hyper spawns; another one reads and writes.
-    fn is_over(&self, tunnelled: bool) -> bool {
-        self.http2.is_none() && !(tunnelled && self.running.len() > 1)
-    }
-
-    /// Ready when nothing is left of the connection.
-    fn poll(&mut self, cx: &mut Context<'_>, error: &Mutex<Option<hyper::Error>>) -> Poll<()> {
-        loop {
-            // First what reads, so that hyper's connection sees a GOAWAY in the same poll.
-            while let Poll::Ready(Some(())) = Pin::new(&mut self.running).poll_next(cx) {}
-            if let Some(http2) = &mut self.http2
-                && let Poll::Ready(end) = http2.poll(cx)
-            {
-                *error.lock() = end.err();
-                // Streams that are still open go on without it.
-                self.http2 = None;
-            }
-            let Poll::Ready(Some(spawned)) = self.spawned.poll_recv(cx) else { break };
+    /// Ready when the connection has ended.
+    fn poll(&mut self, cx: &mut Context<'_>, error: &Mutex<Option<h2::Error>>) -> Poll<()> {
+        while let Poll::Ready(Some(spawned)) = self.spawned.poll_recv(cx) {
             self.running.push(spawned);
         }
-        if self.http2.is_none() && self.running.is_empty() {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
+        // Before the connection, which sends what they have written.
+        while let Poll::Ready(Some(())) = Pin::new(&mut self.running).poll_next(cx) {}
+        let Some(http2) = &mut self.http2 else { return Poll::Ready(()) };
+        match http2.poll(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(end) => {
+                *error.lock() = end.err();
+                self.http2 = None;
+                Poll::Ready(())
+            }
         }
     }
 }

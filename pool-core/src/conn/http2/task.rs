@@ -6,10 +6,13 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Sleep, sleep};
 
 use super::connection::Connection;
 use super::driver::{DriverCell, Polled, UNSAID};
+use super::signs::{Signs, Verdict};
+use super::wire::Wire;
+use crate::report::Reason;
 
 /// How long a connection that is over may take to write its last frames, as long as nginx waits for a client that it
 /// has told to go. A server that has closed its side and reads no more would otherwise keep the connection, and its
@@ -21,7 +24,7 @@ pub(crate) trait StreamWatch: Send + Sync {
     /// The connection takes no further stream.
     fn leaving(&self, connection: &Arc<Connection>);
 
-    /// The server allows more streams than before.
+    /// More streams can be had than before.
     fn more_streams(self: Arc<Self>);
 }
 
@@ -29,6 +32,8 @@ pub(crate) trait StreamWatch: Send + Sync {
 pub(super) struct Task {
     // Not through the connection: a tunnel goes on when no lease keeps the connection any more.
     cell: Arc<DriverCell>,
+    wire: Arc<Wire>,
+    signs: Signs,
     connection: Weak<Connection>,
     watch: Weak<dyn StreamWatch>,
     last_frames: Option<Pin<Box<Sleep>>>,
@@ -37,42 +42,63 @@ pub(super) struct Task {
 impl Task {
     pub(super) fn start(
         cell: Arc<DriverCell>,
+        wire: Arc<Wire>,
+        signs: Signs,
         connection: &Arc<Connection>,
         watch: Weak<dyn StreamWatch>,
     ) {
         let connection = Arc::downgrade(connection);
-        let task = Self { cell: Arc::clone(&cell), connection, watch, last_frames: None };
+        let task =
+            Self { cell: Arc::clone(&cell), wire, signs, connection, watch, last_frames: None };
         cell.set_task(tokio::spawn(task).abort_handle());
     }
 
-    /// Reports what a poll has changed.
-    fn report(&self, streams: usize) {
+    /// Reports what a poll has changed. False if the connection is to close.
+    fn report(&mut self, streams: usize, cx: &mut Context<'_>) -> bool {
         let before = self.cell.set_streams(streams);
-        let Some((connection, watch)) = self.watched() else { return };
-        if connection.is_leaving() {
-            watch.leaving(&connection);
+        let Some(connection) = self.connection.upgrade() else {
+            return !self.is_over(None, cx);
+        };
+        let is_doubted = connection.is_doubted();
+        let in_use = connection.open_streams() > 0;
+        let verdict = self.signs.poll(cx, &self.wire, is_doubted, in_use);
+        if verdict == Verdict::Dead {
+            self.cell.closing(Reason::TimedOut);
+            return false;
         }
-        if before == UNSAID || streams > before {
+        if connection.keeps_only_unopened() {
+            self.cell.closing(Reason::Unsuitable);
+            return false;
+        }
+        if connection.is_leaving() {
+            self.cell.notify_changed();
+            if let Some(watch) = self.watch.upgrade() {
+                watch.leaving(&connection);
+            }
+            return !self.is_over(Some(&connection), cx);
+        }
+        let trusted = is_doubted && verdict == Verdict::Alive;
+        if trusted {
+            connection.trust();
+        }
+        if (trusted || before == UNSAID || streams > before)
+            && let Some(watch) = self.watch.upgrade()
+        {
             watch.more_streams();
         }
+        true
     }
 
-    fn watched(&self) -> Option<(Arc<Connection>, Arc<dyn StreamWatch>)> {
-        Some((self.connection.upgrade()?, self.watch.upgrade()?))
-    }
-
-    /// Ready when the time for the last frames is over, which then begins anew.
-    fn poll_last_frames(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let sleep = self.last_frames.get_or_insert_with(|| Box::pin(sleep(LAST_FRAMES)));
-        let over = sleep.as_mut().poll(cx);
-        if over.is_ready() {
-            sleep.as_mut().reset(Instant::now() + LAST_FRAMES);
+    /// Whether only last frames are left, and have had their time.
+    fn is_over(&mut self, connection: Option<&Arc<Connection>>, cx: &mut Context<'_>) -> bool {
+        if connection.is_some_and(|connection| connection.open_streams() > 0)
+            || self.cell.has_tunnels()
+        {
+            self.last_frames = None;
+            return false;
         }
-        over
-    }
-
-    fn has_streams(&self) -> bool {
-        self.connection.upgrade().is_some_and(|connection| connection.open_streams() > 0)
+        let sleep = self.last_frames.get_or_insert_with(|| Box::pin(sleep(LAST_FRAMES)));
+        sleep.as_mut().poll(cx).is_ready()
     }
 }
 
@@ -80,21 +106,19 @@ impl Future for Task {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(Polled { streams, is_over }) = self.cell.poll(cx) else { return Poll::Ready(()) };
-        self.report(streams);
-        while is_over && self.poll_last_frames(cx).is_ready() {
-            if !self.has_streams() {
-                return Poll::Ready(());
-            }
-        }
-        Poll::Pending
+        let Some(Polled { streams }) = self.cell.poll(cx) else { return Poll::Ready(()) };
+        if self.report(streams, cx) { Poll::Pending } else { Poll::Ready(()) }
     }
 }
 
 impl Drop for Task {
     fn drop(&mut self) {
+        if self.wire.is_flooded() {
+            self.cell.closing(Reason::Flooded);
+        }
         self.cell.task_ended();
-        if let Some((connection, watch)) = self.watched() {
+        if let (Some(connection), Some(watch)) = (self.connection.upgrade(), self.watch.upgrade()) {
+            connection.leave(Reason::ClosedByPeer);
             watch.leaving(&connection);
         }
     }

@@ -1,0 +1,106 @@
+//! How an exchange over HTTP/2 ends without a response, and what that says of the request.
+//!
+//! | what h2 tells | what it means |
+//! | --- | --- |
+//! | `REFUSED_STREAM`, or a stream beyond the last of a GOAWAY | the server has not processed it, RFC 9113 8.7 |
+//! | any other reset by the server, or a response that h2 resets as malformed | an answer, if a poor one |
+//! | the connection has ended | nothing, unless a 1xx answer was read before |
+
+use std::error::Error as StdError;
+
+use super::bookkeeping;
+use super::open_stream::OpenStream;
+use super::pending::PendingRequest;
+use crate::conn::http2::NotOpened;
+use crate::lanes::StreamLease;
+use crate::report::{Attempt, ConnectionInfo, Error, Reason, Written};
+use crate::request::SavedRequest;
+
+/// h2 has not taken the request: the connection takes none, or the request cannot be written.
+pub(super) fn not_opened(
+    lease: &StreamLease,
+    NotOpened { error, body }: NotOpened,
+    info: ConnectionInfo,
+    pending: &mut PendingRequest,
+    mut saved: SavedRequest,
+) -> Error {
+    let (host, connection) = (lease.lane().host(), &lease.connection);
+    let attempt = Attempt::shared(info, connection.is_fresh(), Written::Nothing, false);
+    pending.fail(saved.take(Some(body.without_gate())), host);
+    if !connection.is_leaving() && !error.is_go_away() && !error.is_io() {
+        // Its numbers are used up, or the fault is that of the request.
+        lease.stop_using(Reason::MaxUses);
+        return Error::stream_unsent(host.name(), error).at(attempt);
+    }
+    bookkeeping::connection_ended(host, &attempt);
+    match StreamError::of(&error) {
+        StreamError::Refused { .. } => Error::refused(host.name(), error).at(attempt),
+        _ => Error::stream_unsent(host.name(), error).at(attempt),
+    }
+}
+
+/// There is no response.
+pub(super) fn failed(
+    stream: &OpenStream,
+    error: h2::Error,
+    attempt: Attempt,
+    pending: &mut PendingRequest,
+    mut saved: SavedRequest,
+) -> Error {
+    let lease = stream.lease();
+    let (host, connection) = (lease.lane().host(), &lease.connection);
+    if let Some(why) = stream.take_upload_failure() {
+        return Error::request_body(host.name(), why).at(attempt);
+    }
+    pending.fail(saved.take(None), host);
+    match StreamError::of(&error) {
+        StreamError::Refused { goaway } => {
+            if goaway {
+                bookkeeping::connection_ended(host, &attempt);
+            } else if connection.refused() {
+                lease.stop_using(Reason::ClosedByPeer);
+            }
+            Error::refused(host.name(), error).at(attempt)
+        }
+        StreamError::Answered => Error::stream(host.name(), error).at(attempt.answered()),
+        StreamError::ConnectionLost => {
+            bookkeeping::connection_ended(host, &attempt);
+            bookkeeping::stream_lost(lease, &attempt, below(&error));
+            if attempt.reached_wire() {
+                Error::stream(host.name(), error).at(attempt)
+            } else {
+                Error::stream_unsent(host.name(), error).at(attempt)
+            }
+        }
+    }
+}
+
+/// What went wrong with a stream.
+enum StreamError {
+    Refused {
+        goaway: bool,
+    },
+    Answered,
+    /// Without a word about the request.
+    ConnectionLost,
+}
+
+impl StreamError {
+    fn of(error: &h2::Error) -> Self {
+        let refused = error.reason() == Some(h2::Reason::REFUSED_STREAM);
+        match () {
+            () if error.is_remote() && error.is_go_away() => Self::Refused { goaway: true },
+            () if error.is_remote() && refused => Self::Refused { goaway: false },
+            () if error.is_reset() => Self::Answered,
+            () => Self::ConnectionLost,
+        }
+    }
+}
+
+/// The error of the system below that of h2.
+fn below(error: &h2::Error) -> &(dyn StdError + 'static) {
+    match error.get_io() {
+        Some(error) => error,
+        None => error,
+    }
+}
