@@ -49,7 +49,7 @@
 //! use http::{Request, Response};
 //! use http_body_util::{BodyExt, Empty, Full};
 //! use hyper::service::service_fn;
-//! use pool_core::{Connected, Connector, Pool, Target, async_trait};
+//! use pool_core::{ConnectOptions, Connected, Connector, Pool, Target, async_trait};
 //! use tokio::io::DuplexStream;
 //!
 //! struct InProcess;
@@ -59,7 +59,7 @@
 //!     type Address = &'static str;
 //!     type Stream = DuplexStream;
 //!
-//!     async fn connect(&self, _: &&'static str) -> std::io::Result<Connected<DuplexStream>> {
+//!     async fn connect(&self, _: &&'static str, _: &ConnectOptions) -> std::io::Result<Connected<DuplexStream>> {
 //!         let (ours, theirs) = tokio::io::duplex(16 * 1024);
 //!         let greet = service_fn(|_| async {
 //!             Ok::<_, std::convert::Infallible>(Response::new(Full::<bytes::Bytes>::from("hello")))
@@ -103,12 +103,14 @@ mod sync;
 
 pub use async_trait::async_trait;
 pub use builder::Builder;
-pub use connector::{Connected, Connector, Fault, KernelCheck, Protocol, Target};
+pub use connector::{ConnectOptions, Connected, Connector, Fault, KernelCheck, Protocol, Target};
 pub use exchange::{Body, upgrade};
 pub use pool::{Checkout, Pool};
 pub use report::{
     ConnectionInfo, Error, ErrorKind, Event, Evidence, LeaseWatch, Observer, OldLease, Reason,
     Stats, Written,
 };
-pub use request::{ReplayableBody, RequestBody, Reuse, on_informational, reuse};
+pub use request::{
+    ReplayableBody, RequestBody, Reuse, extended_connect, http1_only, on_informational, reuse,
+};
 pub use settings::{Backoff, BuildError, Http2};

@@ -12,7 +12,7 @@ use crate::exchange::{self, Body, PendingRequest};
 use crate::lanes::{Hosts, Unused};
 use crate::report::{ConnectionInfo, Error, Reason, Stats};
 use crate::request::{BoxError, RequestBody};
-use crate::settings::{Http2, Settings};
+use crate::settings::Settings;
 
 /// HTTP connections, kept by address and lent to requests.
 ///
@@ -40,10 +40,7 @@ impl<C: Connector> Pool<C> {
         Self::with_settings(connector, Settings::default())
     }
 
-    pub(crate) fn with_settings(mut connector: C, settings: Settings) -> Self {
-        if settings.http2 == Http2::Off {
-            connector.never_negotiate_http2();
-        }
+    pub(crate) fn with_settings(connector: C, settings: Settings) -> Self {
         Self { handle: Arc::new(Handle(Hosts::new(connector, settings))) }
     }
 
@@ -67,7 +64,8 @@ impl<C: Connector> Pool<C> {
     /// | the request failed | is it sent again? |
     /// | --- | --- |
     /// | and cannot be sent again: its body streams and was begun | no |
-    /// | because an HTTP/2 server refused it unprocessed, on any connection | yes, whatever its method |
+    /// | because an HTTP/2 server refused it unprocessed, on any connection | yes, whatever its method, five times at most |
+    /// | because an HTTP/2 server requires HTTP/1.1, and idempotent | yes, over HTTP/1.1, where the address negotiates |
     /// | on a fresh connection | no: a server that fails would fail again |
     /// | on a reused connection that accepted no byte of it | yes, whatever its method |
     /// | on a reused HTTP/1 connection, with nothing read, and idempotent or with an `Idempotency-Key` | yes, over a fresh one, and that attempt is final |
@@ -76,7 +74,8 @@ impl<C: Connector> Pool<C> {
     ///
     /// Idempotent are GET, HEAD, OPTIONS, TRACE, PUT and DELETE (RFC 9110 9.2.2). `Full`, `Empty`, strings and
     /// [`ReplayableBody`](crate::ReplayableBody) can be sent again. There are three attempts at most; after two over
-    /// reused connections the third is over a fresh one, and final.
+    /// reused connections the third is over a fresh one, and final. Where servers refuse the request there are six, as in
+    /// Go, with a pause before each but the first repetition, of 50 ms and twice as long each time: a place may come free.
     ///
     /// Over HTTP/1 a repetition uses up a connection that an earlier response had left idle, so responses bound the
     /// repetitions, as in Go and nginx. One HTTP/2 connection may end with many requests on it, so there a budget bounds

@@ -74,6 +74,7 @@ pub(crate) struct ConnectionSettings {
 pub(crate) struct Http2Settings {
     pub(crate) max_streams: Option<usize>,
     pub(crate) keep_alive: Option<KeepAlive>,
+    pub(crate) keep_alive_while_idle: bool,
     /// How long a server that is asked for a sign of life may take.
     pub(crate) patience: Duration,
     /// After how long a rest the kernel is asked.
@@ -94,7 +95,17 @@ impl Http2Settings {
 }
 
 /// The largest window, RFC 9113 6.9.1.
-pub(crate) const MAX_WINDOW: u32 = (1 << 31) - 1;
+const MAX_WINDOW: u32 = (1 << 31) - 1;
+
+/// That of a stream where nothing is said, RFC 9113 6.9.2.
+const STREAM_WINDOW: u32 = (1 << 16) - 1;
+
+/// RFC 9113 4.2.
+const MIN_FRAME: u32 = 1 << 14;
+const MAX_FRAME: u32 = (1 << 24) - 1;
+
+/// The least buffer that hyper reads heads with.
+const MIN_HEAD: usize = 8 * 1024;
 
 /// When the server of an HTTP/2 connection is asked for a sign of life.
 #[derive(Clone, Copy, Debug)]
@@ -140,6 +151,7 @@ impl Default for Settings {
                 http2: Http2Settings {
                     max_streams: None,
                     keep_alive: None,
+                    keep_alive_while_idle: true,
                     patience: Duration::from_secs(5),
                     rested: Duration::from_secs(1),
                     stream_window: 2 * 1024 * 1024,
@@ -163,6 +175,7 @@ impl Settings {
     }
 
     pub(crate) fn check(&self) -> Result<(), BuildError> {
+        let http2 = &self.connection.http2;
         let none = "with zero nothing could be sent";
         let more = "more idle connections than connections";
         let above = |idle: Option<usize>, all: Option<usize>| matches!((idle, all), (Some(idle), Some(all)) if idle > all);
@@ -177,6 +190,23 @@ impl Settings {
                 "http2_keep_alive",
                 "with an interval of zero nothing else would be sent",
             ),
+            (
+                !(STREAM_WINDOW..=MAX_WINDOW).contains(&http2.stream_window),
+                "http2_stream_window",
+                "not between 64 KiB less a byte and 2 GiB",
+            ),
+            (
+                !(http2.stream_window..=MAX_WINDOW).contains(&http2.connection_window),
+                "http2_connection_window",
+                "not between the window of a stream and 2 GiB",
+            ),
+            (
+                !(MIN_FRAME..=MAX_FRAME).contains(&http2.frame_size),
+                "http2_frame_size",
+                "not between 16 KiB and 16 MiB",
+            ),
+            (http2.send_buffer == 0, "http2_send_buffer", none),
+            (self.connection.max_response_head < MIN_HEAD, "max_response_head", "below 8 KiB"),
             (above(self.max_idle, self.max_connections), "max_idle", more),
             (
                 above(self.max_idle_per_address, self.max_connections_per_address),

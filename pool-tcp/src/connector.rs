@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use http::uri::Authority;
-use pool_core::{Connected, Connector, KernelCheck, Target, async_trait};
+use pool_core::{ConnectOptions, Connected, Connector, KernelCheck, Target, async_trait};
 
 use crate::builder::Builder;
 use crate::keep_alive::KeepAlive;
@@ -62,7 +62,11 @@ impl Connector for TcpConnector {
     type Address = SocketAddr;
     type Stream = TcpStream;
 
-    async fn connect(&self, address: &SocketAddr) -> io::Result<Connected<TcpStream>> {
+    async fn connect(
+        &self,
+        address: &SocketAddr,
+        _: &ConnectOptions,
+    ) -> io::Result<Connected<TcpStream>> {
         let socket = tokio::net::TcpStream::connect(address).await?;
         socket.set_nodelay(true)?;
         let (local, peer) = (socket.local_addr().ok(), socket.peer_addr().ok());

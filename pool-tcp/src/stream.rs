@@ -133,7 +133,7 @@ mod tests {
     use std::future::poll_fn;
     use std::time::Duration;
 
-    use pool_core::Connector;
+    use pool_core::{ConnectOptions, Connector};
     use tokio::io::AsyncWriteExt;
     use tokio::net::TcpListener;
 
@@ -145,7 +145,8 @@ mod tests {
         for loopback in ["127.0.0.1:0", "[::1]:0"] {
             let listener = TcpListener::bind(loopback).await.unwrap();
             let address = listener.local_addr().unwrap();
-            let connected = TcpConnector::new().connect(&address).await.unwrap();
+            let connected =
+                TcpConnector::new().connect(&address, &ConnectOptions::new()).await.unwrap();
             let socket = SockRef::from(&connected.stream.socket);
             assert!(socket.tcp_nodelay().unwrap(), "{loopback}");
         }
@@ -154,7 +155,7 @@ mod tests {
     async fn connected(connector: TcpConnector) -> (TcpListener, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let connected = connector.connect(&address).await.unwrap();
+        let connected = connector.connect(&address, &ConnectOptions::new()).await.unwrap();
         (listener, connected.stream)
     }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pool_core::{Connected, Connector, Fault, Protocol, Target};
+use pool_core::{ConnectOptions, Connected, Connector, Fault, Protocol, Target};
 use rustls::ClientConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;
@@ -92,6 +92,22 @@ impl<C: Connector> TlsConnector<C> {
             None => Arc::clone(&self.config),
         }
     }
+
+    /// As [`config`](Self::config), without HTTP/2 where that is not wanted.
+    fn config_for(
+        &self,
+        address: &TlsAddress<C::Address>,
+        options: &ConnectOptions,
+    ) -> Arc<ClientConfig> {
+        let mut config = self.config(address);
+        let offers = config.alpn_protocols.iter().any(|protocol| protocol == HTTP_2);
+        if offers && !options.http2 {
+            // Next to a handshake, to copy it costs nothing; the tickets are shared.
+            let config = Arc::make_mut(&mut config);
+            config.alpn_protocols.retain(|protocol| protocol != HTTP_2);
+        }
+        config
+    }
 }
 
 impl<C: Connector + Clone> Clone for TlsConnector<C> {
@@ -113,12 +129,16 @@ impl<C: Connector> Connector for TlsConnector<C> {
     type Address = TlsAddress<C::Address>;
     type Stream = TlsStream<C::Stream>;
 
-    async fn connect(&self, address: &Self::Address) -> io::Result<Connected<Self::Stream>> {
+    async fn connect(
+        &self,
+        address: &Self::Address,
+        options: &ConnectOptions,
+    ) -> io::Result<Connected<Self::Stream>> {
         let name = address.server_name();
-        let tls = tokio_rustls::TlsConnector::from(self.config(address));
+        let tls = tokio_rustls::TlsConnector::from(self.config_for(address, options));
         let mut connected = self
             .inner
-            .connect(address.inner())
+            .connect(address.inner(), options)
             .await?
             .map_stream(|stream| tls.connect(name.clone(), Wire::new(stream)));
         let handshake = &mut connected.stream;
@@ -157,24 +177,16 @@ impl<C: Connector> Connector for TlsConnector<C> {
             Some(port) => format!("{name}:{port}"),
             None => name,
         };
-        Target::https(
-            authority.parse().expect("letters of a server name are letters of an authority"),
-        )
-    }
-
-    fn may_negotiate_http2(&self, address: &Self::Address) -> bool {
+        let authority =
+            authority.parse().expect("letters of a server name are letters of an authority");
         let config = address.identity().map_or(&self.config, |identity| identity.config());
-        config.alpn_protocols.iter().any(|protocol| protocol == HTTP_2)
+        Target::https(authority)
+            .with_http2(config.alpn_protocols.iter().any(|protocol| protocol == HTTP_2))
     }
 
     /// What the inner connector says; what lies below a handshake is found in the chain of its error.
     fn fault(&self, error: &io::Error) -> Fault {
         self.inner.fault(error)
-    }
-
-    fn never_negotiate_http2(&mut self) {
-        let config = Arc::make_mut(&mut self.config);
-        config.alpn_protocols.retain(|protocol| protocol != HTTP_2);
     }
 
     fn forget(&self, address: &Self::Address) {
@@ -210,14 +222,16 @@ mod tests {
     }
 
     #[test]
-    fn http2_is_offered_unless_it_is_turned_off_or_never_to_be_spoken() {
+    fn http2_is_offered_unless_it_is_turned_off_or_not_wanted() {
         let address = address("127.0.0.1:443", "example.org");
-        let mut offers = TlsConnector::new(TcpConnector::new());
-        assert!(offers.may_negotiate_http2(&address));
-        offers.never_negotiate_http2();
-        assert!(!offers.may_negotiate_http2(&address));
+        let offered = |connector: &TlsConnector<TcpConnector>, http2| {
+            let config = connector.config_for(&address, &ConnectOptions::new().with_http2(http2));
+            config.alpn_protocols.iter().any(|protocol| protocol == HTTP_2)
+        };
+        let offers = TlsConnector::new(TcpConnector::new());
+        assert!(offered(&offers, true) && !offered(&offers, false));
         let off = TlsConnector::builder(TcpConnector::new()).http2(false).build().unwrap();
-        assert!(!off.may_negotiate_http2(&address));
+        assert!(!offered(&off, true) && !offered(&off, false));
     }
 
     #[test]

@@ -20,8 +20,8 @@ pub use self::https::{https, tls_pool};
 pub use pool_core;
 #[doc(inline)]
 pub use pool_core::{
-    Body, BuildError, Builder, Connected, Connector, Error, ErrorKind, Evidence, Http2, Pool,
-    Reason, Stats, Target,
+    Body, BuildError, Builder, ConnectOptions, Connected, Connector, Error, ErrorKind, Evidence,
+    Http2, Pool, Reason, Stats, Target,
 };
 #[doc(inline)]
 pub use pool_tcp::TcpConnector;

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pool_core::{
-    Backoff, Connected, Connector, ErrorKind, Event, Observer, Pool, Target, async_trait,
+    Backoff, ConnectOptions, Connected, Connector, ErrorKind, Event, Observer, Pool, Target,
+    async_trait,
 };
 use pooled_fetch_tests::{AnyStream, CutHttp1, Whole, bounded, get};
 use tokio::sync::watch;
@@ -41,10 +42,14 @@ impl Connector for Switch {
     type Address = &'static str;
     type Stream = AnyStream;
 
-    async fn connect(&self, address: &&'static str) -> io::Result<Connected<AnyStream>> {
+    async fn connect(
+        &self,
+        address: &&'static str,
+        options: &ConnectOptions,
+    ) -> io::Result<Connected<AnyStream>> {
         self.dials.lock().expect("no thread panics with it").push(Instant::now());
         if *self.up.borrow() {
-            self.wires.connect(address).await
+            self.wires.connect(address, options).await
         } else {
             Err(io::ErrorKind::ConnectionRefused.into())
         }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use pool_core::{Connected, Connector, ErrorKind, Pool, Target, async_trait};
+use pool_core::{ConnectOptions, Connected, Connector, ErrorKind, Pool, Target, async_trait};
 use pool_tcp::TcpConnector;
 use pooled_fetch_tests::{
     Backend, Endpoint, Server, Whole, answer, bounded, ends_idle, for_each_backend, get, start,
@@ -63,9 +63,13 @@ impl<C: Connector> Connector for PanicsOnce<C> {
     type Address = C::Address;
     type Stream = C::Stream;
 
-    async fn connect(&self, address: &Self::Address) -> io::Result<Connected<Self::Stream>> {
+    async fn connect(
+        &self,
+        address: &Self::Address,
+        options: &ConnectOptions,
+    ) -> io::Result<Connected<Self::Stream>> {
         assert!(self.has_panicked.swap(true, Ordering::Relaxed), "as the test wants it");
-        self.inner.connect(address).await
+        self.inner.connect(address, options).await
     }
 
     fn target(&self, address: &Self::Address) -> Target {

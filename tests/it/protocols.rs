@@ -211,7 +211,9 @@ async fn two_hundred_at_once_get_each_its_own_answer(protocol: Protocol) {
     }
     assert_eq!(server.served().len(), 400);
     let stats = caller.pool.stats();
-    assert_eq!((stats.requests, stats.reused), (400, 400 - stats.opened));
+    assert_eq!(stats.requests, 400);
+    // A connection may come too late to be needed.
+    assert!(stats.reused >= 400 - stats.opened, "{stats:?}");
     assert!(stats.opened <= if is_shared(protocol) { 1 } else { 200 }, "{stats:?}");
     over(caller).await;
 }

@@ -18,7 +18,8 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use pool_core::{
-    Connected, Connector, KernelCheck, Pool, Protocol, Reuse, Target, async_trait, reuse,
+    ConnectOptions, Connected, Connector, KernelCheck, Pool, Protocol, Reuse, Target, async_trait,
+    reuse,
 };
 use pool_tcp::TcpConnector;
 use pool_tls::{ServerName, TlsAddress, TlsConnector};
@@ -146,9 +147,14 @@ impl Connector for Told {
     type Address = &'static str;
     type Stream = ToldStream;
 
-    async fn connect(&self, address: &&'static str) -> io::Result<Connected<ToldStream>> {
+    async fn connect(
+        &self,
+        address: &&'static str,
+        options: &ConnectOptions,
+    ) -> io::Result<Connected<ToldStream>> {
         let (check, log) = (KernelCheck::new(), Arc::clone(&self.log));
-        let connected = self.inner.connect(address).await?.with_kernel_check(check.clone());
+        let connected =
+            self.inner.connect(address, options).await?.with_kernel_check(check.clone());
         Ok(connected.with_protocol(Protocol::Http1).map_stream(|stream| ToldStream {
             stream,
             check,

@@ -9,7 +9,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock};
 
-use pool_core::{Connected, Connector, Target, async_trait};
+use pool_core::{ConnectOptions, Connected, Connector, Target, async_trait};
 use pool_tcp::TcpConnector;
 use pool_tls::{ServerName, TlsAddress, TlsConnector};
 use rustls::RootCertStore;
@@ -170,7 +170,11 @@ impl Connector for MemoryConnector {
     type Address = &'static str;
     type Stream = AnyStream;
 
-    async fn connect(&self, _: &&'static str) -> io::Result<Connected<AnyStream>> {
+    async fn connect(
+        &self,
+        _: &&'static str,
+        _: &ConnectOptions,
+    ) -> io::Result<Connected<AnyStream>> {
         let (ours, theirs) = tokio::io::duplex(MEMORY);
         match self.0.send(Box::new(theirs)) {
             Ok(()) => Ok(boxed(Connected::new(ours))),

@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use pool_core::{Connected, Connector, Target, async_trait};
+use pool_core::{ConnectOptions, Connected, Connector, Target, async_trait};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::AnyStream;
@@ -100,7 +100,11 @@ impl Connector for CutHttp1 {
     type Address = &'static str;
     type Stream = AnyStream;
 
-    async fn connect(&self, _: &&'static str) -> io::Result<Connected<AnyStream>> {
+    async fn connect(
+        &self,
+        _: &&'static str,
+        _: &ConnectOptions,
+    ) -> io::Result<Connected<AnyStream>> {
         let mut state = self.state();
         state.opened += 1;
         let cut = state.plans.pop_front().unwrap_or_default();

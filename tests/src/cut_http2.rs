@@ -14,7 +14,7 @@ use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{RecvStream, server};
 use http::{Request, Response};
-use pool_core::{Connected, Connector, Target, async_trait};
+use pool_core::{ConnectOptions, Connected, Connector, Target, async_trait};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::task::JoinSet;
 use tokio::time::advance;
@@ -121,7 +121,11 @@ impl Connector for CutHttp2 {
     type Address = &'static str;
     type Stream = AnyStream;
 
-    async fn connect(&self, _: &&'static str) -> io::Result<Connected<AnyStream>> {
+    async fn connect(
+        &self,
+        _: &&'static str,
+        _: &ConnectOptions,
+    ) -> io::Result<Connected<AnyStream>> {
         let (ours, theirs) = tokio::io::duplex(ROOM);
         let how = {
             let mut state = self.state();

@@ -19,6 +19,7 @@ mod leak;
 mod many_addresses;
 mod nginx;
 mod protocol;
+pub mod raw_http2;
 mod scripted_http1;
 mod scripted_http2;
 mod steps;

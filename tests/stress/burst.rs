@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::uri::Authority;
-use pool_core::{Connected, Connector, Pool, Target, async_trait};
+use pool_core::{ConnectOptions, Connected, Connector, Pool, Target, async_trait};
 use tokio::io::DuplexStream;
 use tokio::sync::Barrier;
 use tokio::task::{JoinSet, yield_now};
@@ -25,7 +25,7 @@ impl Connector for Instantly {
     type Address = ();
     type Stream = DuplexStream;
 
-    async fn connect(&self, (): &()) -> io::Result<Connected<DuplexStream>> {
+    async fn connect(&self, (): &(), _: &ConnectOptions) -> io::Result<Connected<DuplexStream>> {
         yield_now().await;
         let (near, _far) = tokio::io::duplex(1);
         Ok(Connected::new(near))

@@ -15,6 +15,7 @@ pub(crate) struct Opened {
     pub(super) established: Established,
     pub(super) kernel_check: Option<KernelCheck>,
     pub(super) lifetime: Lifetime,
+    pub(super) max_head: usize,
     pub(super) hold: Box<dyn Hold>,
 }
 
@@ -32,6 +33,7 @@ impl Opened {
             established: Established { id, local_address, peer_address, connect_time },
             kernel_check,
             lifetime: Lifetime::new(settings, Instant::now()),
+            max_head: settings.max_response_head,
             hold,
         }
     }

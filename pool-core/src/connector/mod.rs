@@ -2,6 +2,8 @@
 
 mod fault;
 mod open;
+mod options;
 
 pub use fault::Fault;
 pub use open::{Connected, Connector, KernelCheck, Protocol, Target};
+pub use options::ConnectOptions;

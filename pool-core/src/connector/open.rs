@@ -17,6 +17,7 @@ use http::uri::{Authority, Scheme};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::fault::Fault;
+use super::options::ConnectOptions;
 
 /// Opens streams to addresses.
 ///
@@ -30,7 +31,7 @@ use super::fault::Fault;
 /// ```
 /// use std::path::PathBuf;
 ///
-/// use pool_core::{Connected, Connector, Target, async_trait};
+/// use pool_core::{ConnectOptions, Connected, Connector, Target, async_trait};
 /// use tokio::net::UnixStream;
 ///
 /// struct Unix;
@@ -40,7 +41,11 @@ use super::fault::Fault;
 ///     type Address = PathBuf;
 ///     type Stream = UnixStream;
 ///
-///     async fn connect(&self, path: &PathBuf) -> std::io::Result<Connected<Self::Stream>> {
+///     async fn connect(
+///         &self,
+///         path: &PathBuf,
+///         _: &ConnectOptions,
+///     ) -> std::io::Result<Connected<Self::Stream>> {
 ///         Ok(Connected::new(UnixStream::connect(path).await?))
 ///     }
 ///
@@ -63,7 +68,7 @@ pub trait Connector: Send + Sync + 'static {
     /// from outside without unsafe code.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
-    /// Opens a new stream to `address`.
+    /// Opens a new stream to `address`, as `options` want it.
     ///
     /// # Errors
     ///
@@ -75,19 +80,14 @@ pub trait Connector: Send + Sync + 'static {
     /// The pool may drop the future at any await: when the connect timeout has passed, no request waits for it any more,
     /// the pool closes, or the runtime shuts down. Nothing may be left open then. Of the futures that no request waits
     /// for, the oldest of an address goes on, because its connection serves the next request.
-    async fn connect(&self, address: &Self::Address) -> io::Result<Connected<Self::Stream>>;
+    async fn connect(
+        &self,
+        address: &Self::Address,
+        options: &ConnectOptions,
+    ) -> io::Result<Connected<Self::Stream>>;
 
     /// What `address` means in HTTP: the scheme, and the authority for a request that names none.
     fn target(&self, address: &Self::Address) -> Target;
-
-    /// Whether [`connect`](Self::connect) to `address` may come back with [`Protocol::Http2`].
-    ///
-    /// If so, the pool waits for the first connection to the address before it opens more, because that one may serve
-    /// all waiters. Defaults to false.
-    fn may_negotiate_http2(&self, address: &Self::Address) -> bool {
-        let _ = address;
-        false
-    }
 
     /// On whose side [`connect`](Self::connect) has failed with `error`: what this machine lacks is not held against the
     /// address.
@@ -96,9 +96,6 @@ pub trait Connector: Send + Sync + 'static {
     fn fault(&self, error: &io::Error) -> Fault {
         Fault::of(error)
     }
-
-    /// Called once, before anything else, by a pool that is set not to speak HTTP/2. Defaults to nothing.
-    fn never_negotiate_http2(&mut self) {}
 
     /// The pool has forgotten `address`, or goes itself: nothing is idle there, and what is kept for it may go. A new dial
     /// to it may have begun meanwhile. Defaults to nothing.
@@ -112,27 +109,20 @@ impl<C: Connector + ?Sized> Connector for Arc<C> {
     type Address = C::Address;
     type Stream = C::Stream;
 
-    async fn connect(&self, address: &Self::Address) -> io::Result<Connected<Self::Stream>> {
-        (**self).connect(address).await
+    async fn connect(
+        &self,
+        address: &Self::Address,
+        options: &ConnectOptions,
+    ) -> io::Result<Connected<Self::Stream>> {
+        (**self).connect(address, options).await
     }
 
     fn target(&self, address: &Self::Address) -> Target {
         (**self).target(address)
     }
 
-    fn may_negotiate_http2(&self, address: &Self::Address) -> bool {
-        (**self).may_negotiate_http2(address)
-    }
-
     fn fault(&self, error: &io::Error) -> Fault {
         (**self).fault(error)
-    }
-
-    /// Only while this is the only handle of the connector.
-    fn never_negotiate_http2(&mut self) {
-        if let Some(connector) = Self::get_mut(self) {
-            connector.never_negotiate_http2();
-        }
     }
 
     fn forget(&self, address: &Self::Address) {
@@ -145,24 +135,20 @@ impl<C: Connector + ?Sized> Connector for Box<C> {
     type Address = C::Address;
     type Stream = C::Stream;
 
-    async fn connect(&self, address: &Self::Address) -> io::Result<Connected<Self::Stream>> {
-        (**self).connect(address).await
+    async fn connect(
+        &self,
+        address: &Self::Address,
+        options: &ConnectOptions,
+    ) -> io::Result<Connected<Self::Stream>> {
+        (**self).connect(address, options).await
     }
 
     fn target(&self, address: &Self::Address) -> Target {
         (**self).target(address)
     }
 
-    fn may_negotiate_http2(&self, address: &Self::Address) -> bool {
-        (**self).may_negotiate_http2(address)
-    }
-
     fn fault(&self, error: &io::Error) -> Fault {
         (**self).fault(error)
-    }
-
-    fn never_negotiate_http2(&mut self) {
-        (**self).never_negotiate_http2();
     }
 
     fn forget(&self, address: &Self::Address) {
@@ -178,17 +164,27 @@ pub struct Target {
     pub scheme: Scheme,
     /// Host and port, the port also where it is the scheme's own.
     pub authority: Authority,
+    /// Whether a stream may come back with [`Protocol::Http2`]. If so, the pool waits for the first connection to the
+    /// address before it opens more, because that one may serve all waiters.
+    pub negotiates_http2: bool,
 }
 
 impl Target {
-    /// A target spoken to in the clear.
+    /// A target spoken to in the clear, where nothing can be agreed upon.
     pub fn http(authority: Authority) -> Self {
-        Self { scheme: Scheme::HTTP, authority }
+        Self { scheme: Scheme::HTTP, authority, negotiates_http2: false }
     }
 
-    /// A target behind TLS.
+    /// A target behind TLS, whose handshake may agree upon HTTP/2.
     pub fn https(authority: Authority) -> Self {
-        Self { scheme: Scheme::HTTPS, authority }
+        Self { scheme: Scheme::HTTPS, authority, negotiates_http2: true }
+    }
+
+    /// Says whether HTTP/2 may be agreed upon.
+    #[must_use]
+    pub fn with_http2(mut self, negotiates: bool) -> Self {
+        self.negotiates_http2 = negotiates;
+        self
     }
 
     /// The `Host` of a request that brings none: the authority, without the port if that is the scheme's

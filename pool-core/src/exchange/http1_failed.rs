@@ -12,6 +12,9 @@ use crate::conn::http1::Unanswered;
 use crate::lanes::ConnectionLease;
 use crate::report::{Error, Reason};
 
+/// hyper's words for a head beyond its limits, which its clients can tell from others by nothing else.
+const TOO_LARGE: &str = "message head is too large";
+
 /// There is no response, and the connection closes.
 pub(super) fn fail(
     mut lease: ConnectionLease,
@@ -31,6 +34,8 @@ pub(super) fn fail(
     }
     let error = if unsent && !error.is_user() {
         Error::unsent(host.name(), error)
+    } else if error.is_parse() && error.to_string() == TOO_LARGE {
+        Error::large_head(host.name(), lease.settings().connection.max_response_head)
     } else {
         Error::exchange(host.name(), error)
     };

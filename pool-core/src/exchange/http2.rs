@@ -23,7 +23,7 @@ use super::timers::HeadOverrun;
 use super::upgrade::OnTunnel;
 use crate::conn::http2::{AwaitedHead, Connection, Sending, Upload};
 use crate::lanes::StreamLease;
-use crate::report::{Attempt, ConnectionInfo, Error, Reason, Written};
+use crate::report::{Attempt, ConnectionInfo, Error, Written};
 use crate::request::{Interim, SavedRequest, fit_http2};
 
 /// What RFC 9113 6.5.2 counts for each field beside its name and value.
@@ -49,7 +49,9 @@ async fn send(
     let Some(mut request) = pending.request.take() else { unreachable!("a request is sent once") };
     let mut saved = SavedRequest::default();
     saved.record(&request);
-    if let Err(why) = fit_http2(&mut request, pending.facts, lease.lane().default_target()) {
+    let fitted = allowed(&lease, pending)
+        .and_then(|()| fit_http2(&mut request, pending.facts, lease.lane().default_target()));
+    if let Err(why) = fitted {
         pending.request = saved.take(Some(request.into_body()));
         return Err(Error::invalid_request(host.name(), why));
     }
@@ -90,6 +92,17 @@ async fn send(
         // The stream is given up, as if the caller had gone.
         Err(overrun) => Err(overrun.into_error(host.name()).at(awaiting.attempt())),
     }
+}
+
+/// Whether the connection takes requests of this kind.
+fn allowed(lease: &StreamLease, pending: &PendingRequest) -> Result<(), &'static str> {
+    if pending.facts.extended_connect && !lease.connection.allows_extended_connect() {
+        return Err("its server does not allow extended CONNECT, RFC 8441");
+    }
+    if pending.needs_http1() {
+        return Err("it can only go over HTTP/1, and its connection speaks HTTP/2");
+    }
+    Ok(())
 }
 
 /// Sends what can be sent of a body at once; the task of the connection sends the rest.
@@ -182,10 +195,8 @@ impl AwaitingHead {
             let body = Body::shared(incoming, stream, attempt, &parts.headers);
             return Ok(Response::from_parts(parts, body));
         }
-        if let Ok(tunnel) = head.into_tunnel(&lease.connection, incoming) {
-            // The tunnel holds no lease, and must not be cut when the last lease ends.
-            parts.extensions.insert(OnTunnel::new(tunnel));
-            lease.stop_using(Reason::Upgraded);
+        if let Ok(tunnel) = head.into_tunnel(incoming) {
+            parts.extensions.insert(OnTunnel::new(tunnel, self.stream.clone()));
         }
         Ok(Response::from_parts(parts, Body::empty(attempt.connection().clone())))
     }
@@ -200,7 +211,8 @@ impl Drop for AwaitingHead {
     fn drop(&mut self) {
         let Some(mut head) = self.head.take() else { return };
         let connection = Arc::clone(&self.stream.lease().connection);
-        if connection.wire().read() == self.read_before && connection.wire().has_opened(head.stream())
+        if connection.wire().read() == self.read_before
+            && connection.wire().has_opened(head.stream())
         {
             connection.doubt();
         }

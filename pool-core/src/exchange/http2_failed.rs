@@ -3,6 +3,7 @@
 //! | what h2 tells | what it means |
 //! | --- | --- |
 //! | `REFUSED_STREAM`, or a stream beyond the last of a GOAWAY | the server has not processed it, RFC 9113 8.7 |
+//! | `HTTP_1_1_REQUIRED` | the server has not said whether it has processed it; it is wanted over HTTP/1.1 |
 //! | any other reset by the server, or a response that h2 resets as malformed | an answer, if a poor one |
 //! | the connection has ended | nothing, unless a 1xx answer was read before |
 
@@ -62,6 +63,9 @@ pub(super) fn failed(
             }
             Error::refused(host.name(), error).at(attempt)
         }
+        StreamError::Http1Required => {
+            Error::stream(host.name(), error).at(attempt.answered()).requiring_http1()
+        }
         StreamError::Answered => Error::stream(host.name(), error).at(attempt.answered()),
         StreamError::ConnectionLost => {
             bookkeeping::connection_ended(host, &attempt);
@@ -80,6 +84,8 @@ enum StreamError {
     Refused {
         goaway: bool,
     },
+    /// RFC 9113 7.
+    Http1Required,
     Answered,
     /// Without a word about the request.
     ConnectionLost,
@@ -88,9 +94,11 @@ enum StreamError {
 impl StreamError {
     fn of(error: &h2::Error) -> Self {
         let refused = error.reason() == Some(h2::Reason::REFUSED_STREAM);
+        let required = error.reason() == Some(h2::Reason::HTTP_1_1_REQUIRED);
         match () {
             () if error.is_remote() && error.is_go_away() => Self::Refused { goaway: true },
             () if error.is_remote() && refused => Self::Refused { goaway: false },
+            () if error.is_remote() && required => Self::Http1Required,
             () if error.is_reset() => Self::Answered,
             () => Self::ConnectionLost,
         }

@@ -3,6 +3,7 @@
 //! A client that resets many streams looks like an attack, so a stream beyond the rate is read on by the task of its
 //! connection until it ends or may be reset.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -21,6 +22,12 @@ const BETWEEN_RESETS: Duration = Duration::from_millis(50);
 
 #[derive(Clone)]
 pub(super) struct OpenStream(Arc<Inner>);
+
+impl fmt::Debug for OpenStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenStream").field("connection", &self.lease().connection).finish()
+    }
+}
 
 struct Inner {
     lease: StreamLease,

@@ -1,6 +1,7 @@
 //! A request on its way: whole and as its caller gave it, except while an attempt has it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{Method, Request};
 
@@ -8,9 +9,10 @@ use crate::lanes::Wants;
 use crate::policy::{Host, RetryToken};
 use crate::report::{Error, ErrorKind, Event};
 use crate::request::{
-    Failure, HeadFacts, RequestBody, Reuse, STALE_TRIES, Verdict, check_head, is_idempotent,
-    may_repeat,
+    Failure, HeadFacts, Http1Only, REFUSED_TRIES, RequestBody, Reuse, STALE_TRIES, Verdict,
+    check_head, is_idempotent, may_repeat, pause_after_refusals,
 };
+use crate::settings::Http2;
 
 #[derive(Default)]
 pub(crate) struct PendingRequest {
@@ -30,6 +32,10 @@ pub(crate) struct PendingRequest {
     retry_token: Option<RetryToken>,
     /// Which connections the next attempt may go over; none while that is the choice of its caller.
     insists: Option<Wants>,
+    /// It goes over HTTP/1 only: its caller, or a server, wants that.
+    http1_only: bool,
+    /// How long the next attempt waits before it looks for a connection.
+    pause: Option<Duration>,
 }
 
 impl PendingRequest {
@@ -37,6 +43,7 @@ impl PendingRequest {
     #[inline]
     pub(crate) fn new(request: Request<RequestBody>) -> Self {
         let reuse = Reuse::of(request.extensions());
+        let http1_only = Http1Only::is_in(request.extensions());
         Self {
             request: Some(request),
             facts: HeadFacts::default(),
@@ -47,6 +54,8 @@ impl PendingRequest {
             maybe_processed: false,
             retry_token: None,
             insists: None,
+            http1_only,
+            pause: None,
         }
     }
 
@@ -70,6 +79,18 @@ impl PendingRequest {
             Reuse::Safe => self.can_be_sent_again(),
         };
         if trusts_idle { Wants::Any } else { Wants::Fresh }
+    }
+
+    /// Whether it cannot go over HTTP/2.
+    #[inline]
+    pub(super) fn needs_http1(&self) -> bool {
+        self.http1_only || self.facts.upgrade && !self.facts.connect
+    }
+
+    /// How long it waits before it looks for a connection.
+    #[inline]
+    pub(super) fn take_pause(&mut self) -> Option<Duration> {
+        self.pause.take()
     }
 
     /// Whether it may try a connection that may be lost: it has not failed before, and can be sent again.
@@ -102,7 +123,8 @@ impl PendingRequest {
             return Err(error);
         };
         let kinds = [ErrorKind::Unsent, ErrorKind::Refused, ErrorKind::Response];
-        if !kinds.contains(&error.kind()) || self.attempts > STALE_TRIES {
+        let tries = if evidence.refused { REFUSED_TRIES } else { STALE_TRIES + 1 };
+        if !kinds.contains(&error.kind()) || self.attempts >= tries {
             return Err(error);
         }
         let is_idempotent = |request: &Request<RequestBody>| self.is_idempotent(request.method());
@@ -114,13 +136,21 @@ impl PendingRequest {
             unanswered: last.is_unanswered(),
             idempotent: self.request.as_ref().is_some_and(is_idempotent),
             shared: last.is_shared(),
+            http1_required: evidence.http1_required,
         });
         let newer = || Wants::Newer(host.pool().latest_connection_id());
         match verdict {
             Verdict::No => return Err(error),
+            Verdict::Yes if evidence.refused => self.pause = pause_after_refusals(self.attempts),
             Verdict::Yes if self.attempts < STALE_TRIES => {}
             Verdict::Yes if last.is_shared() => self.insists = Some(newer()),
             Verdict::Yes | Verdict::Fresh => self.insists = Some(Wants::Fresh),
+            Verdict::Http1 => {
+                if host.settings().http2 == Http2::Assumed {
+                    return Err(error);
+                }
+                self.http1_only = true;
+            }
             Verdict::Newer => {
                 let Some(token) = host.retry_token() else { return Err(error) };
                 self.retry_token = Some(token);

@@ -19,6 +19,7 @@ use std::task::{Context, Poll, ready};
 use http::Response;
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
+use tokio::time::sleep;
 
 use super::http1::Http1Exchange;
 use super::http2;
@@ -26,7 +27,7 @@ use super::pending::PendingRequest;
 use super::response_body::Body;
 use crate::conn::http1::{Connection, Unanswered};
 use crate::connector::Connector;
-use crate::lanes::{Hosts, Lease, Trust, Unused, Wants, take_idle};
+use crate::lanes::{Hosts, Lease, Needs, Trust, Unused, Wants, take_idle};
 use crate::report::Error;
 
 type Sent = Result<Response<Body>, Error>;
@@ -135,19 +136,27 @@ where
         self.pending
             .check()
             .map_err(|why| Error::invalid_request(&format!("{:?}", self.address).into(), why))?;
-        let lane = self.hosts.lane_for(self.address)?;
+        let http1_only = self.pending.needs_http1();
+        let lane = self.hosts.lane_for(self.address, http1_only)?;
         if self.pending.attempts == 0 {
             lane.host().counters().requested();
         }
         // By value: the pending request itself is not to be shared while this waits.
-        let (needs_chunks, wants) = (self.pending.facts.needs_chunks, self.pending.wants());
-        if wants == Wants::Any {
+        let (chunks, wants) = (self.pending.facts.needs_chunks, self.pending.wants());
+        let pause = self.pending.take_pause();
+        if wants == Wants::Any && pause.is_none() {
             let trust = Trust::of(lane.host(), || self.pending.may_try());
-            if let Some(lease) = take_idle(lane, needs_chunks, trust) {
+            if let Some(lease) = take_idle(lane, chunks, trust) {
                 return self.go_over(lease);
             }
         }
-        *self.stage = Stage::Waits(Box::pin(self.hosts.wait(self.address, wants, needs_chunks)));
+        let (hosts, address) = (*self.hosts, *self.address);
+        *self.stage = Stage::Waits(Box::pin(async move {
+            if let Some(pause) = pause {
+                sleep(pause).await;
+            }
+            hosts.wait(address, Needs { wants, chunks, http1_only }).await
+        }));
         Ok(())
     }
 
@@ -158,6 +167,11 @@ where
             Lease::Connection(lease) => {
                 self.http1.as_mut().begin(lease, self.pending)?;
                 Stage::Http1
+            }
+            // The address has come to speak HTTP/2, and has a lane beside for such requests.
+            Lease::Stream(stream) if self.pending.needs_http1() && stream.is_negotiated() => {
+                drop(stream);
+                Stage::Begins
             }
             Lease::Stream(stream) => {
                 Stage::Http2(Box::pin(http2::exchange(*stream, std::mem::take(self.pending))))

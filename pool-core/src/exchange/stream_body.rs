@@ -38,7 +38,8 @@ impl StreamBody {
         fields: &HeaderMap,
     ) -> Self {
         // h2 has checked that it is a number, and the same wherever it stands twice.
-        let length = fields.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let length =
+            fields.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         Self { incoming, stream, attempt, length, data_ended: false, read_before: None }
     }
 

@@ -11,28 +11,38 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::open_stream::OpenStream;
 use crate::conn::http2::Tunnel;
 use crate::sync::Mutex;
 
 /// The stream of bytes behind a `101`, or behind a successful answer to `CONNECT`, over either version of HTTP.
 ///
-/// Over HTTP/1 it is the whole connection, over HTTP/2 one stream of it. It closes when it drops.
+/// Over HTTP/1 it is the whole connection, which counts towards no limit any more; over HTTP/2 one stream, which keeps its
+/// place among those of its connection. It closes when it drops.
 #[derive(Debug)]
 pub struct Upgraded(Kind);
 
 #[derive(Debug)]
 enum Kind {
     Http1(TokioIo<hyper::upgrade::Upgraded>),
-    Http2(Tunnel),
+    Http2(Leased),
+}
+
+/// A tunnel has a place among the streams of its connection for as long as it lives.
+#[derive(Debug)]
+struct Leased {
+    // Before the lease, which gives the place to the next.
+    tunnel: Tunnel,
+    _lease: OpenStream,
 }
 
 /// Waits in the extensions of a response, which have to be clones.
 #[derive(Clone, Debug)]
-pub(super) struct OnTunnel(Arc<Mutex<Option<Tunnel>>>);
+pub(super) struct OnTunnel(Arc<Mutex<Option<Leased>>>);
 
 impl OnTunnel {
-    pub(super) fn new(tunnel: Tunnel) -> Self {
-        Self(Arc::new(Mutex::new(Some(tunnel))))
+    pub(super) fn new(tunnel: Tunnel, lease: OpenStream) -> Self {
+        Self(Arc::new(Mutex::new(Some(Leased { tunnel, _lease: lease }))))
     }
 }
 
@@ -90,7 +100,7 @@ impl AsyncRead for Upgraded {
     ) -> Poll<io::Result<()>> {
         match &mut self.0 {
             Kind::Http1(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Kind::Http2(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Kind::Http2(stream) => Pin::new(&mut stream.tunnel).poll_read(cx, buffer),
         }
     }
 }
@@ -103,21 +113,21 @@ impl AsyncWrite for Upgraded {
     ) -> Poll<io::Result<usize>> {
         match &mut self.0 {
             Kind::Http1(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Kind::Http2(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Kind::Http2(stream) => Pin::new(&mut stream.tunnel).poll_write(cx, bytes),
         }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.0 {
             Kind::Http1(stream) => Pin::new(stream).poll_flush(cx),
-            Kind::Http2(stream) => Pin::new(stream).poll_flush(cx),
+            Kind::Http2(stream) => Pin::new(&mut stream.tunnel).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.0 {
             Kind::Http1(stream) => Pin::new(stream).poll_shutdown(cx),
-            Kind::Http2(stream) => Pin::new(stream).poll_shutdown(cx),
+            Kind::Http2(stream) => Pin::new(&mut stream.tunnel).poll_shutdown(cx),
         }
     }
 }

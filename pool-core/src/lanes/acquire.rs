@@ -10,9 +10,10 @@ use super::hosts::{Hosts, name_of};
 use super::lane::Lane;
 use super::lease::{Lease, Unused};
 use super::wait::{Place, Refused};
-use super::wants::Wants;
+use super::wants::{Needs, Wants};
 use crate::connector::Connector;
 use crate::report::{Error, Reason};
+use crate::settings::Http2;
 
 impl<C: Connector> Hosts<C> {
     /// The lane for a request that comes to `address`.
@@ -21,9 +22,16 @@ impl<C: Connector> Hosts<C> {
     ///
     /// When there is no runtime, the pool is closed, or the address is retired.
     #[inline]
-    pub(crate) fn lane_for(self: &Arc<Self>, address: &C::Address) -> Result<Arc<Lane>, Error> {
+    pub(crate) fn lane_for(
+        self: &Arc<Self>,
+        address: &C::Address,
+        http1_only: bool,
+    ) -> Result<Arc<Lane>, Error> {
         let runtime = Handle::try_current().map_err(|_| Error::no_runtime(&name_of(address)))?;
-        let lane = self.lane(address, &runtime);
+        let mut lane = self.lane(address, &runtime, false);
+        if http1_only && lane.shares() && lane.settings().http2 == Http2::Negotiated {
+            lane = self.lane(address, &runtime, true);
+        }
         match lane.refusal() {
             None => Ok(lane),
             Some(error) => Err(error),
@@ -33,11 +41,11 @@ impl<C: Connector> Hosts<C> {
     /// A lease for a caller that has not shown its request yet. Whether the connection can carry the request is checked
     /// when it comes.
     pub(crate) async fn lease(self: &Arc<Self>, address: &C::Address) -> Result<Lease, Error> {
-        let lane = self.lane_for(address)?;
+        let lane = self.lane_for(address, false)?;
         let trust = Trust::of(lane.host(), || false);
         match take_idle(lane, false, trust) {
             Some(lease) => Ok(lease),
-            None => self.wait(address, Wants::Any, false).await,
+            None => self.wait(address, Needs::default()).await,
         }
     }
 
@@ -45,13 +53,12 @@ impl<C: Connector> Hosts<C> {
     pub(crate) async fn wait(
         self: &Arc<Self>,
         address: &C::Address,
-        wants: Wants,
-        needs_chunks: bool,
+        needs: Needs,
     ) -> Result<Lease, Error> {
         let now = Instant::now();
         loop {
-            let lease = self.join(address, now, wants)?.lease(now).await?;
-            if lease.can_carry(needs_chunks) {
+            let lease = self.join(address, now, needs)?.lease(now).await?;
+            if lease.can_carry(needs.chunks) {
                 return Ok(lease);
             }
             lease.discard(Reason::Unsuitable);
@@ -63,12 +70,12 @@ impl<C: Connector> Hosts<C> {
         self: &Arc<Self>,
         address: &C::Address,
         now: Instant,
-        wants: Wants,
+        Needs { wants, http1_only, .. }: Needs,
     ) -> Result<Place, Error> {
         // A watcher may retire between the look-up and the join, and then the lane takes no more waiters. Two in a row
         // retire only where the runtime itself has shut down.
         for _ in 0..2 {
-            let lane = self.lane_for(address)?;
+            let lane = self.lane_for(address, http1_only)?;
             if wants == Wants::Any && lane.host().doubts_idle() {
                 lane.close_surplus_set_aside();
             }
@@ -89,7 +96,7 @@ impl<C: Connector> Hosts<C> {
         address: &C::Address,
         count: usize,
     ) -> Result<(), Error> {
-        let lane = self.lane_for(address)?;
+        let lane = self.lane_for(address, false)?;
         lane.host().end_pause();
         let now = Instant::now();
         let missing = count.saturating_sub(lane.idle());

@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout};
 use super::lane::{Dial, Lane};
 use super::under_way::Begun;
 use crate::conn::{Hold, Opened, http1, http2};
-use crate::connector::{Connected, Connector, Fault, Protocol, Target};
+use crate::connector::{ConnectOptions, Connected, Connector, Fault, Protocol, Target};
 use crate::io::ConnectionWaker;
 use crate::policy::{Attempt, HANGS, Member, Permit, Turn};
 use crate::report::{Error, Event, Reason};
@@ -26,17 +26,28 @@ use crate::settings::Http2;
 pub(super) struct Dialer<C: Connector> {
     connector: Arc<C>,
     address: C::Address,
+    options: ConnectOptions,
     may_share: bool,
 }
 
 impl<C: Connector> Dialer<C> {
-    pub(super) fn boxed(connector: &Arc<C>, address: &C::Address, http2: Http2) -> Box<dyn Dial> {
-        let may_share = match http2 {
-            Http2::Off => false,
-            Http2::Negotiated => connector.may_negotiate_http2(address),
-            Http2::Assumed => true,
-        };
-        Box::new(Self { connector: Arc::clone(connector), address: address.clone(), may_share })
+    /// Of connections that may come to speak HTTP/2, unless `http1_only`.
+    pub(super) fn boxed(
+        connector: &Arc<C>,
+        address: &C::Address,
+        http2: Http2,
+        target: &Target,
+        http1_only: bool,
+    ) -> Box<dyn Dial> {
+        let may_share = !http1_only
+            && match http2 {
+                Http2::Off => false,
+                Http2::Negotiated => target.negotiates_http2,
+                Http2::Assumed => true,
+            };
+        let options = ConnectOptions::new().with_http2(!http1_only && http2 != Http2::Off);
+        let (connector, address) = (Arc::clone(connector), address.clone());
+        Box::new(Self { connector, address, options, may_share })
     }
 }
 
@@ -45,12 +56,9 @@ impl<C: Connector> Dial for Dialer<C> {
         self.may_share
     }
 
-    fn target(&self) -> Target {
-        self.connector.target(&self.address)
-    }
-
     fn dial(&self, lane: Arc<Lane>, begun: Begun, permit: Permit, attempt: Attempt) {
         let (connector, address) = (Arc::clone(&self.connector), self.address.clone());
+        let options = self.options.clone();
         let Begun { number, unwanted } = begun;
         let is_for_all = attempt.is_for_all();
         let mut under_way = UnderWay { lane, number, before: number, is_for_all };
@@ -60,7 +68,7 @@ impl<C: Connector> Dial for Dialer<C> {
             under_way.before = under_way.lane.queue.next_number();
             let lane = Arc::clone(&under_way.lane);
             let opened = {
-                let open = pin!(open(&*connector, &address, &lane, permit));
+                let open = pin!(open(&*connector, (&address, &options), &lane, permit));
                 unless_closed(&lane, unless_unwanted(&lane, unwanted, open)).await
             };
             let opened = match opened {
@@ -159,17 +167,17 @@ impl Hold for Permit {
 
 async fn open<C: Connector>(
     connector: &C,
-    address: &C::Address,
+    peer: (&C::Address, &ConnectOptions),
     lane: &Arc<Lane>,
     permit: Permit,
 ) -> Result<Dialled, Failure> {
     let started = Instant::now();
     let opening = async {
-        let connected = connect(connector, address, lane).await.map_err(|error| {
+        let connected = connect(connector, peer, lane).await.map_err(|error| {
             let fault = connector.fault(&error);
             Failure::Failed(Error::connect(lane.name(), error), fault)
         })?;
-        open_http(connected, started, lane, permit).await.map_err(Failure::of_peer)
+        open_http(connected, peer.1, started, lane, permit).await.map_err(Failure::of_peer)
     };
     match lane.settings().connect_timeout {
         None => opening.await,
@@ -183,12 +191,12 @@ async fn open<C: Connector>(
 /// Opens a stream; once more if it lacks a descriptor, and an idle connection has one to give.
 async fn connect<C: Connector>(
     connector: &C,
-    address: &C::Address,
+    (address, options): (&C::Address, &ConnectOptions),
     lane: &Lane,
 ) -> io::Result<Connected<C::Stream>> {
-    match connector.connect(address).await {
+    match connector.connect(address, options).await {
         Err(error) if connector.fault(&error) == Fault::Descriptors && lane.free_descriptor() => {
-            connector.connect(address).await
+            connector.connect(address, options).await
         }
         done => done,
     }
@@ -203,6 +211,7 @@ enum Dialled {
 /// Opens HTTP over a stream that is there.
 async fn open_http<S>(
     connected: Connected<S>,
+    options: &ConnectOptions,
     started: Instant,
     lane: &Arc<Lane>,
     permit: Permit,
@@ -220,16 +229,17 @@ where
     };
     let failed = |error| Error::handshake(lane.name(), error);
     match (settings.http2, protocol) {
-        (Http2::Off, Protocol::Http2) => {
+        (_, Protocol::Http2) if !options.http2 => {
             // Before the permit, which the order of parameters would give back first.
             drop(stream);
-            let why = "HTTP/2 was negotiated, which the pool is set not to speak";
+            let why = "HTTP/2 was negotiated, which was not wanted";
             Err(Error::connect(lane.name(), io::Error::new(io::ErrorKind::Unsupported, why)))
         }
         (Http2::Assumed, _) | (_, Protocol::Http2) => {
             // Boxed, so that dials over HTTP/1 do not carry the size of this.
             let handshake = Box::pin(http2::handshake(stream, &settings.connection));
-            let shaken = handshake.await.map_err(|error| Error::http2_handshake(lane.name(), error))?;
+            let shaken =
+                handshake.await.map_err(|error| Error::http2_handshake(lane.name(), error))?;
             let watch: Weak<Lane> = Arc::downgrade(lane);
             Ok(Dialled::Http2(shaken.start(opened(permit), watch)))
         }

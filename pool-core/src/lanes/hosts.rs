@@ -54,8 +54,12 @@ struct Entry {
 
 impl Entry {
     #[inline]
-    fn lane(&self, runtime: Id) -> Option<&Arc<Lane>> {
-        self.lanes.iter().find(|lane| lane.runtime().id() == runtime && !lane.runtime().is_gone())
+    fn lane(&self, runtime: Id, http1_only: bool) -> Option<&Arc<Lane>> {
+        self.lanes.iter().find(|lane| {
+            lane.runtime().id() == runtime
+                && lane.is_http1_only() == http1_only
+                && !lane.runtime().is_gone()
+        })
     }
 
     fn add_to(&self, stats: &mut Stats) {
@@ -88,31 +92,45 @@ impl<C: Connector> Hosts<C> {
         })
     }
 
-    /// The lane of `address` in `runtime`, which must be the current one.
+    /// The lane of `address` in `runtime`, which must be the current one; that whose connections speak HTTP/1 though others
+    /// may not, if `http1_only`.
     #[inline]
-    pub(super) fn lane(self: &Arc<Self>, address: &C::Address, runtime: &Handle) -> Arc<Lane> {
+    pub(super) fn lane(
+        self: &Arc<Self>,
+        address: &C::Address,
+        runtime: &Handle,
+        http1_only: bool,
+    ) -> Arc<Lane> {
         let id = runtime.id();
-        match self.map.get(address).and_then(|entry| entry.lane(id).cloned()) {
+        match self.map.get(address).and_then(|entry| entry.lane(id, http1_only).cloned()) {
             Some(lane) => lane,
-            None => self.open_lane(address, runtime),
+            None => self.open_lane(address, runtime, http1_only),
         }
     }
 
     #[cold]
-    fn open_lane(self: &Arc<Self>, address: &C::Address, runtime: &Handle) -> Arc<Lane> {
+    fn open_lane(
+        self: &Arc<Self>,
+        address: &C::Address,
+        runtime: &Handle,
+        http1_only: bool,
+    ) -> Arc<Lane> {
         let watcher = self.watcher(runtime);
         // The connector is the user's code, and runs before the map is locked.
-        let dialer = Dialer::boxed(&self.connector, address, self.pool.settings().http2);
+        let http2 = self.pool.settings().http2;
+        let target = self.connector.target(address);
+        let dialer = Dialer::boxed(&self.connector, address, http2, &target, http1_only);
         let name = name_of(address);
-        let default_target = DefaultTarget::new(dialer.target());
+        let default_target = DefaultTarget::new(target);
         let entry = self.map.entry(address.clone());
         let mut entry = entry.or_insert_with(|| self.entry(name));
-        if let Some(lane) = entry.lane(runtime.id()) {
+        if let Some(lane) = entry.lane(runtime.id(), http1_only) {
             return Arc::clone(lane);
         }
         let is_gone = |lane: &mut Arc<Lane>| lane.runtime().is_gone();
         let gone: Vec<_> = entry.lanes.extract_if(.., is_gone).collect();
-        let lane = Lane::new(Arc::clone(&entry.host), watcher, dialer, default_target);
+        let host = Arc::clone(&entry.host);
+        let lane = Lane::new(host, watcher, dialer, default_target, http1_only);
         entry.lanes.push(Arc::clone(&lane));
         drop(entry);
         if self.opened.fetch_add(1, Ordering::Relaxed) == self.may_open.load(Ordering::Relaxed) {

@@ -44,6 +44,16 @@ impl List<'_> {
         self.list.retain(|other| !Arc::ptr_eq(other, connection));
     }
 
+    /// Takes out those without a stream that may become idle.
+    pub(super) fn take_unused(&mut self) -> Vec<Arc<Connection>> {
+        let unused = |connection: &mut Arc<Connection>| {
+            connection.open_streams() == 0
+                && !connection.is_leaving()
+                && connection.may_become_idle()
+        };
+        self.list.extract_if(.., unused).collect()
+    }
+
     /// Takes all out.
     pub(super) fn take_all(&mut self) -> Vec<Arc<Connection>> {
         std::mem::take(&mut *self.list)

@@ -8,7 +8,7 @@
 //! stored, and then its lane checks for waiters; a waiter joins, and then its lane checks for idle connections.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -24,7 +24,6 @@ use super::wait_queue::WaitQueue;
 use super::wants::Pace;
 use super::watcher::Watcher;
 use crate::conn::http2::{self, StreamWatch};
-use crate::connector::Target;
 use crate::io::{PendingReads, Watch};
 use crate::policy::{Attempt, Host, Marks, Member, Permit, PoolState, Runtime, Turn};
 use crate::report::{Error, Reason};
@@ -44,6 +43,10 @@ pub(crate) struct Lane {
     pub(super) queue: WaitQueue<Answer>,
     default_target: DefaultTarget,
     dialer: Box<dyn Dial>,
+    /// Only connections that speak HTTP/1 are opened here, though the address may come to speak HTTP/2.
+    http1_only: bool,
+    /// Whether its connections are shared, as far as is known: what came back last, or what may.
+    pub(super) shares: AtomicBool,
     pub(super) parked: AtomicUsize,
     /// Every older idle connection is parked; only the watcher parks.
     pub(super) parked_up_to: AtomicU64,
@@ -62,9 +65,6 @@ pub(super) trait Dial: Send + Sync {
 
     /// Whether a connection that it opens may serve many at once.
     fn may_share(&self) -> bool;
-
-    /// What the address means in HTTP.
-    fn target(&self) -> Target;
 }
 
 impl Lane {
@@ -73,6 +73,7 @@ impl Lane {
         watcher: Arc<Watcher>,
         dialer: Box<dyn Dial>,
         default_target: DefaultTarget,
+        http1_only: bool,
     ) -> Arc<Self> {
         let queue = WaitQueue::new(Arc::clone(host.waiting()), dialer.may_share());
         let lane = Arc::new(Self {
@@ -83,7 +84,9 @@ impl Lane {
             in_use: InUse::default(),
             queue,
             default_target,
+            shares: AtomicBool::new(dialer.may_share()),
             dialer,
+            http1_only,
             parked: AtomicUsize::new(0),
             parked_up_to: AtomicU64::new(0),
             handed_on: AtomicUsize::new(0),
@@ -133,6 +136,16 @@ impl Lane {
     #[inline]
     pub(crate) fn default_target(&self) -> &DefaultTarget {
         &self.default_target
+    }
+
+    #[inline]
+    pub(super) fn is_http1_only(&self) -> bool {
+        self.http1_only
+    }
+
+    /// Whether its connections are shared, as far as is known.
+    pub(super) fn shares(&self) -> bool {
+        self.shares.load(Ordering::Relaxed)
     }
 
     /// Requests of the runtime that were woken and have not run since.
@@ -229,7 +242,7 @@ impl StreamWatch for Lane {
     }
 
     fn more_streams(self: Arc<Self>) {
-        self.serve_streams();
+        self.room_found();
     }
 }
 

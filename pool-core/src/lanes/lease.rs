@@ -12,7 +12,7 @@ use super::lane::Lane;
 use super::wants::Offered;
 use crate::conn::{http1, http2};
 use crate::report::{ConnectionInfo, Event, Reason, Usage};
-use crate::settings::Settings;
+use crate::settings::{Http2, Settings};
 
 pub(crate) enum Lease {
     /// HTTP/1.
@@ -151,8 +151,7 @@ impl StreamLease {
         idle_for: Duration,
     ) -> Self {
         connection.open_stream();
-        let since =
-            if idle_for.is_zero() { None } else { Instant::now().checked_sub(idle_for) };
+        let since = if idle_for.is_zero() { None } else { Instant::now().checked_sub(idle_for) };
         Self {
             connection: Arc::clone(connection),
             lane: Arc::clone(lane),
@@ -170,6 +169,11 @@ impl StreamLease {
     /// A request goes over the stream.
     pub(crate) fn begin(&mut self) {
         self.use_number = self.connection.next_use();
+    }
+
+    /// Whether its version was agreed upon with the server, which may speak another.
+    pub(crate) fn is_negotiated(&self) -> bool {
+        self.lane.settings().http2 == Http2::Negotiated
     }
 
     /// Since when the connection had been idle, if it had.

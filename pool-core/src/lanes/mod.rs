@@ -45,4 +45,4 @@ pub(crate) use acquire::take_idle;
 pub(crate) use checkout::Trust;
 pub(crate) use hosts::Hosts;
 pub(crate) use lease::{ConnectionLease, Lease, StreamLease, Unused};
-pub(crate) use wants::Wants;
+pub(crate) use wants::{Needs, Wants};

@@ -61,10 +61,12 @@ impl Lane {
         }
         if connection.is_leaving() {
             connection.close(Reason::ClosedByPeer);
-        } else if !connection.has_room() {
-            connection.close(Reason::Unsuitable);
-        } else {
+        } else if connection.has_room() {
             return Some(self.start_using(connection, idle_for));
+        } else {
+            self.in_use.lock().push(Arc::clone(connection));
+            // It may have found room before it could be found here.
+            self.room_found();
         }
         None
     }
@@ -107,6 +109,15 @@ impl Lane {
             let (id, fresh) = (connection.id(), connection.is_fresh());
             self.queue.would_take(Offered::Connection { id, fresh })
         })
+    }
+
+    /// A connection may have come to have room again: waiters have it, or it becomes idle.
+    pub(super) fn room_found(self: &Arc<Self>) {
+        self.serve_streams();
+        let unused = self.in_use.lock().take_unused();
+        for connection in unused {
+            self.store_http2(&connection, Instant::now());
+        }
     }
 
     /// A stream has ended, or was not used.

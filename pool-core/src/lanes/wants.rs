@@ -13,6 +13,22 @@ pub(crate) enum Wants {
     Newer(u64),
 }
 
+/// What a request needs of a connection that it waits for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Needs {
+    pub(crate) wants: Wants,
+    /// Its body is sent in chunks.
+    pub(crate) chunks: bool,
+    /// It cannot go over HTTP/2.
+    pub(crate) http1_only: bool,
+}
+
+impl Default for Needs {
+    fn default() -> Self {
+        Self { wants: Wants::Any, chunks: false, http1_only: false }
+    }
+}
+
 /// What an answer is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Offered {

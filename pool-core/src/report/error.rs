@@ -118,6 +118,12 @@ impl Error {
         self
     }
 
+    /// The server wants the request over HTTP/1.1.
+    pub(crate) fn requiring_http1(mut self) -> Self {
+        self.0.evidence.http1_required = true;
+        self
+    }
+
     /// Adds what is known of the request as a whole; with the request, if it is whole and proven unsent.
     pub(crate) fn explain(
         mut self,
@@ -190,7 +196,7 @@ impl fmt::Display for Error {
             Cause::Http2(error) => write_chain(f, error),
             Cause::Body(error) => write_chain(f, &**error),
             Cause::LargeHead(most) => {
-                write!(f, "its head is larger than the {most} bytes of max_response_head")
+                write!(f, "the head is larger than the {most} bytes of max_response_head")
             }
         }?;
         match self.0.evidence.connection() {

@@ -17,6 +17,7 @@ pub struct Evidence {
     pub(super) attempts: u32,
     pub(crate) reached_wire: bool,
     pub(crate) refused: bool,
+    pub(crate) http1_required: bool,
     pub(crate) last: Option<Attempt>,
 }
 
@@ -149,7 +150,8 @@ impl Attempt {
 
     pub(super) fn into_evidence(self) -> Evidence {
         let attempts = self.connection.attempt();
-        Evidence { attempts, reached_wire: self.reached_wire(), refused: false, last: Some(self) }
+        let reached_wire = self.reached_wire();
+        Evidence { attempts, reached_wire, last: Some(self), ..Evidence::default() }
     }
 }
 

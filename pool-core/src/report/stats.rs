@@ -68,7 +68,8 @@ pub struct Stats {
     pub reused: u64,
     /// Attempts over a reused connection that the server had given up: it ended before anything was read in answer.
     pub stale: u64,
-    /// Attempts that were made because an earlier one had failed; at most two for each request.
+    /// Attempts that were made because an earlier one had failed; at most two for each request, or five where HTTP/2 servers refuse
+    /// it.
     pub retried: u64,
     /// Connections that could not be opened.
     pub failed_to_open: u64,

@@ -32,7 +32,9 @@ pub(crate) struct HeadFacts {
     /// Whether the connection may become something else.
     pub(crate) upgrade: bool,
     /// Whether the connection becomes a tunnel: what the method says.
-    pub(super) connect: bool,
+    pub(crate) connect: bool,
+    /// Whether it becomes one that speaks another protocol, RFC 8441.
+    pub(crate) extended_connect: bool,
     /// Whether there are fields that speak of the connection alone.
     pub(super) hop: bool,
     /// Whether there is a key by which the server knows a repetition.

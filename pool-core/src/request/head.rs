@@ -14,6 +14,7 @@ use http::{Method, Request, Uri, Version};
 use http_body::Body as _;
 
 use super::body::RequestBody;
+use super::extended_connect::ExtendedConnect;
 use super::framing::HeadFacts;
 use crate::connector::Target;
 
@@ -37,6 +38,7 @@ pub(crate) fn check_head(request: &mut Request<RequestBody>) -> Result<HeadFacts
     check_version(request)?;
     let mut facts = HeadFacts::of(request.headers())?;
     facts.connect = *request.method() == Method::CONNECT;
+    facts.extended_connect = facts.connect && ExtendedConnect::is_in(request.extensions());
     facts.upgrade |= facts.connect;
     check_target(request, facts)?;
     check_length(request, facts)?;
@@ -52,6 +54,9 @@ pub(crate) fn fit_http1(
     facts: HeadFacts,
     default_target: &DefaultTarget,
 ) -> Result<(), &'static str> {
+    if facts.extended_connect {
+        return Err("extended CONNECT is of HTTP/2, and its server speaks HTTP/1");
+    }
     if request.version() != Version::HTTP_10 {
         // A request taken over from HTTP/2 is written as HTTP/1.1, as a gateway expects.
         *request.version_mut() = Version::HTTP_11;
@@ -73,12 +78,9 @@ pub(crate) fn fit_http2(
     default_target: &DefaultTarget,
 ) -> Result<(), &'static str> {
     *request.version_mut() = Version::HTTP_2;
-    if facts.connect {
+    if facts.connect && !facts.extended_connect {
         request.headers_mut().remove(HOST);
         return Ok(());
-    }
-    if facts.upgrade {
-        return Err("HTTP/2 knows no Upgrade; offer HTTP/1.1 alone to a server that needs it");
     }
     let length = request.body().exact_len();
     strip_hop(request.headers_mut(), facts);
@@ -140,7 +142,9 @@ fn check_target(request: &Request<RequestBody>, facts: HeadFacts) -> Result<(), 
     let uri = request.uri();
     let authority_only = uri.authority().is_some() && uri.scheme().is_none();
     if facts.connect {
-        if !authority_only {
+        if facts.extended_connect {
+            // It names the whole target, as any other request does.
+        } else if !authority_only {
             return Err("CONNECT needs host:port, and nothing else, as its URI");
         }
         // Bytes after the head already belong to the tunnel, RFC 9110 9.3.6.

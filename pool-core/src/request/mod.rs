@@ -11,6 +11,7 @@
 //! | `erased_body` | a body of any type behind that one: its length, its gate |
 //! | `replayable` | a body that its caller can make anew |
 //! | `informational`, `gate` | 1xx answers; the gate of a body that waits for `100` |
+//! | `extended_connect` | a stream of HTTP/2 that is to speak another protocol |
 //! | `saved` | the copy by which a request is sent again |
 //! | `retry` | the rule by which a request is sent again, as a table |
 //! | `reuse` | which connections a request may go over: what a request carries for itself |
@@ -20,6 +21,7 @@
 
 mod body;
 mod erased_body;
+mod extended_connect;
 mod framing;
 mod gate;
 mod head;
@@ -30,6 +32,8 @@ mod reuse;
 mod saved;
 
 pub use body::RequestBody;
+pub(crate) use extended_connect::ExtendedConnect;
+pub use extended_connect::extended_connect;
 pub(crate) use framing::HeadFacts;
 pub(crate) use gate::Gate;
 pub(crate) use head::{DefaultTarget, check_head, fit_http1, fit_http2};
@@ -37,6 +41,9 @@ pub use informational::on_informational;
 pub(crate) use informational::{Interim, route_informational};
 pub(crate) use replayable::BoxError;
 pub use replayable::ReplayableBody;
-pub(crate) use retry::{Failure, STALE_TRIES, Verdict, is_idempotent, may_repeat};
-pub use reuse::{Reuse, reuse};
+pub(crate) use retry::{
+    Failure, REFUSED_TRIES, STALE_TRIES, Verdict, is_idempotent, may_repeat, pause_after_refusals,
+};
+pub(crate) use reuse::Http1Only;
+pub use reuse::{Reuse, http1_only, reuse};
 pub(crate) use saved::SavedRequest;

@@ -3,7 +3,8 @@
 //! | the request failed | is it sent again? |
 //! | --- | --- |
 //! | and cannot be sent again: its body streams and was begun | no |
-//! | because an HTTP/2 server refused it unprocessed, on any connection | yes, whatever its method |
+//! | because an HTTP/2 server refused it unprocessed, on any connection | yes, whatever its method, five times at most |
+//! | because an HTTP/2 server requires HTTP/1.1, and idempotent | yes, over HTTP/1.1, where the address negotiates |
 //! | on a fresh connection | no: a server that fails would fail again |
 //! | on a reused connection that accepted no byte of it | yes, whatever its method |
 //! | on a reused HTTP/1 connection, with nothing read, and idempotent or with an `Idempotency-Key` | yes, over a fresh one, and that attempt is final |
@@ -11,15 +12,31 @@
 //! | in any other way | no: what the server did is unknown |
 //!
 //! The policy is Go's, with its loop bounded: RFC 9110 9.2.2 for what may be repeated, RFC 9113 8.7 for what an HTTP/2
-//! server has not processed. Over HTTP/1 a repetition uses up a connection that an earlier response had left idle, so
+//! server has not processed. RFC 9113 does not say that a request which is wanted over HTTP/1.1 was not processed, so one
+//! that may not be executed twice is not repeated. Over HTTP/1 a repetition uses up a connection that an earlier response had left idle, so
 //! repetitions are bounded by responses and need no budget: Go and nginx have none. One HTTP/2 connection may end with a
 //! hundred streams, perhaps because of one of them, so there a budget keeps the others from being replayed for ever.
+
+use std::time::Duration;
 
 use http::Method;
 use http::header::HeaderName;
 
 /// At most so many attempts go over whatever connection is best. The next insists on a fresh one, and is the last.
 pub(crate) const STALE_TRIES: u32 = 2;
+
+/// How often a request is sent at most if servers refuse it unprocessed each time, as Go has it.
+pub(crate) const REFUSED_TRIES: u32 = 6;
+
+/// A server that refuses a request twice has no place for it. How long it is left alone before the next attempt: long
+/// enough that a place may have come free, and doubled each time.
+const AFTER_REFUSAL: Duration = Duration::from_millis(50);
+
+/// How long a request waits that servers have refused in `attempts` attempts.
+pub(crate) fn pause_after_refusals(attempts: u32) -> Option<Duration> {
+    let doublings = attempts.checked_sub(STALE_TRIES)?;
+    Some(AFTER_REFUSAL * 2_u32.pow(doublings.min(REFUSED_TRIES)))
+}
 
 /// Headers by which a caller says that a request may be executed twice, the second as Go has it.
 pub(super) static IDEMPOTENCY_KEYS: [HeaderName; 2] =
@@ -42,6 +59,8 @@ pub(crate) struct Failure {
     pub(crate) idempotent: bool,
     /// The connection carried other requests too.
     pub(crate) shared: bool,
+    /// The server wants it over HTTP/1.1.
+    pub(crate) http1_required: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,17 +69,21 @@ pub(crate) enum Verdict {
     Yes,
     /// Over a fresh connection.
     Fresh,
+    /// Over HTTP/1.1.
+    Http1,
     /// Over a connection that is opened later, within the budget: it adds to the load of a server that may be in
     /// trouble.
     Newer,
 }
 
 pub(crate) fn may_repeat(failure: Failure) -> Verdict {
-    let Failure { repeatable, refused, fresh, reached_wire, unanswered, idempotent, shared } =
-        failure;
+    let Failure {
+        repeatable, refused, fresh, reached_wire, unanswered, idempotent, shared, ..
+    } = failure;
     match () {
         () if !repeatable => Verdict::No,
         () if refused => Verdict::Yes,
+        () if failure.http1_required && idempotent => Verdict::Http1,
         () if fresh => Verdict::No,
         () if !reached_wire => Verdict::Yes,
         () if unanswered && idempotent && shared => Verdict::Newer,
@@ -89,6 +112,7 @@ mod tests {
         unanswered: true,
         idempotent: true,
         shared: false,
+        http1_required: false,
     };
 
     #[test]
@@ -105,6 +129,22 @@ mod tests {
         for (fresh, idempotent) in [(true, true), (true, false), (false, true), (false, false)] {
             let refused = Failure { refused: true, fresh, idempotent, ..STALE_GET };
             assert_eq!(may_repeat(refused), Verdict::Yes);
+        }
+    }
+
+    #[test]
+    fn only_the_first_repetition_after_a_refusal_goes_out_at_once() {
+        let millis = |attempts| pause_after_refusals(attempts).map(|pause| pause.as_millis());
+        let pauses: Vec<_> = (1..REFUSED_TRIES).map(millis).collect();
+        assert_eq!(pauses, [None, Some(50), Some(100), Some(200), Some(400)]);
+    }
+
+    #[test]
+    fn a_request_that_is_wanted_over_http1_is_repeated_there_if_it_is_idempotent() {
+        for fresh in [true, false] {
+            let answered = Failure { http1_required: true, fresh, unanswered: false, ..STALE_GET };
+            assert_eq!(may_repeat(answered), Verdict::Http1);
+            assert_eq!(may_repeat(Failure { idempotent: false, ..answered }), Verdict::No);
         }
     }
 

@@ -1,4 +1,4 @@
-//! Which connections a request may go over: a choice of its caller's.
+//! Which connections a request may go over: choices of its caller's.
 
 use http::{Extensions, Request};
 
@@ -34,6 +34,25 @@ pub enum Reuse {
 /// ```
 pub fn reuse<B>(request: &mut Request<B>, policy: Reuse) {
     request.extensions_mut().insert(policy);
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Http1Only;
+
+/// Has `request` go over HTTP/1.1, also to a server that would speak HTTP/2.
+///
+/// It goes over a connection that offers nothing else, kept beside that for other requests. A request with an `Upgrade`
+/// field does so by itself, because HTTP/2 knows no upgrades. With [`Http2::Assumed`](crate::Http2::Assumed) it fails with
+/// [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest).
+pub fn http1_only<B>(request: &mut Request<B>) {
+    request.extensions_mut().insert(Http1Only);
+}
+
+impl Http1Only {
+    #[inline]
+    pub(crate) fn is_in(extensions: &Extensions) -> bool {
+        extensions.get::<Self>().is_some()
+    }
 }
 
 impl Reuse {

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use pool_core::{Error, ErrorKind, Reason};
+use pool_core::{ConnectOptions, Error, ErrorKind, Reason};
 use pooled_fetch_tests::{
     Backend, Caller, EchoServer, Fate, Lent, answer, bounded, ends_idle, eventually,
     for_each_backend, get, poll_once, start, start_many_addresses,
@@ -140,7 +140,11 @@ async fn a_connector_may_judge_its_errors_itself() {
         type Address = &'static str;
         type Stream = AnyStream;
 
-        async fn connect(&self, _: &&'static str) -> io::Result<Connected<AnyStream>> {
+        async fn connect(
+            &self,
+            _: &&'static str,
+            _: &ConnectOptions,
+        ) -> io::Result<Connected<AnyStream>> {
             Err(io::Error::other("the proxy is overloaded"))
         }
 

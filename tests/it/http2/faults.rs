@@ -29,18 +29,18 @@ async fn a_refused_stream_is_sent_again_whatever_it_is() {
     .await;
 }
 
-#[tokio::test]
-async fn a_server_that_refuses_all_is_asked_three_times() {
+#[tokio::test(start_paused = true)]
+async fn a_server_that_refuses_all_is_asked_six_times() {
     bounded(async {
         let (caller, mut server) = start_http2(100, |settings| settings).await;
         let client = tokio::spawn(caller.fetch(post("/once", "content")));
-        for _ in 0..3 {
+        for _ in 0..6 {
             server.next().await.reset(Code::REFUSED_STREAM);
         }
         let error = client.await.expect("no panic").expect_err("it was refused");
         assert_eq!(error.kind(), ErrorKind::Refused);
         let evidence = error.evidence();
-        assert_eq!(evidence.attempts(), 3);
+        assert_eq!(evidence.attempts(), 6);
         assert!(evidence.is_unprocessed() && !evidence.is_unsent());
         ends_idle(caller).await;
     })

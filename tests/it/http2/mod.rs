@@ -1,12 +1,18 @@
 //! HTTP/2: many requests over one connection, no more streams than its server allows, and no request lost that the
 //! server has not processed.
 
+mod bodies;
 mod ending;
 mod faults;
+mod kernel;
+mod limits;
 mod lost;
 mod sharing;
+mod signs;
+mod versions;
 
 use pool_core::Http2;
+use pooled_fetch_tests::raw_http2::RawHttp2;
 use pooled_fetch_tests::{Backend, Caller, Http2Server, Settings, Stream, Whole, get, start_with};
 
 /// A caller that speaks HTTP/2 from the first byte, and a server that allows so many streams.
@@ -17,6 +23,15 @@ pub(crate) async fn start_http2(
     let (caller, server) =
         start_with(Backend::Memory, |builder| settings(builder.http2(Http2::Assumed))).await;
     (caller, Http2Server::start(server.into_acceptor(), streams))
+}
+
+/// A caller that speaks HTTP/2 from the first byte, and a server that writes what the test says.
+pub(crate) async fn start_raw(
+    settings: impl FnOnce(Settings) -> Settings + Send,
+) -> (Caller, RawHttp2) {
+    let (caller, server) =
+        start_with(Backend::Memory, |builder| settings(builder.http2(Http2::Assumed))).await;
+    (caller, RawHttp2::new(server.into_acceptor()))
 }
 
 /// Answers every stream with its path.

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use http::uri::Authority;
-use pool_core::{Connected, Connector, Pool, Target, async_trait};
+use pool_core::{ConnectOptions, Connected, Connector, Pool, Target, async_trait};
 use pooled_fetch_tests::{bounded, get};
 use tokio::io::DuplexStream;
 
@@ -29,7 +29,11 @@ impl Connector for Refusing {
     type Address = u32;
     type Stream = DuplexStream;
 
-    async fn connect(&self, address: &u32) -> io::Result<Connected<DuplexStream>> {
+    async fn connect(
+        &self,
+        address: &u32,
+        _: &ConnectOptions,
+    ) -> io::Result<Connected<DuplexStream>> {
         self.0.lock().expect("no test panics while it holds the lock").insert(*address);
         Err(io::ErrorKind::ConnectionRefused.into())
     }

@@ -147,7 +147,9 @@ impl Case {
         assert!(executed <= 1 || self.is_idempotent(), "executed {executed} times: {self:?}");
 
         let sent = wires.record().0.len();
-        let again = self.reused && self.can_be_had_again() && (self.is_idempotent() || sent <= request.begin);
+        let again = self.reused
+            && self.can_be_had_again()
+            && (self.is_idempotent() || sent <= request.begin);
         let (saved, whole) = match self.how {
             How::Never => (false, true),
             How::WhileIdle | How::Write(_) | How::End(_) => (again, again),

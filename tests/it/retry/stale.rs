@@ -14,7 +14,9 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
-use pool_core::{Connected, Connector, ErrorKind, KernelCheck, Pool, Reason, Target, async_trait};
+use pool_core::{
+    ConnectOptions, Connected, Connector, ErrorKind, KernelCheck, Pool, Reason, Target, async_trait,
+};
 use pooled_fetch_tests::{
     AnyStream, Backend, EchoServer, Endpoint, MemoryConnector, Pieces, Server, Whole, answer,
     bounded, ends_idle, for_each_backend, get, memory_endpoint, poll_once, post, start,
@@ -252,8 +254,12 @@ impl Connector for Asked {
     type Address = &'static str;
     type Stream = AnyStream;
 
-    async fn connect(&self, address: &&'static str) -> io::Result<Connected<AnyStream>> {
-        Ok(self.inner.connect(address).await?.with_kernel_check(self.check.clone()))
+    async fn connect(
+        &self,
+        address: &&'static str,
+        options: &ConnectOptions,
+    ) -> io::Result<Connected<AnyStream>> {
+        Ok(self.inner.connect(address, options).await?.with_kernel_check(self.check.clone()))
     }
 
     fn target(&self, address: &&'static str) -> Target {

@@ -99,23 +99,19 @@ async fn two_identities_never_share_a_connection_and_clones_of_one_do() {
 }
 
 #[tokio::test]
-async fn an_identity_that_offers_http2_to_a_pool_that_never_speaks_it_is_refused() {
+async fn an_identity_that_offers_http2_speaks_http1_for_a_pool_that_never_speaks_it() {
     bounded(async {
         let authority = Authority::new();
-        let config = authority.server(&["site.test"], &["h2"]);
-        let (address, _acceptor) = tls_endpoint(config).await;
+        let config = authority.server(&["site.test"], &["h2", "http/1.1"]);
+        let (address, acceptor) = tls_endpoint(config).await;
         let connector = TlsConnector::with_roots(TcpConnector::new(), authority.roots());
         let pool = Pool::builder(connector).http2(Http2::Off).build();
-        let identity = Identity::new(authority.client(&["h2"], None));
+        let pool = pool.expect("settings that make sense");
+        let identity = Identity::new(authority.client(&["h2", "http/1.1"], None));
         let peer = site(address).with_identity(identity);
-        let error = fetch(&pool.expect("settings that make sense"), &peer).await;
-        assert_eq!(
-            error.expect_err("h2 was chosen").to_string(),
-            format!(
-                "connecting to site.test ({address}): HTTP/2 was negotiated, which the pool is \
-                 set not to speak"
-            )
-        );
+        let mut server = Server::new(acceptor);
+        let (_connection, received, _) = server.open(fetch(&pool, &peer), answer("one")).await;
+        assert_eq!(received.line, "GET / HTTP/1.1");
     })
     .await;
 }

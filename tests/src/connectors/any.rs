@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
-use pool_core::{Connected, Connector, Target, async_trait};
+use pool_core::{ConnectOptions, Connected, Connector, Target, async_trait};
 use pool_tcp::TcpConnector;
 use pool_tls::{TlsAddress, TlsConnector};
 
@@ -68,18 +68,24 @@ impl Connector for AnyConnector {
     type Address = Address;
     type Stream = AnyStream;
 
-    async fn connect(&self, address: &Address) -> io::Result<Connected<AnyStream>> {
+    async fn connect(
+        &self,
+        address: &Address,
+        options: &ConnectOptions,
+    ) -> io::Result<Connected<AnyStream>> {
         match (self, address) {
-            (Self::Memory(connector), Address::Memory(address)) => connector.connect(address).await,
+            (Self::Memory(connector), Address::Memory(address)) => {
+                connector.connect(address, options).await
+            }
             (Self::Tcp(connector), Address::Tcp(address)) => {
-                connector.connect(address).await.map(boxed)
+                connector.connect(address, options).await.map(boxed)
             }
             (Self::Tls(connector), Address::Tls(address)) => {
-                connector.connect(address).await.map(boxed)
+                connector.connect(address, options).await.map(boxed)
             }
             (Self::Many(servers), Address::Number(number)) => {
                 let (connector, address) = &servers[*number];
-                connector.connect(address).await
+                connector.connect(address, options).await
             }
             _ => panic!("{address:?} is an address of another backend"),
         }
@@ -95,19 +101,6 @@ impl Connector for AnyConnector {
                 connector.target(address)
             }
             _ => panic!("{address:?} is an address of another backend"),
-        }
-    }
-
-    fn may_negotiate_http2(&self, address: &Address) -> bool {
-        match (self, address) {
-            (Self::Tls(connector), Address::Tls(address)) => connector.may_negotiate_http2(address),
-            _ => false,
-        }
-    }
-
-    fn never_negotiate_http2(&mut self) {
-        if let Self::Tls(connector) = self {
-            connector.never_negotiate_http2();
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
-use pool_core::{Connected, Connector, Fault, Target, async_trait};
+use pool_core::{ConnectOptions, Connected, Connector, Fault, Target, async_trait};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{AnyStream, boxed};
@@ -31,9 +31,13 @@ impl<C: Connector> Connector for Failing<C> {
     type Address = C::Address;
     type Stream = AnyStream;
 
-    async fn connect(&self, address: &Self::Address) -> io::Result<Connected<AnyStream>> {
+    async fn connect(
+        &self,
+        address: &Self::Address,
+        options: &ConnectOptions,
+    ) -> io::Result<Connected<AnyStream>> {
         let left = Arc::clone(&self.left);
-        let connected = self.inner.connect(address).await?;
+        let connected = self.inner.connect(address, options).await?;
         Ok(boxed(connected.map_stream(|stream| FailingStream { stream, left })))
     }
 

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use pool_core::{Connected, Connector, Fault, Target, async_trait};
+use pool_core::{ConnectOptions, Connected, Connector, Fault, Target, async_trait};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{AnyStream, boxed};
@@ -70,9 +70,13 @@ impl<C: Connector> Connector for Interrupted<C> {
     type Address = C::Address;
     type Stream = AnyStream;
 
-    async fn connect(&self, address: &Self::Address) -> io::Result<Connected<AnyStream>> {
+    async fn connect(
+        &self,
+        address: &Self::Address,
+        options: &ConnectOptions,
+    ) -> io::Result<Connected<AnyStream>> {
         let next_read = self.next_read.clone();
-        let connected = self.inner.connect(address).await?;
+        let connected = self.inner.connect(address, options).await?;
         Ok(boxed(connected.map_stream(|stream| InterruptedStream { stream, next_read })))
     }
 

@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use pool_core::{Connected, Connector, Target, async_trait};
+use pool_core::{ConnectOptions, Connected, Connector, Target, async_trait};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{AnyStream, boxed};
@@ -98,8 +98,12 @@ impl<C: Connector> Connector for OverPath<C> {
     type Address = C::Address;
     type Stream = AnyStream;
 
-    async fn connect(&self, address: &Self::Address) -> io::Result<Connected<AnyStream>> {
-        let connected = self.inner.connect(address).await?;
+    async fn connect(
+        &self,
+        address: &Self::Address,
+        options: &ConnectOptions,
+    ) -> io::Result<Connected<AnyStream>> {
+        let connected = self.inner.connect(address, options).await?;
         let mut state = self.path.state();
         state.opened += 1;
         state.open += 1;

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-use pool_core::{Connected, Connector, Fault, Target, async_trait};
+use pool_core::{ConnectOptions, Connected, Connector, Fault, Target, async_trait};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -172,7 +172,11 @@ impl<C: Connector> Connector for Probe<C> {
     type Address = C::Address;
     type Stream = AnyStream;
 
-    async fn connect(&self, address: &Self::Address) -> io::Result<Connected<AnyStream>> {
+    async fn connect(
+        &self,
+        address: &Self::Address,
+        options: &ConnectOptions,
+    ) -> io::Result<Connected<AnyStream>> {
         let state = &self.watch.0;
         state.held.send_modify(|now| {
             *now += 1;
@@ -191,7 +195,7 @@ impl<C: Connector> Connector for Probe<C> {
         if let Some(kind) = failure {
             return Err(kind.into());
         }
-        let connected = self.inner.connect(address).await?;
+        let connected = self.inner.connect(address, options).await?;
         state.opened.fetch_add(1, Ordering::AcqRel);
         let open = Counted::new(&self.watch, |state| &state.open);
         Ok(boxed(connected.map_stream(|stream| ProbeStream { stream, open, _held: held })))
@@ -203,14 +207,6 @@ impl<C: Connector> Connector for Probe<C> {
 
     fn fault(&self, error: &io::Error) -> Fault {
         self.inner.fault(error)
-    }
-
-    fn may_negotiate_http2(&self, address: &Self::Address) -> bool {
-        self.inner.may_negotiate_http2(address)
-    }
-
-    fn never_negotiate_http2(&mut self) {
-        self.inner.never_negotiate_http2();
     }
 
     fn forget(&self, address: &Self::Address) {

@@ -69,7 +69,7 @@ where
     let (stream, traffic) = Counted::new(stream);
     let bare: Box<dyn Bare> = Box::new(stream);
     let core = Core::new(opened, traffic, waker);
-    let (sender, driver) = bare.shake_hands(&core.waker, &core.own_waker, core.gathers)?;
+    let (sender, driver) = bare.shake_hands(&core.waker, &core.own_waker, core.buffers)?;
     Ok(Connection::new(sender, driver, core))
 }
 

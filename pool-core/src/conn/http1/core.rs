@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::task::coop::unconstrained;
 use tokio::time::Instant;
 
+use super::driver::Buffers;
 use super::keep_alive::Hint;
 use crate::conn::{Hold, Lifetime, Opened};
 use crate::connector::KernelCheck;
@@ -23,9 +24,7 @@ pub(crate) struct Core {
     pub(super) uses: u64,
     /// The server speaks HTTP/1.0, which hyper then does too.
     pub(super) speaks_http10: bool,
-    /// Whether hyper writes the buffers of a request as they lie, many at a time. If not, hyper copies them into one,
-    /// which is cheaper for small requests.
-    pub(super) gathers: bool,
+    pub(super) buffers: Buffers,
     /// What the server has said of the life of the connection.
     pub(super) hint: Option<Hint>,
     kernel_check: Option<KernelCheck>,
@@ -37,7 +36,7 @@ pub(crate) struct Core {
 
 impl Core {
     pub(super) fn new(opened: Opened, traffic: Arc<Traffic>, waker: Arc<ConnectionWaker>) -> Self {
-        let Opened { established, kernel_check, lifetime, hold } = opened;
+        let Opened { established, kernel_check, lifetime, max_head, hold } = opened;
         Self {
             own_waker: Waker::from(Arc::clone(&waker)),
             waker,
@@ -45,7 +44,7 @@ impl Core {
             established: Arc::new(established),
             uses: 0,
             speaks_http10: false,
-            gathers: false,
+            buffers: Buffers { gathers: false, max_head },
             hint: None,
             kernel_check,
             uploading: false,

@@ -35,7 +35,7 @@ pub(super) trait Bare: Send {
         self: Box<Self>,
         waker: &Arc<ConnectionWaker>,
         own_waker: &Waker,
-        gathers: bool,
+        how: Buffers,
     ) -> hyper::Result<(Sender, Box<dyn Drive>)>;
 }
 
@@ -53,9 +53,9 @@ pub(super) trait Drive: Send {
     /// The error that ended it, if no response could report it.
     fn take_error(&mut self) -> Option<hyper::Error>;
 
-    /// Opens HTTP/1 anew over the stream, from here on without copying what is written; none if that cannot be done.
+    /// Opens HTTP/1 anew over the stream, with other buffers; none if that cannot be done.
     /// The stream closes if bytes of it were left over; otherwise it goes on as before.
-    fn open_anew(&mut self) -> Option<Sender>;
+    fn open_anew(&mut self, how: Buffers) -> Option<Sender>;
 
     /// Takes the stream back; none if it is in use, has ended, or bytes of it were left over.
     fn give_up_http(self: Box<Self>) -> Option<Box<dyn Bare>>;
@@ -121,13 +121,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Drive for Driver<S> {
         }
     }
 
-    fn open_anew(&mut self) -> Option<Sender> {
+    fn open_anew(&mut self, how: Buffers) -> Option<Sender> {
         if !matches!(self, Self::Http(_)) {
             return None;
         }
         let stream =
             std::mem::replace(self, Self::Finished(Ending::Surplus, None)).into_stream()?;
-        let (sender, connection) = shake_hands(stream, true).ok()?;
+        let (sender, connection) = shake_hands(stream, how).ok()?;
         *self = Self::Http(connection);
         Some(sender)
     }
@@ -157,23 +157,39 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Bare for Counted<S> {
         self: Box<Self>,
         waker: &Arc<ConnectionWaker>,
         own_waker: &Waker,
-        gathers: bool,
+        how: Buffers,
     ) -> hyper::Result<(Sender, Box<dyn Drive>)> {
         let stream = ArmedIo::new(*self, waker, own_waker);
-        let (sender, http) = shake_hands(stream, gathers)?;
+        let (sender, http) = shake_hands(stream, how)?;
         Ok((sender, Box::new(Driver::Http(http))))
     }
 }
 
+/// How hyper is to treat the buffers of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Buffers {
+    /// Whether hyper writes the buffers of a request as they lie, many at a time. If not, hyper copies them into one,
+    /// which is cheaper for small requests.
+    pub(super) gathers: bool,
+    /// How large the head of a response may be.
+    pub(super) max_head: usize,
+}
+
+/// What hyper takes by itself.
+const HYPERS_MAX_HEAD: usize = 408 * 1024;
+
 type Http<S> = http1::Connection<S, BodyHandle>;
 
-fn shake_hands<S>(stream: S, gathers: bool) -> hyper::Result<(Sender, Http<S>)>
+fn shake_hands<S>(stream: S, how: Buffers) -> hyper::Result<(Sender, Http<S>)>
 where
     S: Read + Write + Unpin,
 {
     let mut builder = http1::Builder::new();
-    if !gathers {
+    if !how.gathers {
         builder.writev(false);
+    }
+    if how.max_head != HYPERS_MAX_HEAD {
+        builder.max_buf_size(how.max_head);
     }
     let handshake = pin!(builder.handshake(stream));
     match handshake.poll(&mut Context::from_waker(Waker::noop())) {

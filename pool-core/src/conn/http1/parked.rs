@@ -33,7 +33,7 @@ impl Parked {
     /// Gives the connection its HTTP state back; none if that cannot be done, and then the connection is closed.
     pub(crate) fn wake(self) -> Option<Box<Connection>> {
         let Self { stream, mut core } = self;
-        match stream.shake_hands(&core.waker, &core.own_waker, core.gathers) {
+        match stream.shake_hands(&core.waker, &core.own_waker, core.buffers) {
             Ok((sender, driver)) => Some(Connection::new(sender, driver, core)),
             Err(_) => {
                 core.closing(Reason::Failed);

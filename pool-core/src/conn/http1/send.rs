@@ -42,7 +42,7 @@ impl Connection {
         self.fresh = false;
         self.sent = true;
         let is_large = facts.needs_chunks || looked_at.body().is_large();
-        if !self.core.gathers && is_large {
+        if !self.core.buffers.gathers && is_large {
             self.gather();
         }
         self.core.set_uploading(is_large || facts.upgrade);
@@ -66,8 +66,8 @@ impl Connection {
         if self.core.speaks_http10 {
             return;
         }
-        self.core.gathers = true;
-        if let Some(sender) = self.driver.open_anew() {
+        self.core.buffers.gathers = true;
+        if let Some(sender) = self.driver.open_anew(self.core.buffers) {
             self.sender = sender;
         }
     }

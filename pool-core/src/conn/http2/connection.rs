@@ -20,7 +20,7 @@ use bytes::Bytes;
 use h2::client::SendRequest;
 use tokio::time::Instant;
 
-use super::driver::{DriverCell, Tunnelled};
+use super::driver::DriverCell;
 use super::reset_rate::ResetRate;
 use super::wire::Wire;
 use crate::conn::Lifetime;
@@ -102,7 +102,7 @@ impl Connection {
     ///
     /// When the connection has ended instead, for instance because the server demands a client certificate.
     pub(crate) async fn allows_streams(&self) -> io::Result<()> {
-        self.driver.allows_streams(|| self.is_leaving()).await
+        self.driver.allows_streams(&self.wire).await
     }
 
     pub(crate) fn open_streams(&self) -> usize {
@@ -125,14 +125,26 @@ impl Connection {
             // Only last frames are left, and the task gives them a limited time.
             self.driver.wake();
         }
-        is_last && !self.opening.load(Ordering::SeqCst)
+        is_last && self.may_become_idle()
+    }
+
+    /// Whether it may be stored as idle once it has no stream: one without room is kept among those in use, and its task
+    /// tells when it has some.
+    pub(crate) fn may_become_idle(&self) -> bool {
+        let has_room = !self.is_doubted() && self.stream_limit() > 0;
+        !self.opening.load(Ordering::SeqCst) && (has_room || self.is_leaving())
     }
 
     /// Its dial has ended; true if the connection is no longer in use. Under the lock of the lane's list.
     pub(crate) fn end_opening(&self) -> bool {
         self.opening.store(false, Ordering::SeqCst);
         self.driver.notify_changed();
-        self.open_streams() == 0
+        self.open_streams() == 0 && self.may_become_idle()
+    }
+
+    /// Whether the server allows extended CONNECT, RFC 8441.
+    pub(crate) fn allows_extended_connect(&self) -> bool {
+        self.sender.is_extended_connect_protocol_enabled()
     }
 
     /// Waits until its dial has ended.
@@ -266,11 +278,6 @@ impl Connection {
     /// Whether a stream may be reset now without looking like an attack.
     pub(crate) fn take_reset(&self) -> bool {
         self.reset_rate.lock().take(Instant::now())
-    }
-
-    /// One of its streams becomes a tunnel, which keeps the connection open without a lease.
-    pub(super) fn tunnel(&self) -> Tunnelled {
-        self.driver.tunnel()
     }
 
     /// Has the task of the connection run a future to its end.

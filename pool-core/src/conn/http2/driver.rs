@@ -19,6 +19,7 @@ use futures_util::stream::{FuturesUnordered, Stream};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::AbortHandle;
 
+use super::wire::Wire;
 use crate::conn::Hold;
 use crate::report::Reason;
 use crate::sync::{self, Mutex};
@@ -50,8 +51,6 @@ pub(super) struct DriverCell {
     /// Notified when the server changes how many streams it allows, and when the dial or the task ends.
     changed: Notify,
     ended: AtomicBool,
-    /// How many streams have become tunnels, which go on without a lease.
-    tunnels: AtomicUsize,
     /// What has ended the connection.
     error: Mutex<Option<h2::Error>>,
     reason: Mutex<Option<Reason>>,
@@ -69,7 +68,6 @@ impl DriverCell {
             closing: AtomicBool::new(false),
             changed: Notify::new(),
             ended: AtomicBool::new(false),
-            tunnels: AtomicUsize::new(0),
             error: Mutex::default(),
             reason: Mutex::default(),
             task: OnceLock::new(),
@@ -97,16 +95,6 @@ impl DriverCell {
     /// The first reason counts.
     pub(super) fn closing(&self, reason: Reason) {
         self.reason.lock().get_or_insert(reason);
-    }
-
-    /// A stream has become a tunnel, until the guard drops.
-    pub(super) fn tunnel(self: &Arc<Self>) -> Tunnelled {
-        self.tunnels.fetch_add(1, Ordering::SeqCst);
-        Tunnelled(Arc::clone(self))
-    }
-
-    pub(super) fn has_tunnels(&self) -> bool {
-        self.tunnels.load(Ordering::SeqCst) > 0
     }
 
     /// Drops the driver.
@@ -186,12 +174,11 @@ impl DriverCell {
     }
 
     /// Waits until the server has allowed a stream, or has shown that it will not.
-    pub(super) async fn allows_streams(&self, is_ending: impl Fn() -> bool) -> io::Result<()> {
+    pub(super) async fn allows_streams(&self, wire: &Wire) -> io::Result<()> {
         let has_ended = || self.ended.load(Ordering::SeqCst);
-        let said = || self.streams.load(Ordering::SeqCst) != UNSAID;
-        let allows = || self.streams() > 0 || said() && is_ending();
+        let allows = || self.streams() > 0 || wire.is_greeted() && wire.is_ending();
         self.wait_until(|| has_ended() || allows()).await;
-        if has_ended() && !said() { Err(self.ended_silent()) } else { Ok(()) }
+        if wire.is_greeted() { Ok(()) } else { Err(self.ended_silent()) }
     }
 
     pub(super) async fn wait_until(&self, is_so: impl Fn() -> bool) {
@@ -215,17 +202,6 @@ impl DriverCell {
 impl fmt::Debug for DriverCell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DriverCell").field("streams", &self.streams()).finish_non_exhaustive()
-    }
-}
-
-/// Keeps a connection open for a tunnel.
-#[derive(Debug)]
-pub(super) struct Tunnelled(Arc<DriverCell>);
-
-impl Drop for Tunnelled {
-    fn drop(&mut self) {
-        self.0.tunnels.fetch_sub(1, Ordering::SeqCst);
-        self.0.wake();
     }
 }
 

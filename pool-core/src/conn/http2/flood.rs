@@ -58,7 +58,7 @@ impl Flood {
         match head.kind {
             Kind::Headers => self.grant(FOR_REQUEST),
             Kind::Data => self.grant(FOR_SENT_DATA),
-            Kind::GoAway | Kind::Other => {}
+            Kind::Settings | Kind::GoAway | Kind::Other => {}
         }
     }
 
@@ -80,7 +80,11 @@ impl Flood {
         let passed = self.refilled.map_or(Duration::from_secs(1), |before| now - before);
         self.refilled = Some(now);
         let grown = (passed.as_secs_f64() * f64::from(PER_SECOND)).min(f64::from(AT_ONCE));
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded above")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "bounded above"
+        )]
         let grown = grown as u32;
         match grown.checked_sub(1) {
             Some(credit) => self.credit = credit,

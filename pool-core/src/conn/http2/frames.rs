@@ -11,6 +11,7 @@ const PREFACE: usize = 24;
 pub(super) enum Kind {
     Data,
     Headers,
+    Settings,
     GoAway,
     Other,
 }
@@ -74,6 +75,7 @@ impl Head {
             kind: match kind {
                 0 => Kind::Data,
                 1 => Kind::Headers,
+                4 => Kind::Settings,
                 7 => Kind::GoAway,
                 _ => Kind::Other,
             },
@@ -108,7 +110,7 @@ mod tests {
                 frames.scan(piece, |head| found.push((head.kind, head.stream, head.payload)));
             }
             let expected =
-                [(Kind::Other, 0, 18), (Kind::Headers, 3, 0), (Kind::Data, 3, 70_000)];
+                [(Kind::Settings, 0, 18), (Kind::Headers, 3, 0), (Kind::Data, 3, 70_000)];
             assert_eq!(found, expected, "in pieces of {piece}");
         }
     }

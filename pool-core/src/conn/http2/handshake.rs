@@ -68,7 +68,7 @@ impl Handshaken {
     /// Starts the task of the connection, which tells `watch` what changes.
     pub(crate) fn start(self, opened: Opened, watch: Weak<dyn StreamWatch>) -> Arc<Connection> {
         let Self { sender, http2, ping, wire, settings } = self;
-        let Opened { established, kernel_check, lifetime, hold } = opened;
+        let Opened { established, kernel_check, lifetime, hold, .. } = opened;
         let (driver, spawner) = Driver::new(http2, hold);
         let cell = DriverCell::new(driver, spawner);
         let connection = Connection::new(

@@ -14,7 +14,7 @@ use http_body::Body as _;
 use super::connection::Connection;
 use super::tunnel::Tunnel;
 use super::upload::{Sending, Upload};
-use crate::request::RequestBody;
+use crate::request::{ExtendedConnect, RequestBody};
 
 /// A body that fits into one frame is handed over whole.
 const ONE_FRAME: u64 = 16 * 1024;
@@ -43,7 +43,10 @@ impl Connection {
         let (head, body) = request.into_parts();
         let is_tunnel = head.method == Method::CONNECT;
         let ends = !is_tunnel && body.is_end_stream();
-        let head = Request::from_parts(head, ());
+        let mut head = Request::from_parts(head, ());
+        if let Some(protocol) = ExtendedConnect::take(head.extensions_mut()) {
+            head.extensions_mut().insert(h2::ext::Protocol::from(protocol.as_str()));
+        }
         // A clone has no part in the back-pressure of h2, which is that of the leases here.
         let (response, mut stream) = match self.sender.clone().send_request(head, ends) {
             Ok(opened) => opened,
@@ -86,10 +89,7 @@ impl AwaitedHead {
     }
 
     /// Ready with the next 1xx answer, or none before the final one.
-    pub(crate) fn poll_interim(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<(StatusCode, HeaderMap)> {
+    pub(crate) fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<(StatusCode, HeaderMap)> {
         match self.response.poll_informational(cx) {
             Poll::Ready(Some(Ok(answer))) => {
                 let (head, ()) = answer.into_parts();
@@ -109,13 +109,9 @@ impl AwaitedHead {
     }
 
     /// The tunnel that a successful answer to CONNECT opens, over the stream of that answer.
-    pub(crate) fn into_tunnel(
-        self,
-        connection: &Connection,
-        incoming: RecvStream,
-    ) -> Result<Tunnel, RecvStream> {
+    pub(crate) fn into_tunnel(self, incoming: RecvStream) -> Result<Tunnel, RecvStream> {
         match self.tunnel {
-            Some(outgoing) => Ok(Tunnel::new(outgoing, incoming, connection.tunnel())),
+            Some(outgoing) => Ok(Tunnel::new(outgoing, incoming)),
             None => Err(incoming),
         }
     }

@@ -30,7 +30,6 @@ pub(crate) trait StreamWatch: Send + Sync {
 
 /// Ends when nothing is left of the connection, or when a thread has closed it.
 pub(super) struct Task {
-    // Not through the connection: a tunnel goes on when no lease keeps the connection any more.
     cell: Arc<DriverCell>,
     wire: Arc<Wire>,
     signs: Signs,
@@ -91,9 +90,7 @@ impl Task {
 
     /// Whether only last frames are left, and have had their time.
     fn is_over(&mut self, connection: Option<&Arc<Connection>>, cx: &mut Context<'_>) -> bool {
-        if connection.is_some_and(|connection| connection.open_streams() > 0)
-            || self.cell.has_tunnels()
-        {
+        if connection.is_some_and(|connection| connection.open_streams() > 0) {
             self.last_frames = None;
             return false;
         }

@@ -9,24 +9,16 @@ use bytes::{Buf as _, Bytes};
 use h2::{RecvStream, SendStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::driver::Tunnelled;
-
 pub(crate) struct Tunnel {
     outgoing: SendStream<Bytes>,
     incoming: RecvStream,
     /// What has come and was not read.
     unread: Bytes,
-    // After the stream: the connection may end with it.
-    _open: Tunnelled,
 }
 
 impl Tunnel {
-    pub(super) fn new(
-        outgoing: SendStream<Bytes>,
-        incoming: RecvStream,
-        open: Tunnelled,
-    ) -> Self {
-        Self { outgoing, incoming, unread: Bytes::new(), _open: open }
+    pub(super) fn new(outgoing: SendStream<Bytes>, incoming: RecvStream) -> Self {
+        Self { outgoing, incoming, unread: Bytes::new() }
     }
 
     /// Why the stream takes nothing any more.

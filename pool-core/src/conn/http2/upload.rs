@@ -107,10 +107,7 @@ impl Sending {
 
     /// The next frame of the body. The task of a shared connection asks for it, and a panic must not take all streams of
     /// that connection along.
-    fn poll_body(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let body = &mut self.body;
         catch_unwind(AssertUnwindSafe(|| Pin::new(body).poll_frame(cx)))
             .unwrap_or_else(|_| Poll::Ready(Some(Err("the body panicked".into()))))
@@ -160,7 +157,10 @@ impl Sending {
             },
             Next::Data(data) => self.poll_data(data, cx)?,
             Next::Trailers(trailers) => {
-                return Err(self.stream.send_trailers(trailers).map_or(Stop::Closed, |()| Stop::Sent));
+                return Err(self
+                    .stream
+                    .send_trailers(trailers)
+                    .map_or(Stop::Closed, |()| Stop::Sent));
             }
             Next::End => {
                 let ended = self.stream.send_data(Bytes::new(), true);

@@ -22,6 +22,8 @@ use super::frames::{Frames, Kind};
 pub(crate) struct Wire {
     read: AtomicU64,
     messages: AtomicU64,
+    /// The server has said SETTINGS.
+    greeted: AtomicBool,
     /// The highest stream of which the stream below has accepted the head of a frame; h2 opens them in their order.
     opened: AtomicU32,
     /// Of the next head it has accepted some bytes.
@@ -59,6 +61,11 @@ impl Wire {
         self.flushed.load(Ordering::Relaxed)
     }
 
+    /// Whether the server speaks HTTP/2 at all.
+    pub(super) fn is_greeted(&self) -> bool {
+        self.greeted.load(Ordering::Relaxed)
+    }
+
     /// Whether the server has sent a GOAWAY, or closed its side.
     pub(super) fn is_ending(&self) -> bool {
         self.ending.load(Ordering::Relaxed)
@@ -81,6 +88,10 @@ impl Wire {
                 flood.read(head);
             }
             Kind::GoAway => self.ending.store(true, Ordering::Relaxed),
+            Kind::Settings => {
+                self.greeted.store(true, Ordering::Relaxed);
+                flood.read(head);
+            }
             Kind::Other => flood.read(head),
         });
         if flood.is_over() {

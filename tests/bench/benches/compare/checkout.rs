@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use deadpool::unmanaged;
 use pingora_pool::{ConnectionMeta, ConnectionPool};
-use pool_core::{Connected, Connector, Pool, Target, async_trait};
+use pool_core::{ConnectOptions, Connected, Connector, Pool, Target, async_trait};
 use tokio::io::DuplexStream;
 use tokio::runtime::Builder;
 use tokio::task::JoinSet;
@@ -165,7 +165,11 @@ impl Connector for InMemory {
     type Address = SocketAddr;
     type Stream = DuplexStream;
 
-    async fn connect(&self, _: &SocketAddr) -> io::Result<Connected<DuplexStream>> {
+    async fn connect(
+        &self,
+        _: &SocketAddr,
+        _: &ConnectOptions,
+    ) -> io::Result<Connected<DuplexStream>> {
         let (ours, theirs) = tokio::io::duplex(64);
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(theirs);
         Ok(Connected::new(ours))

@@ -1,11 +1,11 @@
-//! The settings of a pool, each with its default and the reason for it.
+//! What concerns every pool, and how it is built.
 
 use std::time::Duration;
 
 use crate::connector::Connector;
 use crate::pool::Pool;
 use crate::report::{Observed, Observer};
-use crate::settings::{Backoff, BuildError, DrainLimit, Http2, KeepAlive, Settings};
+use crate::settings::{Backoff, BuildError, DrainLimit, Settings};
 
 /// Sets up a [`Pool`]. Made by [`Pool::builder`].
 ///
@@ -26,7 +26,7 @@ use crate::settings::{Backoff, BuildError, DrainLimit, Http2, KeepAlive, Setting
 #[must_use = "a builder builds nothing until `build` is called"]
 pub struct Builder<C> {
     connector: C,
-    settings: Settings,
+    pub(super) settings: Settings,
 }
 
 impl<C: Connector> Pool<C> {
@@ -251,38 +251,14 @@ impl<C: Connector> Builder<C> {
         self
     }
 
-    /// Whether the pool speaks HTTP/2.
+    /// How large the head of a response may be, in bytes, 1xx answers included; over HTTP/2 with the 32 bytes for each field
+    /// that RFC 9113 6.5.2 counts.
     ///
-    /// One connection then serves many requests, within the live limit of the server. Another is opened when all are
-    /// full, and the busiest is used first. Settings for idle connections apply to those without a stream. The version
-    /// of a response tells what was spoken. Defaults to [`Http2::Negotiated`]: what the connector has agreed upon.
-    pub fn http2(mut self, http2: Http2) -> Self {
-        self.settings.http2 = http2;
-        self
-    }
-
-    /// How many streams one HTTP/2 connection carries at once; `None` for as many as its server allows.
-    ///
-    /// Zero is refused. Defaults to `None`. One connection is one TCP stream, driven by one task: where it is not
-    /// fast enough, a limit spreads the load.
-    pub fn http2_max_streams(mut self, limit: impl Into<Option<usize>>) -> Self {
-        self.settings.connection.http2.max_streams = limit.into();
-        self
-    }
-
-    /// Asks the server of each HTTP/2 connection every `interval`, less up to 15 %, for a sign of life; `None`
-    /// for never.
-    ///
-    /// A connection without an answer after `timeout` is closed, and the requests on it fail, or are sent again over
-    /// another. An interval of zero is refused. Defaults to `None`: gRPC servers take a client that asks more often
-    /// than every five minutes for an attacker.
-    pub fn http2_keep_alive(
-        mut self,
-        interval: impl Into<Option<Duration>>,
-        timeout: Duration,
-    ) -> Self {
-        self.settings.connection.http2.keep_alive =
-            interval.into().map(|interval| KeepAlive { interval, timeout, while_idle: true });
+    /// A response beyond it fails with [`ErrorKind::Response`](crate::ErrorKind::Response). Over HTTP/2 that costs its
+    /// stream alone, unless it is twice as large or more. Less than 8 KiB is refused. Defaults to 408 KiB, what hyper takes
+    /// over HTTP/1: large enough for any set of cookies that browsers keep.
+    pub fn max_response_head(mut self, bytes: usize) -> Self {
+        self.settings.connection.max_response_head = bytes;
         self
     }
 
@@ -312,7 +288,8 @@ impl<C: Connector> Builder<C> {
     /// A [`BuildError`] that names the setting that makes no sense:
     ///
     /// * zero connections, uses or streams, or a connect timeout of zero, with which nothing could ever be sent
-    /// * an interval of zero between questions for a sign of life
+    /// * an interval of zero between questions for a sign of life, or windows and frames that HTTP/2 does not have
+    /// * a response head of less than 8 KiB
     /// * more idle connections than connections
     /// * a jitter outside 0 to 1
     pub fn build(self) -> Result<Pool<C>, BuildError> {

@@ -1,0 +1,264 @@
+//! The first word of the server, its limit as it moves, and what is refused.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::Reason as Code;
+use pool_core::{ErrorKind, Written};
+use pooled_fetch_tests::raw_http2::{END_STREAM, RawConnection, STREAMS, content_length, kind};
+use pooled_fetch_tests::{bounded, ends_idle, eventually, get, let_pass, post, settle};
+use tokio::task::JoinSet;
+
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_allows_no_stream_keeps_requests_waiting_as_long_as_their_checkout_may_last()
+{
+    bounded(async {
+        let (caller, mut server) =
+            start_raw(|settings| settings.checkout_timeout(SECOND * 3).connect_timeout(None)).await;
+        let mut clients: JoinSet<_> = (0..20).map(|_| caller.fetch(post("/", "once"))).collect();
+        let mut connection = server.greet(0).await;
+        while let Some(client) = clients.join_next().await {
+            let error = client.expect("no panic").expect_err("no stream is allowed");
+            assert_eq!(error.kind(), ErrorKind::CheckoutTimeout, "{error}");
+            assert!(error.evidence().is_unsent() && error.evidence().written() == Written::Nothing);
+            error.into_request().expect("it never left");
+        }
+        assert_eq!(caller.watch.opened(), 1);
+        connection.settings(&[(STREAMS, 1)]).await;
+        let client = tokio::spawn(caller.fetch(get("/")));
+        let stream = connection.request().await;
+        connection.answer(stream, b"done").await;
+        client.await.expect("no panic").expect("a response");
+        ends_idle(caller).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nothing_is_sent_before_the_first_word_of_the_server() {
+    bounded(async {
+        let (caller, mut server) = start_raw(|settings| settings).await;
+        let mut clients: JoinSet<_> = (0..5).map(|_| caller.fetch(get("/"))).collect();
+        let mut connection = server.accept().await;
+        for expected in [kind::SETTINGS, kind::WINDOW_UPDATE] {
+            assert_eq!(connection.read().await.map(|frame| frame.kind), Some(expected));
+        }
+        settle().await;
+        assert_eq!((caller.pool.stats().waiting, caller.watch.opened()), (5, 1));
+        connection.settings(&[(STREAMS, 5)]).await;
+        for _ in 0..5 {
+            let stream = connection.request().await;
+            connection.answer(stream, b"done").await;
+        }
+        while let Some(client) = clients.join_next().await {
+            client.expect("no panic").expect("a response");
+        }
+        ends_idle(caller).await;
+    })
+    .await;
+}
+
+/// Answers the next requests of a connection; gives how many there were until nothing more came.
+async fn serve(connection: &mut RawConnection) -> usize {
+    let mut served = 0;
+    while let Ok(stream) = tokio::time::timeout(SECOND, connection.request()).await {
+        connection.answer(stream, b"done").await;
+        served += 1;
+    }
+    served
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_limit_is_followed_as_it_moves_and_no_post_is_executed_twice() {
+    bounded(async {
+        let (caller, mut server) = start_raw(|settings| settings.max_connections(1)).await;
+        let mut clients: JoinSet<_> = (0..10).map(|_| caller.fetch(post("/", "once"))).collect();
+        let mut connection = server.greet(100).await;
+        let mut executed = serve(&mut connection).await;
+        for limit in [0, 1, 1000, 0, 3, 100] {
+            connection.settings(&[(STREAMS, limit)]).await;
+            settle().await;
+            for _ in 0..10 {
+                clients.spawn(caller.fetch(post("/", "once")));
+            }
+            if limit == 0 {
+                settle().await;
+                assert_eq!(caller.pool.stats().waiting, 10);
+            } else {
+                executed += serve(&mut connection).await;
+            }
+        }
+        while let Some(client) = clients.join_next().await {
+            assert_eq!(client.expect("no panic").expect("a response").body, "done");
+        }
+        assert_eq!(executed, 70);
+        ends_idle(caller).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_goaway_as_the_first_word_sends_posts_over_the_next_connection() {
+    bounded(async {
+        let (caller, mut server) = start_raw(|settings| settings).await;
+        let client = tokio::spawn(caller.fetch(post("/", "once")));
+        let mut first = server.greet(100).await;
+        first.goaway(0, Code::NO_ERROR).await;
+        let mut second = server.greet(100).await;
+        let stream = second.request().await;
+        second.answer(stream, b"done").await;
+        assert_eq!(client.await.expect("no panic").expect("a response").body, "done");
+        drop(first);
+        ends_idle(caller).await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_greets_every_connection_with_goaway_is_not_dialled_without_end() {
+    bounded(async {
+        let (caller, mut server) = start_raw(|settings| settings).await;
+        let client = tokio::spawn(caller.fetch(post("/", "once")));
+        let greeting = tokio::spawn(async move {
+            let mut greeted = 0;
+            while let Ok(mut connection) =
+                tokio::time::timeout(SECOND * 20, server.greet(100)).await
+            {
+                connection.goaway(0, Code::NO_ERROR).await;
+                greeted += 1;
+            }
+            greeted
+        });
+        let error = client.await.expect("no panic").expect_err("no connection serves");
+        assert!(error.evidence().is_unprocessed(), "{error}");
+        error.into_request().expect("it never left");
+        let greeted = greeting.await.expect("no panic");
+        assert!((1..=7).contains(&greeted), "{greeted}");
+        ends_idle(caller).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_goaway_below_an_open_stream_sends_that_one_again_and_finishes_those_before() {
+    bounded(async {
+        let (caller, mut server) = start_raw(|settings| settings).await;
+        let kept = tokio::spawn(caller.fetch(post("/kept", "once")));
+        let mut first = server.greet(100).await;
+        let below = first.request().await;
+        let moved = tokio::spawn(caller.fetch(post("/moved", "once")));
+        first.request().await;
+        first.goaway(below, Code::NO_ERROR).await;
+        let mut second = server.greet(100).await;
+        let again = second.request().await;
+        second.answer(again, b"moved").await;
+        assert_eq!(moved.await.expect("no panic").expect("a response").body, "moved");
+        first.answer(below, b"kept").await;
+        assert_eq!(kept.await.expect("no panic").expect("a response").body, "kept");
+        ends_idle(caller).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_answered_however_poorly_is_not_repeated() {
+    bounded(async {
+        let malformed = content_length("0");
+        for reset in [None, Some(Code::NO_ERROR), Some(Code::CANCEL), Some(Code::ENHANCE_YOUR_CALM)]
+        {
+            let (caller, mut server) = start_raw(|settings| settings).await;
+            let first = tokio::spawn(caller.fetch(get("/")));
+            let mut connection = server.greet(100).await;
+            let stream = connection.request().await;
+            connection.answer(stream, b"done").await;
+            first.await.expect("no panic").expect("a response");
+            let client = tokio::spawn(caller.fetch(get("/")));
+            let stream = connection.request().await;
+            match reset {
+                None => connection.head(stream, END_STREAM, &malformed).await,
+                Some(code) => connection.reset(stream, code).await,
+            }
+            let error = client.await.expect("no panic").expect_err("no response");
+            let evidence = error.evidence();
+            assert_eq!((error.kind(), evidence.attempts()), (ErrorKind::Response, 1), "{error}");
+            assert!(error.to_string().contains("something read"), "{error}");
+            assert_eq!(caller.pool.stats().retried, 0);
+            ends_idle(caller).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_is_refused_five_times_and_served_when_a_place_comes_free() {
+    bounded(async {
+        let (caller, mut server) = start_raw(|settings| settings.max_connections(1)).await;
+        let client = tokio::spawn(caller.fetch(post("/", "once")));
+        let mut connection = server.greet(100).await;
+        for turn in 1..=6 {
+            let stream = loop {
+                match tokio::time::timeout(SECOND, connection.read()).await {
+                    Ok(Some(frame)) if frame.kind == kind::HEADERS => break frame.stream,
+                    Ok(Some(_)) => {}
+                    // It was given up after two refusals.
+                    _ => connection = server.greet(100).await,
+                }
+            };
+            if turn < 6 {
+                connection.reset(stream, Code::REFUSED_STREAM).await;
+            } else {
+                connection.answer(stream, b"done").await;
+            }
+        }
+        assert_eq!(client.await.expect("no panic").expect("a response").body, "done");
+        assert_eq!(caller.pool.stats().retried, 5);
+        ends_idle(caller).await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_response_timeout_of_an_upload_that_stalls_runs_from_its_last_piece() {
+    bounded(async {
+        let (caller, mut server) =
+            start_raw(|settings| settings.response_timeout(SECOND * 3)).await;
+        let since = tokio::time::Instant::now();
+        let client = tokio::spawn(caller.fetch(post("/", Bytes::from(vec![0; 1 << 20]))));
+        // The server gives no window beyond that of the beginning.
+        let mut connection = server.greet(100).await;
+        connection.request().await;
+        let drain = tokio::spawn(async move { while connection.read().await.is_some() {} });
+        let error = client.await.expect("no panic").expect_err("no response");
+        assert_eq!(error.kind(), ErrorKind::ResponseTimeout, "{error}");
+        assert_eq!(error.evidence().written(), Written::Partly);
+        let took = since.elapsed();
+        assert!((SECOND * 3..SECOND * 4).contains(&took), "{took:?}");
+        let_pass(SECOND * 20).await;
+        eventually("the silent connection is replaced", || caller.watch.open() == 0).await;
+        drain.abort();
+        ends_idle(caller).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_setting_for_streams_lies_below_the_limit_of_the_server() {
+    bounded(async {
+        let (caller, mut server) = start_http2(100, |settings| settings.http2_max_streams(2)).await;
+        let mut held = Vec::new();
+        for _ in 0..5 {
+            held.push(under_way(&caller, &mut server, "/").await);
+        }
+        assert_eq!(server.most_streams(), 2);
+        for (client, stream) in held {
+            stream.answer("done");
+            client.await.expect("no panic").expect("a response");
+        }
+        ends_idle(caller).await;
+    })
+    .await;
+}
