@@ -6,6 +6,7 @@
 mod catalogue;
 mod checks;
 mod client;
+mod grpc;
 mod real_server;
 
 use std::fmt::Write as _;
