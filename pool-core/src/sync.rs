@@ -18,10 +18,12 @@ thread_local! {
 }
 
 /// Whether connections ignore wakes that come from this thread; see `SuppressWakes` in `io/waker.rs`.
+#[inline]
 pub(crate) fn are_wakes_suppressed() -> bool {
     SUPPRESSED.get()
 }
 
+#[inline]
 pub(crate) fn suppress_wakes(suppress: bool) {
     SUPPRESSED.set(suppress);
 }

@@ -38,16 +38,19 @@ const BYTES: u8 = 2;
 
 impl Traffic {
     /// Bytes that the stream has accepted.
+    #[inline]
     pub(crate) fn written(&self) -> u64 {
         self.written.load(Ordering::Relaxed)
     }
 
     /// Bytes that the stream has delivered.
+    #[inline]
     pub(crate) fn read(&self) -> u64 {
         self.read.load(Ordering::Relaxed)
     }
 
     /// A request is about to go out; its body has ended already, or [`end_body`](Self::end_body) follows.
+    #[inline]
     pub(crate) fn begin_request(&self, body_ended: bool) {
         self.flushed.store(false, Ordering::Relaxed);
         self.body_ended.store(body_ended, Ordering::Relaxed);
@@ -67,6 +70,7 @@ impl Traffic {
     }
 
     /// Whether the stream has accepted all that hyper had to write.
+    #[inline]
     pub(crate) fn is_flushed(&self) -> bool {
         self.flushed.load(Ordering::Relaxed)
     }
@@ -78,6 +82,7 @@ impl Traffic {
     }
 
     /// From here on no byte is expected, until the stream has accepted one of the next request.
+    #[inline]
     pub(crate) fn expect_nothing(&self) {
         self.asked.store(false, Ordering::Relaxed);
     }
@@ -92,6 +97,7 @@ impl Traffic {
         }
     }
 
+    #[inline]
     fn note_read(&self, bytes: &[u8]) {
         count(&self.read, bytes.len());
         if !bytes.is_empty() && !self.asked.load(Ordering::Relaxed) {
@@ -101,6 +107,7 @@ impl Traffic {
         }
     }
 
+    #[inline]
     fn note_written(&self, bytes: usize) {
         count(&self.written, bytes);
         self.asked.store(true, Ordering::Relaxed);

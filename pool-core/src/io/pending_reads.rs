@@ -37,6 +37,7 @@ impl PendingReads {
         }
     }
 
+    #[inline]
     pub(crate) fn is_any(&self) -> bool {
         self.woken.load(Ordering::Relaxed) > 0
     }

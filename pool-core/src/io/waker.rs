@@ -92,6 +92,7 @@ impl ConnectionWaker {
     }
 
     /// Whether a wake has come since [`begin`](Self::begin).
+    #[inline]
     pub(crate) fn is_noted(&self) -> bool {
         self.state.load(Ordering::Acquire) == NOTED
     }
@@ -139,6 +140,7 @@ impl ConnectionWaker {
     /// The connection is about to be stored under `sequence`.
     ///
     /// False when a wake has come since the last poll began: that poll may not have seen its cause.
+    #[inline]
     pub(crate) fn become_idle(&self, sequence: u64) -> bool {
         self.sequence.store(sequence, Ordering::Relaxed);
         self.leave_polling_for(IDLE).is_ok()
@@ -150,6 +152,7 @@ impl ConnectionWaker {
     }
 
     /// The watch can find the connection by its sequence now; repeats a wake that came too early.
+    #[inline]
     pub(crate) fn can_be_found(&self) {
         // A read-modify-write, so that a wake that comes later finds the connection in the store.
         if self.state.fetch_add(0, Ordering::AcqRel) == WOKEN {
@@ -157,6 +160,7 @@ impl ConnectionWaker {
         }
     }
 
+    #[inline]
     fn leave_polling_for(&self, next: u8) -> Result<u8, u8> {
         self.state.compare_exchange(POLLING, next, Ordering::AcqRel, Ordering::Acquire)
     }
@@ -176,6 +180,7 @@ impl ConnectionWaker {
 pub(crate) struct SuppressWakes;
 
 impl SuppressWakes {
+    #[inline]
     pub(crate) fn begin() -> Self {
         suppress_wakes(true);
         Self
@@ -183,6 +188,7 @@ impl SuppressWakes {
 }
 
 impl Drop for SuppressWakes {
+    #[inline]
     fn drop(&mut self) {
         suppress_wakes(false);
     }

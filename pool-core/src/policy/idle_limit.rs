@@ -51,6 +51,7 @@ impl LearntIdleLimit {
     }
 
     /// A connection has served after it had been idle for `age`.
+    #[inline]
     pub(super) fn prove(&self, age: Duration) {
         if age < SHORTEST {
             return;

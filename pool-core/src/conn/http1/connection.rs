@@ -132,12 +132,14 @@ impl Connection {
     }
 
     /// Whether hyper has done with the last message, both ways, and takes another request.
+    #[inline]
     pub(crate) fn is_ready(&self) -> bool {
         // hyper forgets what it has copied: it may be ready while a part of that is still to be written.
         self.sender.is_ready() && self.core.traffic.is_flushed() && !self.is_finished()
     }
 
     /// Whether hyper has closed the connection.
+    #[inline]
     pub(crate) fn is_finished(&self) -> bool {
         self.driver.ending().is_some()
     }
@@ -185,10 +187,12 @@ impl Connection {
     }
 
     /// Whether it comes straight from its dial: it has neither served nor been idle.
+    #[inline]
     pub(crate) fn is_fresh(&self) -> bool {
         self.fresh
     }
 
+    #[inline]
     pub(crate) fn id(&self) -> u64 {
         self.core.established.id
     }

@@ -107,6 +107,7 @@ impl Core {
     }
 
     /// The watch can find the connection in the idle store now.
+    #[inline]
     pub(crate) fn can_be_found(&self) {
         self.waker.can_be_found();
     }
