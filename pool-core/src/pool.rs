@@ -92,6 +92,8 @@ impl<C: Connector> Pool<C> {
     ///
     /// The future can be dropped at any await. An HTTP/1 connection that had begun to carry the request closes; over
     /// HTTP/2 only the stream is reset.
+    // A call would move the future, and the request in it, once more.
+    #[inline(always)]
     pub fn http<'a, B>(
         &'a self,
         address: &'a C::Address,

@@ -69,7 +69,10 @@ impl Connector for TcpConnector {
     ) -> io::Result<Connected<TcpStream>> {
         let socket = tokio::net::TcpStream::connect(address).await?;
         socket.set_nodelay(true)?;
-        let (local, peer) = (socket.local_addr().ok(), socket.peer_addr().ok());
+        let local = socket.local_addr().ok();
+        // The kernel is asked only where it may have put another address in place of this one.
+        let peer =
+            if address.ip().is_unspecified() { socket.peer_addr().ok() } else { Some(*address) };
         let Options { keep_alive, user_timeout } = self.options;
         keep_alive.apply(&socket);
         user_timeout.apply(&socket);

@@ -20,11 +20,11 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
-    /// The connection of that `id`, which is open since now and holds `hold`.
+    /// The connection of that `id`, which is open since `now` and holds `hold`.
     pub(crate) fn new(
         id: u64,
         (local_address, peer_address): (Option<SocketAddr>, Option<SocketAddr>),
-        connect_time: Duration,
+        (now, connect_time): (Instant, Duration),
         kernel_check: Option<KernelCheck>,
         settings: &ConnectionSettings,
         hold: Box<dyn Hold>,
@@ -32,7 +32,7 @@ impl Opened {
         Self {
             established: Established { id, local_address, peer_address, connect_time },
             kernel_check,
-            lifetime: Lifetime::new(settings, Instant::now()),
+            lifetime: Lifetime::new(settings, now),
             max_head: settings.max_response_head,
             hold,
         }

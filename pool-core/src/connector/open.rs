@@ -254,6 +254,13 @@ impl<S> Connected<S> {
         self
     }
 
+    pub(crate) fn take_stream(self) -> (S, Connected<()>) {
+        let mut taken = None;
+        let rest = self.map_stream(|stream| taken = Some(stream));
+        let Some(stream) = taken else { unreachable!("it is wrapped at once") };
+        (stream, rest)
+    }
+
     /// Wraps the stream and keeps what is known of it: for connectors over other connectors.
     pub fn map_stream<T>(self, wrap: impl FnOnce(S) -> T) -> Connected<T> {
         Connected {

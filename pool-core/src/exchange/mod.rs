@@ -10,6 +10,7 @@
 //! | `http1` | one request over an HTTP/1 connection, up to the head of its response |
 //! | `http1_failed` | how that ends without a response |
 //! | `response_body` | the response body, and when its connection is checked in |
+//! | `arrived` | what hyper holds of a message when it has done with it |
 //! | `drain` | a body that was dropped early is read on for a little while |
 //! | `http2`, `http2_failed` | one request over one stream, up to the head of its response; how that ends without one |
 //! | `open_stream` | a stream whose caller has gone: reset, or read to its end |
@@ -20,6 +21,7 @@
 //!
 //! `pool` takes the future of a request and the body of its response.
 
+mod arrived;
 mod bookkeeping;
 mod drain;
 mod http1;

@@ -19,7 +19,6 @@ use std::task::{Context, Poll, ready};
 use http::Response;
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
-use tokio::time::sleep;
 
 use super::http1::Http1Exchange;
 use super::http2;
@@ -35,6 +34,7 @@ type Sent = Result<Response<Body>, Error>;
 /// Sends a request to `address`, over as many connections as the rule in `request/retry.rs` allows.
 ///
 /// Not an async function: each of those around the response would move it once more, and the request as well.
+#[inline(always)]
 pub(crate) fn send<'a, C: Connector>(
     hosts: &'a Arc<Hosts<C>>,
     address: &'a C::Address,
@@ -137,7 +137,7 @@ where
             .check()
             .map_err(|why| Error::invalid_request(&format!("{:?}", self.address).into(), why))?;
         let http1_only = self.pending.needs_http1();
-        let lane = self.hosts.lane_for(self.address, http1_only)?;
+        let mut lane = self.hosts.lane_for(self.address, http1_only)?;
         if self.pending.attempts == 0 {
             lane.host().counters().requested();
         }
@@ -146,17 +146,13 @@ where
         let pause = self.pending.take_pause();
         if wants == Wants::Any && pause.is_none() {
             let trust = Trust::of(lane.host(), || self.pending.may_try());
-            if let Some(lease) = take_idle(lane, chunks, trust) {
-                return self.go_over(lease);
+            match take_idle(lane, chunks, trust) {
+                Ok(lease) => return self.go_over(lease),
+                Err(back) => lane = back,
             }
         }
-        let (hosts, address) = (*self.hosts, *self.address);
-        *self.stage = Stage::Waits(Box::pin(async move {
-            if let Some(pause) = pause {
-                sleep(pause).await;
-            }
-            hosts.wait(address, Needs { wants, chunks, http1_only }).await
-        }));
+        let needs = Needs { wants, chunks, http1_only, pause };
+        *self.stage = Stage::Waits(Box::pin(self.hosts.wait(self.address, lane, needs)));
         Ok(())
     }
 

@@ -13,7 +13,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use h2::RecvStream;
@@ -21,6 +21,7 @@ use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use super::arrived::{Arrived, Disconnected, End};
 use super::drain;
 use super::open_stream::OpenStream;
 use super::stream_body::StreamBody;
@@ -67,34 +68,39 @@ enum State {
     Stream(Box<StreamBody>),
 }
 
-/// What is left of a message whose connection has closed.
-struct Disconnected {
-    incoming: Incoming,
-    address: Arc<str>,
-    attempt: Attempt,
-    error: Option<hyper::Error>,
-}
-
 impl State {
     const NOTHING: Self = Self::Arrived { data: None, trailers: None };
 
     /// The state of a message, as far as hyper has come with it.
-    fn of(incoming: Incoming, mut lease: ConnectionLease) -> Self {
+    fn of(mut incoming: Incoming, lease: ConnectionLease) -> Self {
         if lease.connection.is_ready() {
             let suppressed = SuppressWakes::begin();
-            let arrived = arrived(incoming);
-            drop(suppressed);
+            let Arrived { data, trailers, .. } = Arrived::of(&mut incoming);
+            drop((incoming, suppressed));
             lease.checkin();
-            arrived
+            Self::Arrived { data, trailers }
         } else if lease.connection.is_finished() {
-            let address = Arc::clone(lease.lane().name());
-            let attempt = lease.connection.attempt();
-            let (reason, error) = (lease.connection.ended_for(), lease.connection.take_error());
-            lease.discard(reason);
-            Self::Disconnected(Box::new(Disconnected { incoming, address, attempt, error }))
+            Self::of_closed(incoming, lease)
         } else {
             Self::Streaming { incoming, lease }
         }
+    }
+
+    /// The state of a message whose connection hyper has closed, as it does with the last of a connection.
+    #[inline(never)]
+    fn of_closed(mut incoming: Incoming, mut lease: ConnectionLease) -> Self {
+        let Arrived { data, trailers, end } = Arrived::of(&mut incoming);
+        let reason = lease.connection.ended_for();
+        if matches!(end, End::Reached) {
+            lease.discard(reason);
+            return Self::Arrived { data, trailers };
+        }
+        // What ended the connection says more than that it ended.
+        let error = lease.connection.take_error().or(end.into_error());
+        let address = Arc::clone(lease.lane().name());
+        let attempt = lease.connection.attempt();
+        lease.discard(reason);
+        Self::Disconnected(Box::new(Disconnected { data, incoming, address, attempt, error }))
     }
 }
 
@@ -206,40 +212,6 @@ impl Body {
     }
 }
 
-impl Disconnected {
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<NextFrame> {
-        let Self { incoming, address, attempt, error } = self;
-        Pin::new(incoming).poll_frame(cx).map_err(|end| {
-            // What ended the connection says more than that it ended.
-            let error = error.take().unwrap_or(end);
-            Error::response_body(address, error).at(attempt.clone())
-        })
-    }
-}
-
-/// Takes the rest of a message that hyper has parsed whole out of hyper's channel.
-fn arrived(mut incoming: Incoming) -> State {
-    let (mut data, mut trailers) = (None, None);
-    let mut cx = Context::from_waker(Waker::noop());
-    while !incoming.is_end_stream()
-        && let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut incoming).poll_frame(&mut cx)
-    {
-        match frame.into_data() {
-            Ok(bytes) => data = Some(join(data, bytes)),
-            Err(frame) => trailers = frame.into_trailers().ok().map(Box::new),
-        }
-    }
-    State::Arrived { data, trailers }
-}
-
-/// hyper keeps one frame at most in its channel; should it ever keep more, none is lost.
-fn join(before: Option<Bytes>, after: Bytes) -> Bytes {
-    match before {
-        None => after,
-        Some(before) => [before.as_ref(), after.as_ref()].concat().into(),
-    }
-}
-
 impl HttpBody for Body {
     type Data = Bytes;
     type Error = Error;
@@ -268,7 +240,7 @@ impl HttpBody for Body {
         match &self.state {
             State::Arrived { data, trailers } => data.is_none() && trailers.is_none(),
             State::Streaming { incoming, .. } => incoming.is_end_stream(),
-            State::Disconnected(rest) => rest.incoming.is_end_stream(),
+            State::Disconnected(_) => false,
             State::Stream(stream) => stream.is_end_stream(),
         }
     }
@@ -279,7 +251,7 @@ impl HttpBody for Body {
                 SizeHint::with_exact(data.as_ref().map_or(0, |data| data.len() as u64))
             }
             State::Streaming { incoming, .. } => incoming.size_hint(),
-            State::Disconnected(rest) => rest.incoming.size_hint(),
+            State::Disconnected(rest) => rest.size_hint(),
             State::Stream(stream) => stream.size_hint(),
         }
     }

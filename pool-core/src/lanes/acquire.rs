@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::checkout::Trust;
 use super::hosts::{Hosts, name_of};
@@ -44,20 +44,26 @@ impl<C: Connector> Hosts<C> {
         let lane = self.lane_for(address, false)?;
         let trust = Trust::of(lane.host(), || false);
         match take_idle(lane, false, trust) {
-            Some(lease) => Ok(lease),
-            None => self.wait(address, Needs::default()).await,
+            Ok(lease) => Ok(lease),
+            Err(lane) => self.wait(address, lane, Needs::default()).await,
         }
     }
 
-    /// Waits for what comes first of what is wanted, a returned connection or a new one.
+    /// Waits for what comes first of what is wanted, a returned connection or a new one. `lane` is that of the address, as
+    /// [`lane_for`](Self::lane_for) has just given it.
     pub(crate) async fn wait(
         self: &Arc<Self>,
         address: &C::Address,
+        lane: Arc<Lane>,
         needs: Needs,
     ) -> Result<Lease, Error> {
+        if let Some(pause) = needs.pause {
+            sleep(pause).await;
+        }
         let now = Instant::now();
+        let mut lane = Some(lane);
         loop {
-            let lease = self.join(address, now, needs)?.lease(now).await?;
+            let lease = self.join(address, lane.take(), now, needs)?.lease(now).await?;
             if lease.can_carry(needs.chunks) {
                 return Ok(lease);
             }
@@ -69,13 +75,14 @@ impl<C: Connector> Hosts<C> {
     fn join(
         self: &Arc<Self>,
         address: &C::Address,
+        mut lane: Option<Arc<Lane>>,
         now: Instant,
         Needs { wants, http1_only, .. }: Needs,
     ) -> Result<Place, Error> {
         // A watcher may retire between the look-up and the join, and then the lane takes no more waiters. Two in a row
         // retire only where the runtime itself has shut down.
         for _ in 0..2 {
-            let lane = self.lane_for(address, http1_only)?;
+            let lane = lane.take().map_or_else(|| self.lane_for(address, http1_only), Ok)?;
             if wants == Wants::Any && lane.host().doubts_idle() {
                 lane.close_surplus_set_aside();
             }
@@ -122,14 +129,19 @@ impl<C: Connector> Hosts<C> {
     }
 }
 
-/// The newest idle connection that can carry the request. It keeps the lane, which saves a clone for each request.
+/// The newest idle connection that can carry the request, or the lane if there is none. A lease keeps the lane, which saves
+/// a clone for each request.
 #[inline]
-pub(crate) fn take_idle(mut lane: Arc<Lane>, needs_chunks: bool, trust: Trust) -> Option<Lease> {
+pub(crate) fn take_idle(
+    mut lane: Arc<Lane>,
+    needs_chunks: bool,
+    trust: Trust,
+) -> Result<Lease, Arc<Lane>> {
     let now = Instant::now();
     loop {
         let lease = lane.checkout(now, trust)?;
         if lease.can_carry(needs_chunks) {
-            return Some(lease);
+            return Ok(lease);
         }
         lane = Arc::clone(lease.lane());
         lease.discard(Reason::Unsuitable);

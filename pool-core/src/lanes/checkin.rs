@@ -118,9 +118,10 @@ impl Lane {
     /// Whether a limit keeps a request waiting, at another address, in another runtime, or here for a fresh connection,
     /// and has done so while enough connections were handed on.
     pub(super) fn count_and_must_make_way(self: &Arc<Self>) -> bool {
-        let wanted = self.pool().limit_queue.has_untold(Some(&**self))
-            || self.host().is_wanted_beside(&**self)
-            || self.must_make_room();
+        let wanted = self.settings().limits_connections()
+            && (self.pool().limit_queue.has_untold(Some(&**self))
+                || self.host().is_wanted_beside(&**self)
+                || self.must_make_room());
         if !wanted {
             self.handed_on.store(0, Ordering::Relaxed);
             return false;
@@ -149,9 +150,9 @@ impl Lane {
     /// Gives idle connections to the waiters that accept one.
     #[inline(never)]
     fn serve_waiting(self: &Arc<Self>, now: Instant) {
-        while self.queue.wants_idle()
-            && let Some(newest) =
-                Arc::clone(self).take_newest(now, Trust::of(self.host(), || false))
+        while (self.idle() > 0 || self.in_use.is_any())
+            && self.queue.wants_idle()
+            && let Ok(newest) = Arc::clone(self).take_newest(now, Trust::of(self.host(), || false))
         {
             if let Some(back) = self.hand_on(newest) {
                 // The waiter has left. Another may have joined while the connection was out of the store.

@@ -38,42 +38,51 @@ impl Trust {
 }
 
 impl Lane {
-    /// Takes the connection that was checked in last, unless other requests wait.
+    /// Takes the connection that was checked in last, unless other requests wait; gives the lane back if there is none.
     #[inline]
-    pub(super) fn checkout(self: Arc<Self>, now: Instant, trust: Trust) -> Option<Lease> {
-        if self.queue.waiting() > 0 { None } else { self.take_newest(now, trust) }
+    pub(super) fn checkout(
+        self: Arc<Self>,
+        now: Instant,
+        trust: Trust,
+    ) -> Result<Lease, Arc<Self>> {
+        if self.queue.waiting() > 0 { Err(self) } else { self.take_newest(now, trust) }
     }
 
-    pub(super) fn take_newest(self: Arc<Self>, now: Instant, trust: Trust) -> Option<Lease> {
+    pub(super) fn take_newest(
+        self: Arc<Self>,
+        now: Instant,
+        trust: Trust,
+    ) -> Result<Lease, Arc<Self>> {
         if self.in_use.is_any()
             && let Some(stream) = self.take_stream(|_| true)
         {
-            return Some(Lease::Stream(Box::new(stream)));
+            return Ok(Lease::Stream(Box::new(stream)));
         }
         for _ in 0..CLOSED_AT_ONCE {
-            let idle = self.taken_out(self.pop_newest(trust))?;
+            let Some(idle) = self.taken_out(self.pop_newest(trust)) else { return Err(self) };
             let idle_for = idle.idle_for(now);
             if let Some(reason) = self.unfit_after_idle(&idle, idle_for, now) {
                 idle.discard(reason);
                 if self.is_expired(idle_for) {
                     // So are all the others, which are older: the watcher closes them, in batches.
-                    return None;
+                    return Err(self);
                 }
                 // What is stored behind it may be younger.
                 continue;
             }
-            match idle.check_out(idle_for)? {
-                CheckedOut::Http1(connection) => {
-                    return Some(Lease::Connection(ConnectionLease::new(connection, self)));
+            match idle.check_out(idle_for) {
+                None => return Err(self),
+                Some(CheckedOut::Http1(connection)) => {
+                    return Ok(Lease::Connection(ConnectionLease::new(connection, self)));
                 }
-                CheckedOut::Http2(connection) => {
+                Some(CheckedOut::Http2(connection)) => {
                     if let Some(stream) = self.use_idle(&connection, idle_for) {
-                        return Some(Lease::Stream(Box::new(stream)));
+                        return Ok(Lease::Stream(Box::new(stream)));
                     }
                 }
             }
         }
-        None
+        Err(self)
     }
 
     #[inline]

@@ -4,21 +4,21 @@
 //! such dials only the oldest goes on, and even that one ends where a limit keeps a request waiting. A dial that ends,
 //! or goes with its runtime, gives its permit back, and the lanes that wait for one are told.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::pin;
-use std::sync::{Arc, Weak};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Poll, ready};
 
 use futures_util::future::{Either, select};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until};
 
 use super::lane::{Dial, Lane};
+use super::opening::{self, Dialled};
 use super::under_way::Begun;
-use crate::conn::{Hold, Opened, http1, http2};
+use crate::conn::{Hold, http2};
 use crate::connector::{ConnectOptions, Connected, Connector, Fault, Protocol, Target};
-use crate::io::ConnectionWaker;
 use crate::policy::{Attempt, HANGS, Member, Permit, Turn};
 use crate::report::{Error, Event, Reason};
 use crate::settings::Http2;
@@ -59,7 +59,7 @@ impl<C: Connector> Dial for Dialer<C> {
     fn dial(&self, lane: Arc<Lane>, begun: Begun, permit: Permit, attempt: Attempt) {
         let (connector, address) = (Arc::clone(&self.connector), self.address.clone());
         let options = self.options.clone();
-        let Begun { number, unwanted } = begun;
+        let Begun { number, unwanted, .. } = begun;
         let is_for_all = attempt.is_for_all();
         let mut under_way = UnderWay { lane, number, before: number, is_for_all };
         // Boxed once, because a spawned future is moved several times, and this one is large.
@@ -67,16 +67,15 @@ impl<C: Connector> Dial for Dialer<C> {
             // Not when it was spawned: requests that came since then share what it says.
             under_way.before = under_way.lane.queue.next_number();
             let lane = Arc::clone(&under_way.lane);
+            let started = Instant::now();
             let opened = {
-                let open = pin!(open(&*connector, (&address, &options), &lane, permit));
-                unless_closed(&lane, unless_unwanted(&lane, unwanted, open)).await
+                let open = pin!(open(&*connector, (&address, &options), &lane, permit, started));
+                while_wanted(&lane, started, unwanted, open).await
             };
             let opened = match opened {
                 Ok(Dialled::Http1(connection)) => Ok(Some(connection)),
                 Ok(Dialled::Http2(connection)) => {
-                    let opened = Box::pin(lane.opened_for_many(connection));
-                    let opened = async { opened.await.map_err(Failure::of_peer) };
-                    unless_closed(&lane, opened).await.map(|()| None)
+                    Box::pin(opened_for_many(&lane, connection)).await.map(|()| None)
                 }
                 Err(failure) => Err(failure),
             };
@@ -170,22 +169,28 @@ async fn open<C: Connector>(
     peer: (&C::Address, &ConnectOptions),
     lane: &Arc<Lane>,
     permit: Permit,
+    started: Instant,
 ) -> Result<Dialled, Failure> {
-    let started = Instant::now();
-    let opening = async {
-        let connected = connect(connector, peer, lane).await.map_err(|error| {
-            let fault = connector.fault(&error);
-            Failure::Failed(Error::connect(lane.name(), error), fault)
-        })?;
-        open_http(connected, peer.1, started, lane, permit).await.map_err(Failure::of_peer)
+    let connected = connect(connector, peer, lane).await.map_err(|error| {
+        let fault = connector.fault(&error);
+        Failure::Failed(Error::connect(lane.name(), error), fault)
+    })?;
+    let now = Instant::now();
+    let times = (now, now.saturating_duration_since(started));
+    let opened = match (lane.settings().http2, connected.protocol) {
+        (_, Protocol::Http2) if !peer.1.http2 => {
+            // Before the permit, which would be given back first.
+            drop(connected);
+            let why = "HTTP/2 was negotiated, which was not wanted";
+            Err(Error::connect(lane.name(), io::Error::new(io::ErrorKind::Unsupported, why)))
+        }
+        // Boxed, so that dials over HTTP/1 do not carry the size of this.
+        (Http2::Assumed, _) | (_, Protocol::Http2) => {
+            Box::pin(opening::http2(connected, times, lane, permit)).await
+        }
+        (_, Protocol::Http1) => opening::http1(connected, times, lane, permit),
     };
-    match lane.settings().connect_timeout {
-        None => opening.await,
-        Some(limit) => match timeout(limit, opening).await {
-            Ok(opened) => opened,
-            Err(_) => Err(Failure::of_peer(Error::connect_timeout(lane.name(), limit))),
-        },
-    }
+    opened.map_err(Failure::of_peer)
 }
 
 /// Opens a stream; once more if it lacks a descriptor, and an idle connection has one to give.
@@ -202,87 +207,55 @@ async fn connect<C: Connector>(
     }
 }
 
-/// What a dial has opened.
-enum Dialled {
-    Http1(Box<http1::Connection>),
-    Http2(Arc<http2::Connection>),
-}
-
-/// Opens HTTP over a stream that is there.
-async fn open_http<S>(
-    connected: Connected<S>,
-    options: &ConnectOptions,
+/// Abandons a dial when the connect timeout has passed, the pool closes, or no request waits for it any more.
+///
+/// One timer serves both of what takes long, because a timer is a good part of what it costs to open a connection.
+async fn while_wanted(
+    lane: &Arc<Lane>,
     started: Instant,
-    lane: &Arc<Lane>,
-    permit: Permit,
-) -> Result<Dialled, Error>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let settings = lane.settings();
-    let took = started.elapsed();
-    let Connected { stream, local_address, peer_address, kernel_check, protocol } = connected;
-    let opened = |mut permit: Permit| {
-        let id = permit.opened(took);
-        let addresses = (local_address, peer_address);
-        Opened::new(id, addresses, took, kernel_check, &settings.connection, Box::new(permit))
-    };
-    let failed = |error| Error::handshake(lane.name(), error);
-    match (settings.http2, protocol) {
-        (_, Protocol::Http2) if !options.http2 => {
-            // Before the permit, which the order of parameters would give back first.
-            drop(stream);
-            let why = "HTTP/2 was negotiated, which was not wanted";
-            Err(Error::connect(lane.name(), io::Error::new(io::ErrorKind::Unsupported, why)))
-        }
-        (Http2::Assumed, _) | (_, Protocol::Http2) => {
-            // Boxed, so that dials over HTTP/1 do not carry the size of this.
-            let handshake = Box::pin(http2::handshake(stream, &settings.connection));
-            let shaken =
-                handshake.await.map_err(|error| Error::http2_handshake(lane.name(), error))?;
-            let watch: Weak<Lane> = Arc::downgrade(lane);
-            Ok(Dialled::Http2(shaken.start(opened(permit), watch)))
-        }
-        (_, Protocol::Http1) => {
-            let watch: Weak<Lane> = Arc::downgrade(lane);
-            let waker = ConnectionWaker::new(watch, Arc::clone(lane.pending_reads()));
-            let connection = http1::open(stream, opened(permit), waker).map_err(failed)?;
-            Ok(Dialled::Http1(connection))
-        }
-    }
-}
-
-/// Abandons the dial when the pool closes.
-async fn unless_closed<T>(
-    lane: &Lane,
-    dial: impl Future<Output = Result<T, Failure>>,
-) -> Result<T, Failure> {
-    // The pool first, so that a dial which has ended is abandoned too.
-    match select(pin!(lane.pool().closed()), pin!(dial)).await {
-        Either::Left(((), _)) => Err(Failure::Closed),
-        Either::Right((done, _)) => done,
-    }
-}
-
-/// Abandons the dial when no request waits for it any more.
-async fn unless_unwanted<T>(
-    lane: &Arc<Lane>,
     unwanted: oneshot::Receiver<()>,
-    dial: impl Future<Output = Result<T, Failure>>,
-) -> Result<T, Failure> {
-    let dial = async {
-        let mut dial = pin!(dial);
+    mut dial: Pin<&mut impl Future<Output = Result<Dialled, Failure>>>,
+) -> Result<Dialled, Failure> {
+    let limit = lane.settings().connect_timeout;
+    // A time too long for the clock is never over.
+    let end = limit.and_then(|limit| started.checked_add(limit));
+    let next = |now: Instant| end.map_or(now + HANGS, |end| end.min(now + HANGS));
+    let mut unwanted = pin!(unwanted);
+    let mut timer = pin!(sleep_until(next(started)));
+    poll_fn(|cx| {
+        // Before the dial, so that one which has ended is abandoned too. A sender that is dropped has told nothing, and is
+        // dropped only after the dial was taken off the list.
+        if unwanted.as_mut().poll(cx).is_ready() || lane.pool().is_closed() {
+            let closed = lane.pool().is_closed();
+            return Poll::Ready(Err(if closed { Failure::Closed } else { Failure::Unwanted }));
+        }
+        if let Poll::Ready(done) = dial.as_mut().poll(cx) {
+            return Poll::Ready(done);
+        }
         loop {
-            if let Ok(done) = timeout(HANGS, dial.as_mut()).await {
-                return done;
+            ready!(timer.as_mut().poll(cx));
+            let now = Instant::now();
+            if let Some(limit) = limit.filter(|_| end.is_some_and(|end| end <= now)) {
+                let error = Error::connect_timeout(lane.name(), limit);
+                return Poll::Ready(Err(Failure::of_peer(error)));
             }
             // Its request may have been served by another connection. Until now it was about to open its own.
             lane.left_dials_behind();
+            timer.as_mut().reset(next(now));
         }
-    };
-    // A sender that is dropped has told nothing, and is dropped only after the dial was taken off the list.
-    match select(unwanted, pin!(dial)).await {
-        Either::Left(_) => Err(Failure::Unwanted),
-        Either::Right((done, _)) => done,
+    })
+    .await
+}
+
+/// Waits until a shared connection has shown how many it serves; abandons it when the pool closes.
+async fn opened_for_many(
+    lane: &Arc<Lane>,
+    connection: Arc<http2::Connection>,
+) -> Result<(), Failure> {
+    let opened = pin!(lane.opened_for_many(connection));
+    // The pool first, so that a dial which has ended is abandoned too.
+    match select(pin!(lane.pool().closed()), opened).await {
+        Either::Left(((), _)) => Err(Failure::Closed),
+        Either::Right((done, _)) => done.map_err(Failure::of_peer),
     }
 }

@@ -33,8 +33,8 @@ impl Lane {
     /// lane's runtime.
     pub(super) fn dial(self: &Arc<Self>, mut turn: Turn) {
         loop {
-            let now = Instant::now();
-            let Some(begun) = self.queue.begin_dial(self.pace(), now) else { return };
+            let Some(begun) = self.queue.begin_dial(self.pace()) else { return };
+            let now = begun.at;
             let held = match self.begin(turn, now) {
                 Ok((permit, attempt)) => {
                     self.pool().limit_queue.leave(&**self);

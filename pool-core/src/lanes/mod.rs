@@ -15,7 +15,7 @@
 //! | `wait_queue`, `wants` | requests that wait, first in, first out; what they want |
 //! | `wait` | places in that queue, and what their dials have opened |
 //! | `dials`, `under_way` | when a lane dials for its waiters; the dials that it has begun |
-//! | `dial` | the task that opens a connection |
+//! | `dial`, `opening` | the task that opens a connection; HTTP over the stream that it has opened |
 //! | `streams`, `in_use` | HTTP/2: lends streams, the busiest connection first; the list of these |
 //! | `maintenance` | what the watcher and the limits do to idle connections |
 //! | `watcher` | the one background task of a pool in a runtime |
@@ -34,6 +34,7 @@ mod in_use;
 mod lane;
 mod lease;
 mod maintenance;
+mod opening;
 mod streams;
 mod under_way;
 mod wait;

@@ -25,6 +25,7 @@ struct Entry {
 #[derive(Debug)]
 pub(super) struct Begun {
     pub(super) number: u64,
+    pub(super) at: Instant,
     /// Comes when no request waits for the dial any more.
     pub(super) unwanted: oneshot::Receiver<()>,
 }
@@ -34,10 +35,10 @@ impl DialsUnderWay {
         self.0.len()
     }
 
-    pub(super) fn begin(&mut self, number: u64, now: Instant) -> Begun {
+    pub(super) fn begin(&mut self, number: u64, at: Instant) -> Begun {
         let (end, unwanted) = oneshot::channel();
-        self.0.push_back(Entry { number, begun: now, end });
-        Begun { number, unwanted }
+        self.0.push_back(Entry { number, begun: at, end });
+        Begun { number, at, unwanted }
     }
 
     /// A dial has ended, which may have been told to before.

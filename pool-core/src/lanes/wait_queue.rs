@@ -218,13 +218,13 @@ impl<T> WaitQueue<T> {
     }
 
     /// Counts one more dial, if one is wanted.
-    pub(super) fn begin_dial(&self, pace: Pace, now: Instant) -> Option<Begun> {
+    pub(super) fn begin_dial(&self, pace: Pace) -> Option<Begun> {
         let mut state = self.state.lock();
         if !self.is_wanted(&state, pace) {
             return None;
         }
         let number = state.draw_number();
-        Some(state.dials.begin(number, now))
+        Some(state.dials.begin(number, Instant::now()))
     }
 
     /// The number by which a dial that asks the server from now on tells waiters that came before from later ones.
@@ -297,7 +297,7 @@ mod tests {
     }
 
     fn begin(queue: &WaitQueue<u32>) -> Option<u64> {
-        queue.begin_dial(Pace::ForEach, Instant::now()).map(|begun| begun.number)
+        queue.begin_dial(Pace::ForEach).map(|begun| begun.number)
     }
 
     const IDLE: Offered = Offered::Connection { id: 1, fresh: false };
@@ -413,7 +413,7 @@ mod tests {
     #[test]
     fn while_the_address_fails_a_dial_may_begin_beside_another_for_the_same_waiter() {
         let queue = queue();
-        let begin = || queue.begin_dial(Pace::ForAll, Instant::now());
+        let begin = || queue.begin_dial(Pace::ForAll);
         assert!(begin().is_none());
         let waiting = join(&queue, Wants::Any);
         let mut dials = [begin(), begin()].map(|dial| dial.expect("a request waits"));
@@ -429,8 +429,7 @@ mod tests {
     fn as_many_dials_go_on_as_requests_wait_and_one() {
         let queue = queue();
         let mut waiting: Vec<_> = (0..5).map(|_| join(&queue, Wants::Any)).collect();
-        let _dials: Vec<_> =
-            (0..5).map_while(|_| queue.begin_dial(Pace::ForEach, Instant::now())).collect();
+        let _dials: Vec<_> = (0..5).map_while(|_| queue.begin_dial(Pace::ForEach)).collect();
         for left in waiting.drain(2..) {
             queue.leave(&left);
         }

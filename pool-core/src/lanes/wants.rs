@@ -1,5 +1,7 @@
 //! What a waiter wants, what it is offered, and how many dials that takes.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 /// What a waiter takes.
@@ -21,11 +23,13 @@ pub(crate) struct Needs {
     pub(crate) chunks: bool,
     /// It cannot go over HTTP/2.
     pub(crate) http1_only: bool,
+    /// How long it waits before it looks for one.
+    pub(crate) pause: Option<Duration>,
 }
 
 impl Default for Needs {
     fn default() -> Self {
-        Self { wants: Wants::Any, chunks: false, http1_only: false }
+        Self { wants: Wants::Any, chunks: false, http1_only: false, pause: None }
     }
 }
 

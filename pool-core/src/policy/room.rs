@@ -75,7 +75,8 @@ impl Host {
         let oldest = begun.enumerate().filter_map(|(at, since)| Some((since?, at))).min();
         let Some((_, oldest)) = oldest else { return };
         for (at, member) in members.iter().enumerate() {
-            let keep = usize::from(at == oldest && !self.is_retired());
+            let closes = self.is_retired() || self.pool.is_closed();
+            let keep = usize::from(at == oldest && !closes);
             member.end_left_behind(keep, usize::MAX);
         }
     }

@@ -18,6 +18,9 @@ pub(crate) struct SavedRequest {
     rest: Option<Rest>,
 }
 
+/// Room for the text of a small request, so that the first one over a connection does not find it by halves.
+const USUAL: usize = 128;
+
 /// Where the parts of a field end in the text; each begins where the last one ended.
 struct Field {
     name: usize,
@@ -38,6 +41,10 @@ impl SavedRequest {
     pub(crate) fn record(&mut self, request: &Request<RequestBody>) {
         self.text.clear();
         self.fields.clear();
+        if self.text.capacity() == 0 {
+            self.text.reserve(USUAL);
+            self.fields.reserve(request.headers().len());
+        }
         let uri = self.write_uri(request.uri());
         self.write_fields(request.headers());
         let extensions = request.extensions();

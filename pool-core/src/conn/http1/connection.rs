@@ -22,7 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::core::Core;
-use super::driver::{Bare, Drive, Ending, Sender};
+use super::driver::{self, Bare, Drive, Ending, Sender};
 use crate::conn::Opened;
 use crate::io::{ConnectionWaker, Counted, Traffic, Unsolicited, WaitsFor};
 use crate::report::{Attempt, ConnectionInfo, Reason, Usage, Written};
@@ -67,9 +67,8 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (stream, traffic) = Counted::new(stream);
-    let bare: Box<dyn Bare> = Box::new(stream);
     let core = Core::new(opened, traffic, waker);
-    let (sender, driver) = bare.shake_hands(&core.waker, &core.own_waker, core.buffers)?;
+    let (sender, driver) = driver::drive(stream, &core.waker, &core.own_waker, core.buffers)?;
     Ok(Connection::new(sender, driver, core))
 }
 

@@ -159,10 +159,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Bare for Counted<S> {
         own_waker: &Waker,
         how: Buffers,
     ) -> hyper::Result<(Sender, Box<dyn Drive>)> {
-        let stream = ArmedIo::new(*self, waker, own_waker);
-        let (sender, http) = shake_hands(stream, how)?;
-        Ok((sender, Box::new(Driver::Http(http))))
+        drive(*self, waker, own_waker, how)
     }
+}
+
+/// Opens HTTP/1 over a stream. No byte goes over it yet.
+pub(super) fn drive<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: Counted<S>,
+    waker: &Arc<ConnectionWaker>,
+    own_waker: &Waker,
+    how: Buffers,
+) -> hyper::Result<(Sender, Box<dyn Drive>)> {
+    let (sender, http) = shake_hands(ArmedIo::new(stream, waker, own_waker), how)?;
+    Ok((sender, Box::new(Driver::Http(http))))
 }
 
 /// How hyper is to treat the buffers of a connection.

@@ -1,0 +1,71 @@
+//! HTTP over a stream that a dial has opened.
+//!
+//! The dial counts as a connection from here on, so its permit goes with it.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+
+use super::lane::Lane;
+use crate::conn::{self, Opened};
+use crate::connector::Connected;
+use crate::io::ConnectionWaker;
+use crate::policy::Permit;
+use crate::report::Error;
+
+/// What a dial has opened.
+pub(super) enum Dialled {
+    Http1(Box<conn::http1::Connection>),
+    Http2(Arc<conn::http2::Connection>),
+}
+
+/// Opens HTTP/1 over a stream that is there. Not an async function, whose future would hold the stream twice.
+pub(super) fn http1<S>(
+    connected: Connected<S>,
+    times: (Instant, Duration),
+    lane: &Arc<Lane>,
+    permit: Permit,
+) -> Result<Dialled, Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (stream, opened) = opened(connected, times, lane, permit);
+    let watch: Weak<Lane> = Arc::downgrade(lane);
+    let waker = ConnectionWaker::new(watch, Arc::clone(lane.pending_reads()));
+    let connection = conn::http1::open(stream, opened, waker);
+    connection.map(Dialled::Http1).map_err(|error| Error::handshake(lane.name(), error))
+}
+
+pub(super) async fn http2<S>(
+    connected: Connected<S>,
+    times: (Instant, Duration),
+    lane: &Arc<Lane>,
+    permit: Permit,
+) -> Result<Dialled, Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (stream, rest) = connected.take_stream();
+    let handshake = conn::http2::handshake(stream, &lane.settings().connection);
+    let shaken = handshake.await.map_err(|error| Error::http2_handshake(lane.name(), error))?;
+    let watch: Weak<Lane> = Arc::downgrade(lane);
+    let ((), opened) = opened(rest, times, lane, permit);
+    Ok(Dialled::Http2(shaken.start(opened, watch)))
+}
+
+/// Counts a connection as open, and gives its stream beside what is known of it.
+fn opened<S>(
+    connected: Connected<S>,
+    (now, took): (Instant, Duration),
+    lane: &Lane,
+    mut permit: Permit,
+) -> (S, Opened) {
+    let Connected { stream, local_address, peer_address, kernel_check, .. } = connected;
+    let id = permit.opened(took);
+    let addresses = (local_address, peer_address);
+    let settings = &lane.settings().connection;
+    let permit = Box::new(permit);
+    (stream, Opened::new(id, addresses, (now, took), kernel_check, settings, permit))
+}
