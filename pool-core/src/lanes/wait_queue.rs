@@ -219,6 +219,10 @@ impl<T> WaitQueue<T> {
 
     /// Counts one more dial, if one is wanted.
     pub(super) fn begin_dial(&self, pace: Pace) -> Option<Begun> {
+        // Changed under the lock, and so a dial that has ended sees a waiter that has relied on it.
+        if self.waiting() == 0 {
+            return None;
+        }
         let mut state = self.state.lock();
         if !self.is_wanted(&state, pace) {
             return None;

@@ -12,26 +12,50 @@ use super::erased_body::Again;
 
 #[derive(Default)]
 pub(crate) struct SavedRequest {
-    /// The URI, then each name and value.
+    /// The URI, then each name and value after their lengths: one buffer, because a connection that serves one request
+    /// allocates it for that.
     text: Vec<u8>,
-    fields: Vec<Field>,
     rest: Option<Rest>,
 }
 
 /// Room for the text of a small request, so that the first one over a connection does not find it by halves.
 const USUAL: usize = 128;
 
-/// Where the parts of a field end in the text; each begins where the last one ended.
-struct Field {
+/// What stands before a field in the text.
+struct Lengths {
     name: usize,
     value: usize,
     sensitive: bool,
+}
+
+const LENGTH: usize = size_of::<usize>();
+
+impl Lengths {
+    const SIZE: usize = 2 * LENGTH + 1;
+
+    fn to_bytes(&self) -> [u8; Self::SIZE] {
+        let mut bytes = [0; Self::SIZE];
+        bytes[..LENGTH].copy_from_slice(&self.name.to_ne_bytes());
+        bytes[LENGTH..2 * LENGTH].copy_from_slice(&self.value.to_ne_bytes());
+        bytes[2 * LENGTH] = self.sensitive.into();
+        bytes
+    }
+
+    /// The lengths at the start of the text, and what follows them.
+    fn split(text: &[u8]) -> Option<(Self, &[u8])> {
+        let (name, text) = text.split_first_chunk()?;
+        let (value, text) = text.split_first_chunk()?;
+        let (sensitive, text) = text.split_first()?;
+        let [name, value] = [name, value].map(|bytes| usize::from_ne_bytes(*bytes));
+        Some((Self { name, value, sensitive: *sensitive != 0 }, text))
+    }
 }
 
 struct Rest {
     method: Method,
     version: Version,
     uri: usize,
+    fields: usize,
     extensions: Option<Extensions>,
     body: Option<Again>,
 }
@@ -40,10 +64,8 @@ impl SavedRequest {
     /// Copies the request, its body included if that can be sent twice.
     pub(crate) fn record(&mut self, request: &Request<RequestBody>) {
         self.text.clear();
-        self.fields.clear();
         if self.text.capacity() == 0 {
             self.text.reserve(USUAL);
-            self.fields.reserve(request.headers().len());
         }
         let uri = self.write_uri(request.uri());
         self.write_fields(request.headers());
@@ -52,6 +74,7 @@ impl SavedRequest {
             method: request.method().clone(),
             version: request.version(),
             uri,
+            fields: request.headers().len(),
             extensions: (!extensions.is_empty()).then(|| extensions.clone()),
             body: request.body().again(),
         });
@@ -64,12 +87,12 @@ impl SavedRequest {
 
     /// The request as it was recorded, with the body that came `back` if the copy has none; `None` if there is no body.
     pub(crate) fn take(&mut self, back: Option<RequestBody>) -> Option<Request<RequestBody>> {
-        let Rest { method, version, uri, extensions, body: again } = self.rest.take()?;
+        let Rest { method, version, uri, fields, extensions, body: again } = self.rest.take()?;
         let mut request = Request::new(again.map(RequestBody::from).or(back)?);
         *request.method_mut() = method;
         *request.version_mut() = version;
         *request.uri_mut() = Uri::try_from(&self.text[..uri]).ok()?;
-        *request.headers_mut() = self.read_fields(uri)?;
+        *request.headers_mut() = read_fields(&self.text[uri..], fields)?;
         if let Some(extensions) = extensions {
             *request.extensions_mut() = extensions;
         }
@@ -87,25 +110,27 @@ impl SavedRequest {
 
     fn write_fields(&mut self, headers: &HeaderMap) {
         for (field, value) in headers {
-            self.text.extend_from_slice(field.as_str().as_bytes());
-            let name = self.text.len();
+            let (field, sensitive) = (field.as_str().as_bytes(), value.is_sensitive());
+            let lengths = Lengths { name: field.len(), value: value.len(), sensitive };
+            self.text.extend_from_slice(&lengths.to_bytes());
+            self.text.extend_from_slice(field);
             self.text.extend_from_slice(value.as_bytes());
-            let sensitive = value.is_sensitive();
-            self.fields.push(Field { name, value: self.text.len(), sensitive });
         }
     }
+}
 
-    fn read_fields(&self, mut from: usize) -> Option<HeaderMap> {
-        let mut headers = HeaderMap::with_capacity(self.fields.len());
-        for field in &self.fields {
-            let name = HeaderName::from_bytes(&self.text[from..field.name]).ok()?;
-            let mut value = HeaderValue::from_bytes(&self.text[field.name..field.value]).ok()?;
-            value.set_sensitive(field.sensitive);
-            headers.append(name, value);
-            from = field.value;
-        }
-        Some(headers)
+fn read_fields(mut text: &[u8], fields: usize) -> Option<HeaderMap> {
+    let mut headers = HeaderMap::with_capacity(fields);
+    while let Some((Lengths { name, value, sensitive }, rest)) = Lengths::split(text) {
+        let (name, rest) = rest.split_at_checked(name)?;
+        let (value, rest) = rest.split_at_checked(value)?;
+        let name = HeaderName::from_bytes(name).ok()?;
+        let mut value = HeaderValue::from_bytes(value).ok()?;
+        value.set_sensitive(sensitive);
+        headers.append(name, value);
+        text = rest;
     }
+    Some(headers)
 }
 
 #[cfg(test)]
@@ -167,10 +192,10 @@ mod tests {
     fn the_same_kind_of_request_needs_no_new_memory() {
         let mut saved = SavedRequest::default();
         saved.record(&request());
-        let before = (saved.text.capacity(), saved.fields.capacity());
+        let before = saved.text.capacity();
         saved.forget();
         saved.record(&request());
-        assert_eq!((saved.text.capacity(), saved.fields.capacity()), before);
+        assert_eq!(saved.text.capacity(), before);
     }
 
     #[tokio::test]
