@@ -49,7 +49,7 @@ pub(crate) fn request(closes: bool) -> Result<Request<Empty<Bytes>>, Error> {
     })
 }
 
-const CLOSE: HeaderValue = HeaderValue::from_static("close");
+pub(crate) const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
 /// The length of a body that is read to its end.
 pub(crate) async fn length<B>(mut body: B) -> Result<usize, Error>
@@ -119,7 +119,7 @@ impl Client for BareHyper {
         let client = |_| Self {
             connections: addresses.iter().map(|address| (*address, None)).collect(),
             host: host.clone(),
-            closes: task.way == Way::Opening,
+            closes: task.opens(),
         };
         Ok((0..task.at_once).map(client).collect())
     }
@@ -151,7 +151,7 @@ async fn handshake(address: SocketAddr) -> Result<Sender, Error> {
     Ok(sender)
 }
 
-async fn connect(address: SocketAddr) -> Result<TcpStream, Error> {
+pub(crate) async fn connect(address: SocketAddr) -> Result<TcpStream, Error> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     Ok(stream)
@@ -181,7 +181,7 @@ impl Client for Ours {
             pool.warm(&addresses[0], count).await?;
         }
         let addresses: Arc<[_]> = addresses.into();
-        let closes = task.way == Way::Opening;
+        let closes = task.opens();
         let client = |_| Self { pool: pool.clone(), addresses: Arc::clone(&addresses), closes };
         Ok((0..task.at_once).map(client).collect())
     }

@@ -16,6 +16,8 @@ mod load;
 mod other_clients;
 mod server;
 mod task;
+#[cfg(feature = "peers")]
+mod tls;
 mod tools;
 
 use std::process::ExitCode;
@@ -44,6 +46,18 @@ fn command(counted: bool) -> Result<(), Error> {
         return Ok(());
     }
     let task = Task::from_arguments(lexopt::Parser::from_env())?;
+    #[cfg(feature = "peers")]
+    if task.way == Way::OpeningOverTls {
+        let figures = match task.client {
+            Kind::BareHyper => load::run::<tls::BareHyperTls>(&task, counted),
+            Kind::Ours => load::run::<tls::OursTls>(&task, counted),
+            Kind::HyperUtil => load::run::<other_clients::HyperUtil>(&task, counted),
+            Kind::Reqwest => load::run::<other_clients::Reqwest>(&task, counted),
+            other => Err(format!("{other} is not measured over TLS").into()),
+        }?;
+        println!("{}", serde_json::to_string(&figures)?);
+        return Ok(());
+    }
     let figures = match task.client {
         Kind::Loop => load::run::<Loop>(&task, counted),
         Kind::BareSocket => load::run::<BareSocket>(&task, counted),

@@ -33,7 +33,7 @@ pub(crate) fn run<C: Client>(task: &Task, counted: bool) -> Result<Figures, Erro
         let clients = C::open(task, &addresses).await?;
         match task.way {
             Way::Rest => rest(task, clients, counted).await,
-            Way::Steady | Way::Bursts | Way::Opening => measure(task, clients, counted).await,
+            _ => measure(task, clients, counted).await,
         }
     })?;
     // Without the connections that asked.

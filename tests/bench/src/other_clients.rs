@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::HOST;
+use http::header::{CONNECTION, HOST};
 use http::{HeaderValue, Request, Uri};
 use http_body_util::{Empty, Full};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as LegacyClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -16,30 +17,60 @@ use pingora_core::connectors::http::Connector;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_http::RequestHeader;
 use reqwest::Url;
+use rustls::RootCertStore;
 
-use crate::client::{Client, Error, length};
-use crate::task::Task;
+use crate::client::{CLOSE, Client, Error, length};
+use crate::task::{Task, Way};
+use crate::tls;
 
 /// hyper-util's legacy client.
 pub(crate) struct HyperUtil {
-    client: LegacyClient<HttpConnector, Empty<Bytes>>,
+    client: Legacy,
     uris: Arc<[Uri]>,
+    closes: bool,
+}
+
+#[derive(Clone)]
+enum Legacy {
+    Plain(LegacyClient<HttpConnector, Empty<Bytes>>),
+    Tls(LegacyClient<HttpsConnector<HttpConnector>, Empty<Bytes>>),
 }
 
 impl Client for HyperUtil {
     async fn open(task: &Task, addresses: &[SocketAddr]) -> Result<Vec<Self>, Error> {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
-        let client = LegacyClient::builder(TokioExecutor::new()).build(connector);
-        let uris = addresses.iter().map(|address| Uri::try_from(format!("http://{address}/")));
-        let uris: Arc<[_]> = uris.collect::<Result<_, _>>()?;
-        let one = |_| Self { client: client.clone(), uris: uris.clone() };
+        let builder = LegacyClient::builder(TokioExecutor::new());
+        let (client, uris) = if task.way == Way::OpeningOverTls {
+            let (address, roots) = tls::ask_for_tls(addresses[0])?;
+            connector.enforce_http(false);
+            let connector = HttpsConnectorBuilder::new()
+                .with_tls_config(tls::config(roots)?)
+                .https_only()
+                .enable_http1()
+                .wrap_connector(connector);
+            (Legacy::Tls(builder.build(connector)), vec![format!("https://{address}/")])
+        } else {
+            let uris = addresses.iter().map(|address| format!("http://{address}/"));
+            (Legacy::Plain(builder.build(connector)), uris.collect())
+        };
+        let uris: Arc<[_]> = uris.into_iter().map(Uri::try_from).collect::<Result<_, _>>()?;
+        let closes = task.opens();
+        let one = |_| Self { client: client.clone(), uris: uris.clone(), closes };
         Ok((0..task.at_once).map(one).collect())
     }
 
     async fn get(&mut self, address: usize) -> Result<usize, Error> {
-        let request = Request::get(self.uris[address].clone()).body(Empty::new())?;
-        length(self.client.request(request).await?.into_body()).await
+        let mut request = Request::get(self.uris[address].clone());
+        if self.closes {
+            request = request.header(CONNECTION, CLOSE);
+        }
+        let request = request.body(Empty::new())?;
+        let response = match &self.client {
+            Legacy::Plain(client) => client.request(request).await?,
+            Legacy::Tls(client) => client.request(request).await?,
+        };
+        length(response.into_body()).await
     }
 }
 
@@ -47,19 +78,33 @@ impl Client for HyperUtil {
 pub(crate) struct Reqwest {
     client: reqwest::Client,
     urls: Arc<[Url]>,
+    closes: bool,
 }
 
 impl Client for Reqwest {
     async fn open(task: &Task, addresses: &[SocketAddr]) -> Result<Vec<Self>, Error> {
-        let client = reqwest::Client::builder().no_proxy().build()?;
-        let urls = addresses.iter().map(|address| Url::parse(&format!("http://{address}/")));
-        let urls: Arc<[_]> = urls.collect::<Result<_, _>>()?;
-        let one = |_| Self { client: client.clone(), urls: urls.clone() };
+        let (roots, urls) = if task.way == Way::OpeningOverTls {
+            let (address, roots) = tls::ask_for_tls(addresses[0])?;
+            (roots, vec![format!("https://{address}/")])
+        } else {
+            let urls = addresses.iter().map(|address| format!("http://{address}/"));
+            (RootCertStore::empty(), urls.collect())
+        };
+        // It wants a configuration in any case, because it is built without a choice of cryptography.
+        let builder = reqwest::Client::builder().tls_backend_preconfigured(tls::config(roots)?);
+        let client = builder.no_proxy().build()?;
+        let urls: Arc<[_]> = urls.iter().map(|url| Url::parse(url)).collect::<Result<_, _>>()?;
+        let closes = task.opens();
+        let one = |_| Self { client: client.clone(), urls: urls.clone(), closes };
         Ok((0..task.at_once).map(one).collect())
     }
 
     async fn get(&mut self, address: usize) -> Result<usize, Error> {
-        let response = self.client.get(self.urls[address].clone()).send().await?;
+        let mut request = self.client.get(self.urls[address].clone());
+        if self.closes {
+            request = request.header(CONNECTION, CLOSE);
+        }
+        let response = request.send().await?;
         length(reqwest::Body::from(response)).await
     }
 }
@@ -69,6 +114,7 @@ pub(crate) struct Pingora {
     connector: Arc<Connector>,
     peers: Arc<[HttpPeer]>,
     host: Arc<str>,
+    closes: bool,
 }
 
 impl Client for Pingora {
@@ -79,8 +125,12 @@ impl Client for Pingora {
         let peer = |address| HttpPeer::new(address, false, String::new());
         let peers: Arc<[_]> = addresses.iter().map(peer).collect();
         let host: Arc<str> = addresses[0].to_string().into();
-        let one =
-            |_| Self { connector: connector.clone(), peers: peers.clone(), host: host.clone() };
+        let one = |_| Self {
+            connector: connector.clone(),
+            peers: peers.clone(),
+            host: host.clone(),
+            closes: task.opens(),
+        };
         Ok((0..task.at_once).map(one).collect())
     }
 
@@ -89,6 +139,9 @@ impl Client for Pingora {
         let (mut session, _) = self.connector.get_http_session(peer).await?;
         let mut request = RequestHeader::build("GET", b"/", None)?;
         request.insert_header("host", &*self.host)?;
+        if self.closes {
+            request.insert_header("connection", "close")?;
+        }
         session.write_request_header(Box::new(request)).await?;
         session.finish_request_body().await?;
         session.read_response_header().await?;

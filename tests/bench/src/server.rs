@@ -12,8 +12,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::{LocalSet, spawn_local};
 
 use crate::client::Error;
@@ -87,7 +87,7 @@ pub(crate) fn addresses(server: SocketAddr, count: usize) -> Result<Vec<SocketAd
     addresses.split_whitespace().map(|address| Ok(address.parse()?)).collect()
 }
 
-fn ask(server: SocketAddr, path: &str) -> Result<String, Error> {
+pub(crate) fn ask(server: SocketAddr, path: &str) -> Result<String, Error> {
     let mut stream = std::net::TcpStream::connect(server)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     // In one piece, as the server reads it.
@@ -121,6 +121,13 @@ async fn serve() -> Result<(), Error> {
     Ok(())
 }
 
+/// At a port that the system chooses.
+fn listener() -> Result<TcpListener, Error> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(([127, 0, 0, 1], 0).into())?;
+    Ok(socket.listen(BACKLOG)?)
+}
+
 #[derive(Default)]
 struct Service {
     accepted: Cell<u64>,
@@ -129,9 +136,7 @@ struct Service {
 
 impl Service {
     fn listen(self: &Rc<Self>) -> Result<SocketAddr, Error> {
-        let socket = TcpSocket::new_v4()?;
-        socket.bind(([127, 0, 0, 1], 0).into())?;
-        let listener = socket.listen(BACKLOG)?;
+        let listener = listener()?;
         let address = listener.local_addr()?;
         let mut addresses = self.addresses.take();
         addresses.push(address);
@@ -143,17 +148,19 @@ impl Service {
     async fn accept(self: Rc<Self>, listener: TcpListener) {
         while let Ok((stream, _)) = listener.accept().await {
             self.accepted.set(self.accepted.get() + 1);
+            // Only a delay would follow from an error here.
+            let _ = stream.set_nodelay(true);
             spawn_local(Rc::clone(&self).converse(stream));
         }
     }
 
-    async fn converse(self: Rc<Self>, mut stream: TcpStream) {
-        // Only a delay would follow from an error here.
-        let _ = stream.set_nodelay(true);
+    async fn converse(self: Rc<Self>, mut stream: impl AsyncRead + AsyncWrite + Unpin) {
         let mut bytes = [0; 4096];
         while let Ok(length @ 1..) = stream.read(&mut bytes).await {
             if bytes[..length].windows(CLOSE.len()).any(|field| field.eq_ignore_ascii_case(CLOSE)) {
                 let _ = stream.write_all(LAST_RESPONSE).await;
+                // TLS has a word of its own for the end.
+                let _ = stream.shutdown().await;
                 return;
             }
             let answer = match self.answer(&bytes[..length]) {
@@ -169,6 +176,28 @@ impl Service {
         }
     }
 
+    /// Tells where it listens for TLS from here on.
+    #[cfg(feature = "peers")]
+    fn listen_for_tls(self: &Rc<Self>) -> Result<String, Error> {
+        let (acceptor, certificate) = crate::tls::acceptor()?;
+        let listener = listener()?;
+        let told = crate::tls::told(listener.local_addr()?, &certificate);
+        let this = Rc::clone(self);
+        spawn_local(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                this.accepted.set(this.accepted.get() + 1);
+                let _ = stream.set_nodelay(true);
+                let (this, accepted) = (Rc::clone(&this), acceptor.accept(stream));
+                spawn_local(async move {
+                    if let Ok(stream) = accepted.await {
+                        this.converse(stream).await;
+                    }
+                });
+            }
+        });
+        Ok(told)
+    }
+
     /// What a request asks for that is more than the usual.
     fn answer(self: &Rc<Self>, request: &[u8]) -> Option<String> {
         if request.starts_with(b"GET / ") {
@@ -176,6 +205,10 @@ impl Service {
         }
         if request.starts_with(b"GET /accepted ") {
             return Some(self.accepted.get().to_string());
+        }
+        #[cfg(feature = "peers")]
+        if request.starts_with(b"GET /tls ") {
+            return self.listen_for_tls().ok();
         }
         let count = request.strip_prefix(b"GET /addresses/")?.split(|byte| *byte == b' ').next()?;
         let count: usize = str::from_utf8(count).ok()?.parse().ok()?;

@@ -94,6 +94,9 @@ pub enum Way {
     Bursts,
     /// As `Steady`, but each request asks the server to close, and so opens a connection.
     Opening,
+    /// As `Opening`, over TLS.
+    #[cfg(feature = "peers")]
+    OpeningOverTls,
     /// One burst, and then what the connections hold at rest.
     Rest,
 }
@@ -142,6 +145,16 @@ impl Task {
         200.max(4 * self.at_once).max(2 * self.addresses)
     }
 
+    /// Whether each request asks the server to close.
+    pub(crate) fn opens(&self) -> bool {
+        match self.way {
+            Way::Opening => true,
+            #[cfg(feature = "peers")]
+            Way::OpeningOverTls => true,
+            Way::Steady | Way::Bursts | Way::Rest => false,
+        }
+    }
+
     /// How often each of those at once asks, for at least so many in all.
     pub(crate) fn turns(&self, requests: usize) -> usize {
         requests.div_ceil(self.at_once)
@@ -159,6 +172,8 @@ impl Task {
                 Arg::Long("idle") => task.idle = arguments.value()?.parse()?,
                 Arg::Long("bursts") => task.way = Way::Bursts,
                 Arg::Long("opening") => task.way = Way::Opening,
+                #[cfg(feature = "peers")]
+                Arg::Long("opening-over-tls") => task.way = Way::OpeningOverTls,
                 Arg::Long("rest") => task.way = Way::Rest,
                 Arg::Long("latency") => task.latency = true,
                 Arg::Long("server") => task.server = Some(arguments.value()?.parse()?),
@@ -189,6 +204,8 @@ impl Task {
             Way::Steady => {}
             Way::Bursts => words.push("--bursts".to_owned()),
             Way::Opening => words.push("--opening".to_owned()),
+            #[cfg(feature = "peers")]
+            Way::OpeningOverTls => words.push("--opening-over-tls".to_owned()),
             Way::Rest => words.push("--rest".to_owned()),
         }
         words

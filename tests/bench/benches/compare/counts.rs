@@ -7,12 +7,15 @@ use std::thread;
 
 use pooled_fetch_bench::{Kind, Server, Task, Way, require};
 
-use crate::plan::{ALL, CROWD, Plan, REFERENCE};
+use crate::plan::{ALL, CROWD, OPENING, OPENING_OVER_TLS, Plan, REFERENCE};
 use crate::progress::Progress;
 use crate::table::Table;
 use crate::{Error, PROGRAMS};
 
 const RESTING: usize = 1_000;
+
+/// So many open connections at once.
+const OPENERS: usize = 16;
 
 /// A crowd, and how often it comes.
 const CROWD_OF: (usize, usize) = (200, 50);
@@ -27,7 +30,7 @@ struct Count {
     count: fn(&Plan, Task) -> Counted,
 }
 
-const COUNTS: [Count; 7] = [
+const COUNTS: [Count; 9] = [
     Count {
         clients: ALL,
         needs: Some("valgrind"),
@@ -54,6 +57,17 @@ const COUNTS: [Count; 7] = [
     },
     Count { clients: CROWD, needs: None, count: |_, task| heap(task) },
     Count { clients: CROWD, needs: None, count: |_, task| connections(task) },
+    Count {
+        clients: OPENING,
+        needs: Some("valgrind"),
+        count: |plan, task| opening(plan.counted_requests, Way::Opening, task),
+    },
+    Count {
+        clients: OPENING_OVER_TLS,
+        needs: Some("valgrind"),
+        // A handshake takes as long as twenty requests.
+        count: |plan, task| opening(plan.counted_requests / 10, Way::OpeningOverTls, task),
+    },
 ];
 
 pub(crate) fn steps() -> usize {
@@ -94,13 +108,12 @@ pub(crate) fn tables(
     for (column, client, result) in results.into_inner().map_err(|_| "a worker panicked")? {
         counted.push((column, client, result?));
     }
-    let find = |column: usize, part: usize| -> Vec<_> {
-        let of = |client: &Kind| {
-            let found = counted.iter().find(|it| (it.0, it.1) == (column, *client))?;
-            found.2[part]
-        };
-        ALL.iter().map(of).collect()
+    let figure = |column: usize, part: usize, client: &Kind| {
+        let found = counted.iter().find(|it| (it.0, it.1) == (column, *client))?;
+        found.2[part]
     };
+    let find = |column, part| ALL.iter().map(|client| figure(column, part, client)).collect();
+    let of_openers = |column| OPENING.iter().map(|client| figure(column, 0, client)).collect();
     let requests = Table::new("Counted for each request", ALL)
         .column("instructions", 0, find(0, 0))
         .ratio(REFERENCE)
@@ -122,12 +135,26 @@ pub(crate) fn tables(
         .column("heap when idle, bytes", 0, find(5, 0))
         .column("heap when parked, bytes", 0, find(5, 1))
         .column(format!("opened for {size} at once, {times} times"), 0, find(6, 0));
-    Ok(vec![requests, connections])
+    let opening = Table::new("Counted for each connection that is opened for one request", OPENING)
+        .column("opening over TCP, instructions", 0, of_openers(7))
+        .ratio(REFERENCE)
+        .column("opening over TLS, instructions", 0, of_openers(8))
+        .ratio(REFERENCE)
+        .note(
+            "16 at once, and each request asks its server to close the connection. All clients over TLS use the same rustls, \
+             and resume sessions as far as they do by default.",
+        );
+    Ok(vec![requests, connections, opening])
 }
 
 fn instructions(plan: &Plan, at_once: usize, way: Way, task: Task) -> Counted {
     let task = Task { at_once, way, requests: plan.counted_requests, ..task };
     Ok(PROGRAMS.instructions_and_misses(&task)?.map(Some))
+}
+
+fn opening(requests: usize, way: Way, task: Task) -> Counted {
+    let task = Task { at_once: OPENERS, way, requests: requests.max(5 * OPENERS), ..task };
+    Ok([Some(PROGRAMS.instructions(&task)?), None])
 }
 
 fn allocations(task: Task) -> Counted {

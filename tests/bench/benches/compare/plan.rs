@@ -26,6 +26,14 @@ pub(crate) const CROWD: &[Kind] = &[
     Kind::Reqwest,
 ];
 
+/// What keeps connections is asked to open one for each request.
+pub(crate) const OPENING: &[Kind] =
+    &[Kind::BareHyper, Kind::Ours, Kind::HyperUtil, Kind::Pingora, Kind::Reqwest];
+
+/// pingora brings a TLS of its own.
+pub(crate) const OPENING_OVER_TLS: &[Kind] =
+    &[Kind::BareHyper, Kind::Ours, Kind::HyperUtil, Kind::Reqwest];
+
 /// What everything is held against.
 pub(crate) const REFERENCE: Kind = Kind::BareHyper;
 
