@@ -26,10 +26,12 @@ use crate::task::Task;
 pub(crate) fn acceptor() -> Result<(TlsAcceptor, CertificateDer<'static>), Error> {
     let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["127.0.0.1".to_owned()])?;
     let key = PrivateKeyDer::try_from(signing_key.serialize_der())?;
-    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_single_cert(vec![cert.der().clone()], key)?;
+    // Its own store would forget the sessions of one client for those of another.
+    config.ticketer = ring::Ticketer::new()?;
     Ok((TlsAcceptor::from(Arc::new(config)), cert.der().clone()))
 }
 
