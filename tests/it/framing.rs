@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 use http::{Method, Request, Version};
-use http_body_util::Full;
-use pool_core::{Connector as _, Reason};
+use http_body::Body as _;
+use http_body_util::{BodyExt, Full};
+use pool_core::{Connector as _, ErrorKind, Reason};
 use pooled_fetch_tests::{
     Backend, Caller, Connection, Pattern, Pieces, Server, Upload, answer, ends_idle, eventually,
     for_each_backend, get, post, start, start_with,
@@ -14,6 +15,8 @@ for_each_backend! {
     trailers_arrive_and_the_connection_is_reused,
     a_body_may_end_with_its_connection,
     a_server_that_says_close_is_not_asked_again,
+    the_last_message_of_a_connection_arrives_with_its_trailers,
+    of_a_last_message_that_is_cut_off_the_rest_arrives_before_the_error,
     an_http_1_0_server_is_asked_again_only_if_it_says_so,
     a_body_of_unknown_length_never_goes_to_an_http_1_0_server,
     a_request_of_http_2_is_written_as_http_1_1,
@@ -103,6 +106,37 @@ async fn a_server_that_says_close_is_not_asked_again(backend: Backend) {
     connection.ends().await;
     server.open(caller.fetch(get("/")), answer("another connection")).await;
     assert_eq!(caller.pool.stats().closed(Reason::Ended), 1);
+    ends_idle(caller).await;
+}
+
+async fn the_last_message_of_a_connection_arrives_with_its_trailers(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
+    let bytes = "HTTP/1.1 200 OK\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n\
+                 4\r\nlast\r\n0\r\nsum: 4\r\n\r\n";
+    let (mut connection, _, whole) = server.open(caller.fetch(get("/")), bytes).await;
+    assert_eq!(whole.body, "last");
+    assert_eq!(whole.trailers.expect("trailers")["sum"], "4");
+    connection.ends().await;
+    ends_idle(caller).await;
+}
+
+async fn of_a_last_message_that_is_cut_off_the_rest_arrives_before_the_error(backend: Backend) {
+    let (caller, mut server) = start(backend).await;
+    let ending = async {
+        let mut connection = server.accept().await;
+        connection.read_request().await;
+        connection.write("HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nhalf").await;
+        connection.finish().await;
+        connection
+    };
+    let (response, mut connection) = tokio::join!(caller.send(get("/")), ending);
+    let mut body = response.expect("a head").into_body();
+    let data = body.frame().await.expect("a frame").expect("what came");
+    assert_eq!(data.into_data().expect("data"), "half");
+    assert!(!body.is_end_stream());
+    let error = body.frame().await.expect("a frame").expect_err("four bytes are missing");
+    assert_eq!(error.kind(), ErrorKind::ResponseBody);
+    connection.ends().await;
     ends_idle(caller).await;
 }
 
