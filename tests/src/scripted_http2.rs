@@ -168,6 +168,11 @@ impl Http2Server {
         self.state.silence.notify_waiters();
     }
 
+    /// Closes that connection without a word.
+    pub fn cut_one(&self, connection: usize) {
+        self.state.ends.lock().unwrap_or_else(PoisonError::into_inner)[connection - 1].abort();
+    }
+
     /// Closes every connection without a word.
     pub fn cut(&self) {
         for end in self.state.ends.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::lanes::{ConnectionLease, StreamLease};
 use crate::policy::Host;
-use crate::report::{Attempt, ConnectionInfo, Event};
+use crate::report::{Attempt, ConnectionInfo, Event, Reason};
 
 /// A request goes over a connection. `info` is made only for an observer.
 #[inline]
@@ -74,36 +74,58 @@ pub(super) fn stream_answered(lease: &StreamLease) {
     }
 }
 
+/// A request was given up, and nothing was read on its connection since it was sent: that carries no other before it has
+/// shown a sign of life.
+pub(super) fn stream_unanswered(lease: &StreamLease) {
+    lease.connection.doubt();
+    let host = lease.lane().host();
+    if host.tries_idle() && host.is_tried(lease.connection.id()) {
+        // Others are tried only once this one has answered or closed.
+        lease.stop_using(Reason::TimedOut);
+    }
+}
+
+/// As [`timed_out`], over a stream; `heard` if anything was read on its connection.
+pub(super) fn stream_timed_out(lease: &StreamLease, attempt: &Attempt, heard: bool) {
+    let Some(since) = lease.idle_since() else { return };
+    let (host, id) = (lease.lane().host(), lease.connection.id());
+    if heard {
+        host.answered(id, since);
+    } else {
+        host.gave_no_answer(id, since, attempt.connection().idle_for());
+    }
+}
+
 /// As [`path_may_have_failed`], over a stream.
-pub(super) fn stream_lost(
-    lease: &StreamLease,
-    attempt: &Attempt,
-    error: &(dyn StdError + 'static),
-) {
+pub(super) fn stream_lost(lease: &StreamLease, attempt: &Attempt) {
+    // h2 tells an end as a broken pipe too.
+    let failure = lease.connection.wire().failure();
     if let Some(since) = lease.idle_since()
         && attempt.is_unanswered()
-        && is_of_path(error)
+        && failure.is_some_and(|kind| OF_PATH.contains(&kind))
     {
         lease.lane().host().path_failed(since);
     }
 }
 
-/// Whether the system itself has given the connection up, which its server then has not closed in order.
+/// By these the system itself has given the connection up, which its server then has not closed in order.
+const OF_PATH: [io::ErrorKind; 7] = [
+    io::ErrorKind::ConnectionReset,
+    io::ErrorKind::ConnectionAborted,
+    io::ErrorKind::BrokenPipe,
+    io::ErrorKind::TimedOut,
+    io::ErrorKind::HostUnreachable,
+    io::ErrorKind::NetworkUnreachable,
+    io::ErrorKind::NetworkDown,
+];
+
+/// Whether one of them lies behind an error.
 fn is_of_path(error: &(dyn StdError + 'static)) -> bool {
-    let kinds = [
-        io::ErrorKind::ConnectionReset,
-        io::ErrorKind::ConnectionAborted,
-        io::ErrorKind::BrokenPipe,
-        io::ErrorKind::TimedOut,
-        io::ErrorKind::HostUnreachable,
-        io::ErrorKind::NetworkUnreachable,
-        io::ErrorKind::NetworkDown,
-    ];
     let mut next = Some(error);
     while let Some(error) = next {
         next = error.source();
         if let Some(error) = error.downcast_ref::<io::Error>() {
-            if kinds.contains(&error.kind()) {
+            if OF_PATH.contains(&error.kind()) {
                 return true;
             }
             // Of an error within it, `source` gives only the source.

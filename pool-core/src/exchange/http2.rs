@@ -15,11 +15,11 @@ use http::{HeaderMap, Response};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::bookkeeping;
-use super::http2_failed::{failed, not_opened};
+use super::http2_failed::{failed, not_opened, timed_out};
 use super::open_stream::{OpenStream, read_to_end};
 use super::pending::PendingRequest;
 use super::response_body::Body;
-use super::timers::HeadOverrun;
+use super::timers::{HeadOverrun, TRIED};
 use super::upgrade::OnTunnel;
 use crate::conn::http2::{AwaitedHead, Connection, Sending, Upload};
 use crate::lanes::StreamLease;
@@ -68,6 +68,7 @@ async fn send(
         Ok(sent) => sent,
         Err(why) => return Err(not_opened(&lease, why, info, pending, saved)),
     };
+    let is_tried = host.tries_idle() && host.is_tried(connection.id());
     let stream = OpenStream::new(lease, head.upload().cloned());
     if let Some(sending) = sending {
         begin_upload(&stream, sending).await;
@@ -77,7 +78,7 @@ async fn send(
         stream,
         interim,
         interim_bytes: 0,
-        deadline: settings.response_timeout.map(Deadline::new),
+        deadline: settings.response_timeout.map(|limit| Deadline::new(limit, is_tried)),
         max_head: settings.connection.max_response_head,
         read_before,
         info,
@@ -90,7 +91,14 @@ async fn send(
             Err(failed(&awaiting.stream, error, attempt, pending, saved))
         }
         // The stream is given up, as if the caller had gone.
-        Err(overrun) => Err(overrun.into_error(host.name()).at(awaiting.attempt())),
+        Err(overrun) => Err(timed_out(
+            &awaiting.stream,
+            overrun,
+            awaiting.attempt(),
+            awaiting.has_heard(),
+            pending,
+            saved,
+        )),
     }
 }
 
@@ -153,7 +161,13 @@ impl AwaitingHead {
             return Poll::Ready(Ok(answer));
         }
         let Some(deadline) = &mut self.deadline else { return Poll::Pending };
-        deadline.poll(cx, head.upload()).map(|limit| Err(HeadOverrun::Time(limit)))
+        let heard = self.stream.lease().connection.wire().read() != self.read_before;
+        deadline.poll(cx, head.upload(), heard).map(|limit| Err(HeadOverrun::Time(limit)))
+    }
+
+    /// Whether anything was read on the connection since the request was sent.
+    fn has_heard(&self) -> bool {
+        self.connection().wire().read() != self.read_before
     }
 
     /// How far the request has come.
@@ -211,10 +225,8 @@ impl Drop for AwaitingHead {
     fn drop(&mut self) {
         let Some(mut head) = self.head.take() else { return };
         let connection = Arc::clone(&self.stream.lease().connection);
-        if connection.wire().read() == self.read_before
-            && connection.wire().has_opened(head.stream())
-        {
-            connection.doubt();
+        if !self.has_heard() && connection.wire().has_opened(head.stream()) {
+            bookkeeping::stream_unanswered(self.stream.lease());
         }
         connection.abandon(head.stream());
         if connection.take_reset() {
@@ -238,22 +250,36 @@ impl Drop for AwaitingHead {
 /// The response timeout, which runs from when the last piece of the request was sent.
 struct Deadline {
     limit: Duration,
+    since: Instant,
+    /// How long it runs as long as nothing was read, if that is less than the limit.
+    patience: Option<Duration>,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Deadline {
-    fn new(limit: Duration) -> Self {
+    /// For a connection that `is_tried`, it is over sooner without a sign of life.
+    fn new(limit: Duration, is_tried: bool) -> Self {
+        let (since, patience) = (Instant::now(), is_tried.then(|| limit / TRIED));
         // A time too long for the clock is never over.
-        let timer = Instant::now().checked_add(limit).map(|end| Box::pin(sleep_until(end)));
-        Self { limit, timer }
+        let end = since.checked_add(patience.unwrap_or(limit));
+        Self { limit, since, patience, timer: end.map(|end| Box::pin(sleep_until(end))) }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>, upload: Option<&Arc<Upload>>) -> Poll<Duration> {
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        upload: Option<&Arc<Upload>>,
+        heard: bool,
+    ) -> Poll<Duration> {
         let Some(timer) = &mut self.timer else { return Poll::Pending };
         loop {
             ready!(timer.as_mut().poll(cx));
-            let moved = upload.and_then(|upload| upload.moved().checked_add(self.limit));
-            match moved.filter(|later| *later > timer.deadline()) {
+            if self.patience.is_some() && !heard {
+                return Poll::Ready(self.limit);
+            }
+            self.patience = None;
+            let since = upload.map_or(self.since, |upload| upload.moved().max(self.since));
+            match since.checked_add(self.limit).filter(|later| *later > timer.deadline()) {
                 Some(later) => timer.as_mut().reset(later),
                 None => return Poll::Ready(self.limit),
             }

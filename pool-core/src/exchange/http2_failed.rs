@@ -7,11 +7,10 @@
 //! | any other reset by the server, or a response that h2 resets as malformed | an answer, if a poor one |
 //! | the connection has ended | nothing, unless a 1xx answer was read before |
 
-use std::error::Error as StdError;
-
 use super::bookkeeping;
 use super::open_stream::OpenStream;
 use super::pending::PendingRequest;
+use super::timers::HeadOverrun;
 use crate::conn::http2::NotOpened;
 use crate::lanes::StreamLease;
 use crate::report::{Attempt, ConnectionInfo, Error, Reason, Written};
@@ -69,7 +68,7 @@ pub(super) fn failed(
         StreamError::Answered => Error::stream(host.name(), error).at(attempt.answered()),
         StreamError::ConnectionLost => {
             bookkeeping::connection_ended(host, &attempt);
-            bookkeeping::stream_lost(lease, &attempt, below(&error));
+            bookkeeping::stream_lost(lease, &attempt);
             if attempt.reached_wire() {
                 Error::stream(host.name(), error).at(attempt)
             } else {
@@ -77,6 +76,28 @@ pub(super) fn failed(
             }
         }
     }
+}
+
+/// The head has not come in time; `heard` if anything was read on the connection meanwhile. A request that has only tried
+/// the connection is sent again.
+pub(super) fn timed_out(
+    stream: &OpenStream,
+    overrun: HeadOverrun,
+    attempt: Attempt,
+    heard: bool,
+    pending: &mut PendingRequest,
+    mut saved: SavedRequest,
+) -> Error {
+    let lease = stream.lease();
+    let host = lease.lane().host();
+    let tried = host.is_tried(lease.connection.id()) && !heard;
+    bookkeeping::stream_timed_out(lease, &attempt, heard);
+    let again = if tried { saved.take(None) } else { None };
+    if again.is_none() {
+        return overrun.into_error(host.name()).at(attempt);
+    }
+    pending.fail(again, host);
+    Error::silent(host.name()).at(attempt)
 }
 
 /// What went wrong with a stream.
@@ -102,13 +123,5 @@ impl StreamError {
             () if error.is_reset() => Self::Answered,
             () => Self::ConnectionLost,
         }
-    }
-}
-
-/// The error of the system below that of h2.
-fn below(error: &h2::Error) -> &(dyn StdError + 'static) {
-    match error.get_io() {
-        Some(error) => error,
-        None => error,
     }
 }

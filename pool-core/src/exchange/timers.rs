@@ -17,7 +17,7 @@ const MAX_INTERIM: u64 = 1024 * 1024;
 
 /// The part of the response timeout after which a connection that is tried has shown no sign of life: no server is usually
 /// so near to its limit, and the request has waited little when it goes over another connection.
-const TRIED: u32 = 4;
+pub(super) const TRIED: u32 = 4;
 
 /// The limits while a request waits for the head of its response.
 #[derive(Default)]

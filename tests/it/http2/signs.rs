@@ -5,7 +5,9 @@ use std::time::Duration;
 use h2::Reason as Code;
 use pool_core::{ErrorKind, Reason};
 use pooled_fetch_tests::raw_http2::{END_STREAM, Frame, OK, RawConnection, kind, status};
-use pooled_fetch_tests::{bounded, ends_idle, eventually, get, let_pass, poll_once, settle};
+use pooled_fetch_tests::{
+    Caller, Http2Server, bounded, ends_idle, eventually, get, let_pass, poll_once, settle,
+};
 use tokio::time::Instant;
 
 use super::*;
@@ -66,6 +68,95 @@ async fn a_response_timeout_on_a_silent_connection_asks_for_a_sign_of_life() {
         let_pass(SECOND * 6).await;
         assert_eq!(caller.pool.stats().closed(Reason::TimedOut), 1);
         drop(stream);
+        ends_idle(caller).await;
+    })
+    .await;
+}
+
+/// So many connections, each of which has served a request, and has rested for two seconds.
+async fn resting(count: usize) -> (Caller, Http2Server) {
+    let (caller, mut server) =
+        start_http2(1, |settings| settings.response_timeout(SECOND).idle_timeout(None)).await;
+    let mut held = Vec::new();
+    for _ in 0..count {
+        held.push(under_way(&caller, &mut server, "/").await);
+    }
+    for (client, stream) in held {
+        stream.answer("done");
+        client.await.expect("no panic").expect("a response");
+    }
+    let_pass(SECOND * 2).await;
+    assert_eq!((caller.pool.stats().idle, server.accepted()), (count, count));
+    (caller, server)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_path_that_has_forgotten_its_connections_costs_one_request() {
+    bounded(async {
+        for count in [20, 3] {
+            let (caller, mut server) = resting(count).await;
+            server.fall_silent();
+            let error = caller.fetch(get("/lost")).await.expect_err("no answer");
+            assert_eq!(error.kind(), ErrorKind::ResponseTimeout);
+            for _ in 0..count {
+                let begun = Instant::now();
+                let client = tokio::spawn(caller.fetch(get("/next")));
+                let stream = server.next().await;
+                assert!(stream.connection > count, "over the old path");
+                assert!(begun.elapsed() < SECOND / 2, "it has waited for {:?}", begun.elapsed());
+                stream.answer("next");
+                client.await.expect("no panic").expect("a response");
+            }
+            let_pass(SECOND * 10).await;
+            let stats = caller.pool.stats();
+            let lost = count as u64 - 2;
+            assert_eq!(stats.closed(Reason::SiblingFailed), lost, "{stats:?}");
+            assert_eq!((stats.idle, stats.opened), (1, count as u64 + 1));
+            ends_idle(caller).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_closes_a_connection_in_order_says_nothing_of_the_others() {
+    bounded(async {
+        let (caller, mut server) = resting(5).await;
+        let (client, stream) = under_way(&caller, &mut server, "/lost").await;
+        server.cut_one(stream.connection);
+        drop(stream);
+        let again = server.next().await;
+        assert!(again.connection > 5);
+        again.answer("again");
+        client.await.expect("no panic").expect("a response");
+        settle().await;
+        let stats = caller.pool.stats();
+        assert_eq!(
+            (stats.closed(Reason::SiblingFailed), stats.closed_total()),
+            (0, 1),
+            "{stats:?}"
+        );
+        ends_idle(caller).await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_clears_the_connections_that_were_set_aside_for_a_slow_one() {
+    bounded(async {
+        let (caller, mut server) = resting(5).await;
+        let (slow, stream) = under_way(&caller, &mut server, "/slow").await;
+        let error = slow.await.expect("no panic").expect_err("no answer in time");
+        assert_eq!(error.kind(), ErrorKind::ResponseTimeout);
+        drop(stream);
+        for _ in 0..10 {
+            let (client, stream) = under_way(&caller, &mut server, "/next").await;
+            assert!(stream.connection <= 5);
+            stream.answer("next");
+            client.await.expect("no panic").expect("a response");
+        }
+        let stats = caller.pool.stats();
+        assert_eq!((stats.opened, stats.closed_total()), (5, 0), "{stats:?}");
         ends_idle(caller).await;
     })
     .await;

@@ -8,8 +8,8 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -32,6 +32,8 @@ pub(crate) struct Wire {
     /// The server has said, or shown, that it takes no further stream.
     ending: AtomicBool,
     flooded: AtomicBool,
+    /// How the stream below has failed, if it has.
+    failure: OnceLock<io::ErrorKind>,
 }
 
 impl Wire {
@@ -69,6 +71,16 @@ impl Wire {
     /// Whether the server has sent a GOAWAY, or closed its side.
     pub(super) fn is_ending(&self) -> bool {
         self.ending.load(Ordering::Relaxed)
+    }
+
+    /// How the stream below has failed, if it has; that it ended is no failure.
+    pub(crate) fn failure(&self) -> Option<io::ErrorKind> {
+        self.failure.get().copied()
+    }
+
+    fn failed(&self, error: &io::Error) {
+        self.failure.get_or_init(|| error.kind());
+        self.ending.store(true, Ordering::Relaxed);
     }
 
     /// Whether the server was taken for an attacker.
@@ -147,7 +159,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         Poll::Ready(match result {
             Ok(()) => wire.note_read(incoming, flood, &buffer.filled()[before..]),
             Err(error) => {
-                wire.ending.store(true, Ordering::Relaxed);
+                wire.failed(&error);
                 Err(error)
             }
         })
@@ -161,7 +173,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let Self { stream, wire, outgoing, flood, .. } = self.get_mut();
-        let accepted = ready!(Pin::new(stream).poll_write(cx, bytes))?;
+        let result = ready!(Pin::new(stream).poll_write(cx, bytes));
+        let accepted = result.inspect_err(|error| wire.failed(error))?;
         wire.note_written(outgoing, flood, &bytes[..accepted]);
         Poll::Ready(Ok(accepted))
     }
@@ -172,7 +185,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         buffers: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let Self { stream, wire, outgoing, flood, .. } = self.get_mut();
-        let accepted = ready!(Pin::new(stream).poll_write_vectored(cx, buffers))?;
+        let result = ready!(Pin::new(stream).poll_write_vectored(cx, buffers));
+        let accepted = result.inspect_err(|error| wire.failed(error))?;
         let mut left = accepted;
         for buffer in buffers {
             let bytes = &buffer[..left.min(buffer.len())];
