@@ -38,7 +38,7 @@ impl Verdict {
         match evidence.connection() {
             None => Self::BadGateway,
             Some(_) if evidence.is_unprocessed() => Self::Unprocessed,
-            Some(_) if !evidence.is_fresh() && evidence.bytes_read() == 0 => Self::Lost,
+            Some(_) if !evidence.is_fresh() && !evidence.is_answered() => Self::Lost,
             Some(_) => Self::BadGateway,
         }
     }

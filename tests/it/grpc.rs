@@ -8,6 +8,7 @@ use std::future::{Ready, ready};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes};
 use futures_util::stream::{self, Iter};
@@ -19,6 +20,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use pooled_fetch_tests::{Pattern, bounded, eventually};
 use tokio::net::TcpListener;
 use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::timeout;
 use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::server::{Grpc, ServerStreamingService, UnaryService};
@@ -109,15 +111,17 @@ async fn respond(request: Request<Incoming>) -> Result<Response<tonic::body::Bod
     let mut grpc = Grpc::new(Raw);
     Ok(match request.uri().path() {
         "/test.Echo/Say" => grpc.unary(Echo, request).await,
+        "/test.Echo/Never" => std::future::pending().await,
         "/test.Count/To" => grpc.server_streaming(Count, request).await,
         _ => grpc.unary(Refuse, request).await,
     })
 }
 
-/// A server that ends with the test, and how many connections it has taken in.
+/// A server that ends with the test, and how many connections it has taken in, and has seen the end of.
 struct Server {
     address: SocketAddr,
     accepted: Arc<AtomicUsize>,
+    ended: Arc<AtomicUsize>,
     task: AbortHandle,
 }
 
@@ -126,17 +130,22 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port on the loopback");
         let address = listener.local_addr().expect("a bound socket has an address");
         let accepted = Arc::<AtomicUsize>::default();
-        let count = Arc::clone(&accepted);
+        let ended = Arc::<AtomicUsize>::default();
+        let (count, count_ended) = (Arc::clone(&accepted), Arc::clone(&ended));
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 count.fetch_add(1, Ordering::SeqCst);
                 let http2 = http2::Builder::new(TokioExecutor::new());
-                connections
-                    .spawn(http2.serve_connection(TokioIo::new(stream), service_fn(respond)));
+                let ended = Arc::clone(&count_ended);
+                connections.spawn(async move {
+                    let served = http2.serve_connection(TokioIo::new(stream), service_fn(respond));
+                    served.await.ok();
+                    ended.fetch_add(1, Ordering::SeqCst);
+                });
             }
         });
-        Self { address, accepted, task: task.abort_handle() }
+        Self { address, accepted, ended, task: task.abort_handle() }
     }
 
     fn client(&self) -> Client {
@@ -162,6 +171,22 @@ async fn a_unary_call_brings_its_message_and_its_status() {
             Pattern::new().check(&answer);
         }
         assert_eq!(server.accepted.load(Ordering::SeqCst), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_hundred_calls_that_are_cancelled_in_a_row_end_no_connection() {
+    bounded(async {
+        let server = Server::start().await;
+        let client = server.client();
+        for _ in 0..100 {
+            let call = client.unary("/test.Echo/Never", "");
+            timeout(Duration::from_millis(2), call).await.expect_err("it is never answered");
+        }
+        let answer = client.unary("/test.Echo/Say", "alive").await.expect("an answer");
+        assert_eq!(answer, "alive");
+        assert_eq!(server.ended.load(Ordering::SeqCst), 0);
     })
     .await;
 }

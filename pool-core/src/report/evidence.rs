@@ -9,8 +9,8 @@ use super::info::ConnectionInfo;
 /// A gateway maps it to what it tells its own client, as HAProxy does:
 ///
 /// * A request that is [unprocessed](Self::is_unprocessed) may be answered with `REFUSED_STREAM`, or tried elsewhere.
-/// * A request that was lost with a [reused](Self::is_fresh) connection before anything was [read](Self::bytes_read)
-///   ends in a closed connection. The client may then send it again itself.
+/// * A request that was lost with a [reused](Self::is_fresh) connection before it was [answered](Self::is_answered) ends
+///   in a closed connection. The client may then send it again itself.
 /// * Only a request that failed otherwise is a `502`.
 #[derive(Clone, Debug, Default)]
 pub struct Evidence {
@@ -40,7 +40,7 @@ pub enum Written {
     /// Not a byte: no server can have seen anything of it.
     #[default]
     Nothing,
-    /// Some of it; over HTTP/2, where the pool cannot tell, some or all of a request with a body.
+    /// Some of it. Over HTTP/2, where other requests are written in between, it may be all of it.
     Partly,
     /// All of it, the body included.
     Whole,
@@ -79,6 +79,12 @@ impl Evidence {
     /// where they are not told apart from those of other requests.
     pub fn bytes_read(&self) -> u64 {
         self.last.as_ref().map_or(0, |last| last.bytes_read)
+    }
+
+    /// Whether the server has sent anything in answer to the last attempt: some bytes of a response, a 1xx answer, or over
+    /// HTTP/2 a reset of its stream other than `REFUSED_STREAM`.
+    pub fn is_answered(&self) -> bool {
+        self.last.as_ref().is_some_and(|last| !last.is_unanswered())
     }
 
     /// Whether no byte of the request was accepted by any connection: no server can have seen anything of it.
