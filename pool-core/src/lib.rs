@@ -110,5 +110,5 @@ pub use report::{
     ConnectionInfo, Error, ErrorKind, Event, Evidence, LeaseWatch, Observer, OldLease, Reason,
     Stats, Written,
 };
-pub use request::{ReplayableBody, RequestBody, Reuse, on_informational, reuse};
+pub use request::{Http10, ReplayableBody, RequestBody, Reuse, on_informational, reuse};
 pub use settings::{Backoff, BuildError, Http2};

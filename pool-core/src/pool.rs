@@ -59,6 +59,13 @@ impl<C: Connector> Pool<C> {
     /// A request without `Host` gets one; an absolute URI is written in origin form. The connection is checked in
     /// by itself when the response body has ended or was dropped.
     ///
+    /// # What is sent
+    ///
+    /// A request of HTTP/1.1 goes over HTTP/1 in the words of its caller, with what it lacks to be whole: a `Host`, the
+    /// length of its body. A head of HTTP/1.0 or HTTP/2, which a gateway has from another hop, goes out in the version that
+    /// is spoken here (RFC 9110 2.5), without what it says of its own connection (RFC 9110 7.6.1); see
+    /// [`Http10`](crate::Http10) for HTTP/1.0.
+    ///
     /// # What is sent again
     ///
     /// A server may close an idle connection at the moment when a request is on its way. Then the request is

@@ -13,6 +13,7 @@ use http_body::Body as _;
 
 use super::body::RequestBody;
 use super::framing::HeadFacts;
+use super::hop_by_hop::{Http10, is_hop_by_hop, remove_hop_by_hop};
 use crate::connector::Target;
 
 /// How requests name the server of an address, worked out once for all requests.
@@ -35,6 +36,11 @@ pub(crate) fn check_head(request: &mut Request<RequestBody>) -> Result<HeadFacts
     check_version(request)?;
     let mut facts = HeadFacts::of(request.headers())?;
     facts.connect = *request.method() == Method::CONNECT;
+    if request.version() != Version::HTTP_11 {
+        // The next connection does not become what only the one before could.
+        facts.upgrade = false;
+        facts.http10 = request.version() == Version::HTTP_10 && Http10::is_in(request.extensions());
+    }
     facts.upgrade |= facts.connect;
     check_target(request, facts)?;
     check_length(request, facts)?;
@@ -50,9 +56,10 @@ pub(crate) fn fit_http1(
     facts: HeadFacts,
     default_target: &DefaultTarget,
 ) -> Result<(), &'static str> {
-    if request.version() != Version::HTTP_10 {
-        // A request taken over from HTTP/2 is written as HTTP/1.1, as a gateway expects.
+    if request.version() != Version::HTTP_11 && !facts.http10 {
+        // What a gateway has taken over from HTTP/1.0 or HTTP/2 is written in our own version, RFC 9110 2.5.
         *request.version_mut() = Version::HTTP_11;
+        remove_hop_by_hop(request.headers_mut());
     }
     set_framing(request, facts);
     if !facts.host {
@@ -70,6 +77,9 @@ pub(crate) fn fit_http2(
     facts: HeadFacts,
     default_target: &DefaultTarget,
 ) -> Result<(), &'static str> {
+    if facts.http10 {
+        return Err("HTTP/1.0 is asked for, and the server speaks HTTP/2");
+    }
     *request.version_mut() = Version::HTTP_2;
     if facts.connect {
         request.headers_mut().remove(HOST);
@@ -78,7 +88,10 @@ pub(crate) fn fit_http2(
     if facts.upgrade {
         return Err("HTTP/2 knows no Upgrade; offer HTTP/1.1 alone to a server that needs it");
     }
-    request.headers_mut().remove(TRANSFER_ENCODING);
+    if request.headers().keys().any(is_hop_by_hop) {
+        remove_hop_by_hop(request.headers_mut());
+        request.headers_mut().remove(TRANSFER_ENCODING);
+    }
     let target = &default_target.target;
     let mut parts = std::mem::take(request.uri_mut()).into_parts();
     // A Host of the caller's own names the server, as it does in HTTP/1.
@@ -158,7 +171,7 @@ fn check_length(request: &mut Request<RequestBody>, facts: HeadFacts) -> Result<
     }
     if let Some(length) = stated.or(known.filter(|_| !transfer_encoding)) {
         request.body_mut().declare_length(length);
-    } else if request.version() == Version::HTTP_10 {
+    } else if facts.http10 {
         return Err("an HTTP/1.0 request body needs a known length");
     }
     Ok(())

@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | `head` | a head that contradicts itself is refused; a head that is sent is fitted to its connection |
 //! | `framing` | what a head says of how it is to be sent |
+//! | `hop_by_hop` | what a head says of another connection is not passed on; HTTP/1.0 for those who ask for it |
 //! | `body` | the one request body that hyper sees |
 //! | `erased_body` | a body of any type behind that one: its length, its gate, its stream |
 //! | `replayable` | a body that its caller can make anew |
@@ -23,6 +24,7 @@ mod erased_body;
 mod framing;
 mod gate;
 mod head;
+mod hop_by_hop;
 mod informational;
 mod replayable;
 mod retry;
@@ -34,6 +36,7 @@ pub(crate) use erased_body::StreamHold;
 pub(crate) use framing::HeadFacts;
 pub(crate) use gate::Gate;
 pub(crate) use head::{DefaultTarget, check_head, fit_http1, fit_http2};
+pub use hop_by_hop::Http10;
 pub use informational::on_informational;
 pub(crate) use informational::route_informational;
 pub(crate) use replayable::BoxError;
