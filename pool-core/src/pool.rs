@@ -94,7 +94,8 @@ impl<C: Connector> Pool<C> {
     ///
     /// An [`Error`] that names the step and the address, with [evidence](Error::evidence) of how far the request
     /// had come, and with the request itself if it is [proven unsent](Error::into_request). A request that
-    /// contradicts itself is refused before anything is sent.
+    /// contradicts itself is refused before anything is sent, and so is one whose URI is `https` where the connection
+    /// would be in the clear; see [`Builder::https_over_cleartext`](crate::Builder::https_over_cleartext).
     ///
     /// # Cancel safety
     ///

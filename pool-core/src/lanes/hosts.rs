@@ -102,9 +102,10 @@ impl<C: Connector> Hosts<C> {
     fn open_lane(self: &Arc<Self>, address: &C::Address, runtime: &Handle) -> Arc<Lane> {
         let watcher = self.watcher(runtime);
         // The connector is the user's code, and runs before the map is locked.
-        let dialer = Dialer::boxed(&self.connector, address, self.pool.settings().http2);
+        let settings = self.pool.settings();
+        let dialer = Dialer::boxed(&self.connector, address, settings.http2);
         let name = name_of(address);
-        let default_target = DefaultTarget::new(dialer.target());
+        let default_target = DefaultTarget::new(dialer.target(), settings.https_over_cleartext);
         let entry = self.map.entry(address.clone());
         let mut entry = entry.or_insert_with(|| self.entry(name));
         if let Some(lane) = entry.lane(runtime.id()) {

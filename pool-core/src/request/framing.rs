@@ -25,6 +25,8 @@ pub(crate) struct HeadFacts {
     pub(crate) upgrade: bool,
     /// Whether the connection becomes a tunnel: what the method says.
     pub(super) connect: bool,
+    /// Whether its URI asks for an encrypted connection.
+    pub(super) secure: bool,
     /// Whether it is written as HTTP/1.0.
     pub(super) http10: bool,
     /// Whether there is a key by which the server knows a repetition.

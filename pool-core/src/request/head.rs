@@ -7,7 +7,7 @@
 //! the caller handed in.
 
 use http::header::{CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING};
-use http::uri::{Authority, Parts, PathAndQuery};
+use http::uri::{Authority, Parts, PathAndQuery, Scheme};
 use http::{Method, Request, Uri, Version};
 use http_body::Body as _;
 
@@ -22,13 +22,32 @@ pub(crate) struct DefaultTarget {
     target: Target,
     /// The `Host` of a request that brings none; none if the authority cannot be one.
     host: Option<HeaderValue>,
+    /// Whether requests whose URIs are `https` go there.
+    takes_secure: bool,
 }
 
 impl DefaultTarget {
-    pub(crate) fn new(target: Target) -> Self {
+    /// With `in_clear`, requests whose URIs are `https` go over connections in the clear too.
+    pub(crate) fn new(target: Target, in_clear: bool) -> Self {
         let host = HeaderValue::try_from(target.host()).ok();
-        Self { target, host }
+        let takes_secure = in_clear || target.scheme == Scheme::HTTPS;
+        Self { target, host, takes_secure }
     }
+}
+
+/// What was meant for an encrypted connection does not go over one in the clear, RFC 9110 4.2.2.
+#[inline]
+pub(crate) fn check_secure(
+    facts: HeadFacts,
+    default_target: &DefaultTarget,
+) -> Result<(), &'static str> {
+    if facts.secure && !default_target.takes_secure {
+        return Err(
+            "the URI is https, and the connection would be in the clear; a gateway that has \
+                    ended TLS allows it by Builder::https_over_cleartext",
+        );
+    }
+    Ok(())
 }
 
 /// Reads the head, or says in what it contradicts itself.
@@ -42,6 +61,7 @@ pub(crate) fn check_head(request: &mut Request<RequestBody>) -> Result<HeadFacts
         facts.http10 = request.version() == Version::HTTP_10 && Http10::is_in(request.extensions());
     }
     facts.upgrade |= facts.connect;
+    facts.secure = request.uri().scheme().is_some_and(is_secure);
     check_target(request, facts)?;
     check_length(request, facts)?;
     let body = request.body();
@@ -104,6 +124,11 @@ pub(crate) fn fit_http2(
     *request.uri_mut() =
         Uri::from_parts(parts).map_err(|_| "the URI cannot be written in HTTP/2")?;
     Ok(())
+}
+
+/// WebSockets have a scheme of their own for the same, RFC 6455 3.
+fn is_secure(scheme: &Scheme) -> bool {
+    *scheme == Scheme::HTTPS || scheme.as_str().eq_ignore_ascii_case("wss")
 }
 
 fn without_user_in(authority: Authority) -> Authority {
@@ -244,7 +269,7 @@ mod tests {
         let mut request = builder.body(RequestBody::new(Full::from(body))).unwrap();
         let facts = check_head(&mut request)?;
         let target = Target::http(Authority::from_static("192.0.2.1:8080"));
-        fit_http1(&mut request, facts, &DefaultTarget::new(target))?;
+        fit_http1(&mut request, facts, &DefaultTarget::new(target, false))?;
         Ok(request)
     }
 

@@ -35,7 +35,7 @@ pub use body::RequestBody;
 pub(crate) use erased_body::StreamHold;
 pub(crate) use framing::HeadFacts;
 pub(crate) use gate::Gate;
-pub(crate) use head::{DefaultTarget, check_head, fit_http1, fit_http2};
+pub(crate) use head::{DefaultTarget, check_head, check_secure, fit_http1, fit_http2};
 pub use hop_by_hop::Http10;
 pub use informational::on_informational;
 pub(crate) use informational::route_informational;

@@ -1,6 +1,7 @@
 //! What goes out is right, whatever came in: one head for each connection, in the words of the version that is spoken
 //! there.
 
+mod cleartext;
 mod versions;
 
 use std::pin::pin;
