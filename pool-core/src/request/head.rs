@@ -14,6 +14,7 @@ use http_body::Body as _;
 use super::body::RequestBody;
 use super::framing::HeadFacts;
 use super::hop_by_hop::{Http10, is_hop_by_hop, remove_hop_by_hop};
+use super::repeated::{has_repeated, join_cookies, unite_lengths};
 use crate::connector::Target;
 
 /// How requests name the server of an address, worked out once for all requests.
@@ -81,6 +82,10 @@ pub(crate) fn fit_http1(
         *request.version_mut() = Version::HTTP_11;
         remove_hop_by_hop(request.headers_mut());
     }
+    if has_repeated(request.headers()) {
+        unite_lengths(request.headers_mut());
+        join_cookies(request.headers_mut());
+    }
     set_framing(request, facts);
     if !facts.host {
         set_host(request, default_target)?;
@@ -111,6 +116,9 @@ pub(crate) fn fit_http2(
     if request.headers().keys().any(is_hop_by_hop) {
         remove_hop_by_hop(request.headers_mut());
         request.headers_mut().remove(TRANSFER_ENCODING);
+    }
+    if has_repeated(request.headers()) {
+        unite_lengths(request.headers_mut());
     }
     let target = &default_target.target;
     let mut parts = std::mem::take(request.uri_mut()).into_parts();

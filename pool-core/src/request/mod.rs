@@ -8,6 +8,7 @@
 //! | `head` | a head that contradicts itself is refused; a head that is sent is fitted to its connection |
 //! | `framing` | what a head says of how it is to be sent |
 //! | `hop_by_hop` | what a head says of another connection is not passed on; HTTP/1.0 for those who ask for it |
+//! | `repeated` | fields that stand more than once and go out as one |
 //! | `body` | the one request body that hyper sees |
 //! | `erased_body` | a body of any type behind that one: its length, its gate, its stream |
 //! | `replayable` | a body that its caller can make anew |
@@ -26,6 +27,7 @@ mod gate;
 mod head;
 mod hop_by_hop;
 mod informational;
+mod repeated;
 mod replayable;
 mod retry;
 mod reuse;

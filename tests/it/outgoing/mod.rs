@@ -2,6 +2,7 @@
 //! there.
 
 mod cleartext;
+mod repeated;
 mod versions;
 
 use std::pin::pin;
