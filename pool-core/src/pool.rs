@@ -97,6 +97,12 @@ impl<C: Connector> Pool<C> {
     /// contradicts itself is refused before anything is sent, and so is one whose URI is `https` where the connection
     /// would be in the clear; see [`Builder::https_over_cleartext`](crate::Builder::https_over_cleartext).
     ///
+    /// A response over HTTP/1 that contradicts itself about its length is an error as well
+    /// ([`ErrorKind::Response`](crate::ErrorKind::Response)), its connection closes, and the request is not sent again: one
+    /// with `content-length` beside `transfer-encoding`, with several lengths, or with a transfer coding other than one
+    /// `chunked` (RFC 9112 6.3), as in Envoy and nginx. `gzip, chunked` is legal, and refused because only the chunks would
+    /// be taken off; a server uses it only where the request asks for it by `TE`.
+    ///
     /// # Cancel safety
     ///
     /// The future can be dropped at any await. An HTTP/1 connection that had begun to carry the request closes; over

@@ -16,6 +16,7 @@ mod informational;
 mod layers;
 mod lifecycle;
 mod limits;
+mod misframed;
 mod outgoing;
 mod protocols;
 mod quarantine;

@@ -67,6 +67,10 @@ impl Error {
         Self::new(ErrorKind::Response, address, Cause::Text(why))
     }
 
+    pub(crate) fn misframed(address: &Arc<str>, why: &'static str) -> Self {
+        Self::new(ErrorKind::Response, address, Cause::Text(why))
+    }
+
     pub(crate) fn silent(address: &Arc<str>) -> Self {
         let why = "no sign of life from a connection that was tried after another had gone silent";
         Self::new(ErrorKind::Response, address, Cause::Text(why))

@@ -69,7 +69,8 @@ pub enum ErrorKind {
     Refused,
     /// The caller's request body failed, or broke the promise of its length.
     RequestBody,
-    /// The request may have reached the server, but no response came back.
+    /// The request may have reached the server, but no response came back, or none that can be believed: its head is no
+    /// HTTP, or contradicts itself about the length of its body.
     Response,
     /// The head of the response was not complete within the response timeout.
     ResponseTimeout,
