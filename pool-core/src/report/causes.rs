@@ -49,17 +49,17 @@ impl Error {
     }
 
     pub(crate) fn handshake(address: &Arc<str>, error: hyper::Error) -> Self {
-        Self::new(ErrorKind::Connect, address, Cause::Http(error))
+        Self::new(ErrorKind::Connect, address, Cause::Http(Arc::new(error)))
     }
 
     pub(crate) fn exchange(address: &Arc<str>, error: hyper::Error) -> Self {
         let kind = if error.is_user() { ErrorKind::RequestBody } else { ErrorKind::Response };
-        Self::new(kind, address, Cause::Http(error))
+        Self::new(kind, address, Cause::Http(Arc::new(error)))
     }
 
     /// As [`exchange`](Self::exchange), where hyper cannot say whose fault it was.
     pub(crate) fn response(address: &Arc<str>, error: hyper::Error) -> Self {
-        Self::new(ErrorKind::Response, address, Cause::Http(error))
+        Self::new(ErrorKind::Response, address, Cause::Http(Arc::new(error)))
     }
 
     pub(crate) fn out_of_step(address: &Arc<str>) -> Self {
@@ -77,11 +77,11 @@ impl Error {
     }
 
     pub(crate) fn request_body(address: &Arc<str>, error: hyper::Error) -> Self {
-        Self::new(ErrorKind::RequestBody, address, Cause::Http(error))
+        Self::new(ErrorKind::RequestBody, address, Cause::Http(Arc::new(error)))
     }
 
     pub(crate) fn refused(address: &Arc<str>, error: hyper::Error) -> Self {
-        Self::new(ErrorKind::Refused, address, Cause::Http(error))
+        Self::new(ErrorKind::Refused, address, Cause::Http(Arc::new(error)))
     }
 
     pub(crate) fn response_timeout(address: &Arc<str>, after: Duration) -> Self {
@@ -98,11 +98,11 @@ impl Error {
     }
 
     pub(crate) fn unsent(address: &Arc<str>, error: hyper::Error) -> Self {
-        Self::new(ErrorKind::Unsent, address, Cause::Http(error))
+        Self::new(ErrorKind::Unsent, address, Cause::Http(Arc::new(error)))
     }
 
     pub(crate) fn response_body(address: &Arc<str>, error: hyper::Error) -> Self {
         let kind = if error.is_user() { ErrorKind::RequestBody } else { ErrorKind::ResponseBody };
-        Self::new(kind, address, Cause::Http(error))
+        Self::new(kind, address, Cause::Http(Arc::new(error)))
     }
 }

@@ -11,15 +11,16 @@ use std::time::Duration;
 
 use http::Request;
 
+use super::chain::write_chain;
 use super::evidence::{Attempt, Evidence};
 use crate::request::RequestBody;
 use crate::sync::Mutex;
 
 /// A request that got no response, or a response whose body did not arrive whole.
 ///
-/// Its text is the whole story in one line; [`source`](StdError::source) gives the cause as a value, such
-/// as the [`io::Error`] of a connect or hyper's error; [`evidence`](Self::evidence) tells how far the request
-/// had come.
+/// Its text is the whole story in one line, with every cause behind the cause; [`source`](StdError::source) gives the
+/// cause as a value, such as the [`io::Error`] of a connect or hyper's error, and with its own sources the rest;
+/// [`evidence`](Self::evidence) tells how far the request had come.
 pub struct Error(Box<Inner>);
 
 struct Inner {
@@ -36,7 +37,7 @@ pub(super) enum Cause {
     After(&'static str, Duration),
     Paused(Duration),
     Io(Arc<io::Error>),
-    Http(hyper::Error),
+    Http(Arc<hyper::Error>),
 }
 
 /// The step that failed.
@@ -137,7 +138,7 @@ impl Error {
             Cause::After(what, after) => Cause::After(what, *after),
             Cause::Paused(pause) => Cause::Paused(*pause),
             Cause::Io(error) => Cause::Io(Arc::clone(error)),
-            Cause::Http(error) => Cause::Io(Arc::new(io::Error::other(error.to_string()))),
+            Cause::Http(error) => Cause::Http(Arc::clone(error)),
         };
         Self::new(self.0.kind, &self.0.address, cause)
     }
@@ -179,38 +180,14 @@ impl fmt::Display for Error {
             Cause::Paused(pause) => {
                 write!(f, "it could not be reached several times in a row, next try in {pause:?}")
             }
-            Cause::Io(error) => write_io(f, error),
-            Cause::Http(error) => write_chain(f, error),
+            Cause::Io(error) => write_chain(f, &**error),
+            Cause::Http(error) => write_chain(f, &**error),
         }?;
         match self.0.evidence.connection() {
             Some(_) => write!(f, " ({})", self.0.evidence),
             None => Ok(()),
         }
     }
-}
-
-/// Writes an error of the system in the words of its kind, without the number.
-fn write_io(f: &mut fmt::Formatter<'_>, error: &io::Error) -> fmt::Result {
-    let kind = error.kind().to_string();
-    match error.raw_os_error() {
-        Some(_) if kind != "other error" && kind != "uncategorized error" => f.write_str(&kind),
-        _ => write!(f, "{error}"),
-    }
-}
-
-/// hyper's text leaves its own causes out.
-fn write_chain(f: &mut fmt::Formatter<'_>, error: &dyn StdError) -> fmt::Result {
-    write!(f, "{error}")?;
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        f.write_str(": ")?;
-        match error.downcast_ref() {
-            Some(error) => write_io(f, error)?,
-            None => write!(f, "{error}")?,
-        }
-        cause = error.source();
-    }
-    Ok(())
 }
 
 impl fmt::Debug for Error {
@@ -227,7 +204,7 @@ impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match &self.0.cause {
             Cause::Io(error) => Some(&**error),
-            Cause::Http(error) => Some(error),
+            Cause::Http(error) => Some(&**error),
             Cause::Text(_) | Cause::After(..) | Cause::Paused(_) => None,
         }
     }

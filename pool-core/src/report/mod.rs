@@ -5,6 +5,7 @@
 //! | file | what it is |
 //! | --- | --- |
 //! | `error` | an error: its step, its address, its cause |
+//! | `chain` | a cause and what caused it, in one line |
 //! | `causes` | one constructor for each thing that can go wrong |
 //! | `evidence` | how far a request had come when it failed |
 //! | `info` | the connection that carried a response |
@@ -15,6 +16,7 @@
 //! Every upper layer makes errors and tells events; `conn` makes attempts; `policy` keeps the counters of a host.
 
 mod causes;
+mod chain;
 mod error;
 mod events;
 mod evidence;
