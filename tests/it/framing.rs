@@ -102,7 +102,9 @@ async fn a_server_that_says_close_is_not_asked_again(backend: Backend) {
     // The server waits for the client to go first.
     connection.ends().await;
     server.open(caller.fetch(get("/")), answer("another connection")).await;
-    assert_eq!(caller.pool.stats().closed(Reason::Ended), 1);
+    let stats = caller.pool.stats();
+    assert_eq!(stats.closed(Reason::Ended), 1);
+    assert!(format!("{stats:?}").contains("closed: {ended: 1}"), "{stats:?}");
     ends_idle(caller).await;
 }
 

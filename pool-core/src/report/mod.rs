@@ -10,6 +10,7 @@
 //! | `evidence` | how far a request had come when it failed |
 //! | `info` | the connection that carried a response |
 //! | `stats` | counters, and why connections close |
+//! | `names` | what error kinds and reasons are called in logs and metrics |
 //! | `events` | an observer, and what it receives |
 //! | `lease_watch` | an observer that finds connections which were lent for too long |
 //!
@@ -22,6 +23,7 @@ mod events;
 mod evidence;
 mod info;
 mod lease_watch;
+mod names;
 mod stats;
 
 pub use error::{Error, ErrorKind};
