@@ -19,11 +19,11 @@ impl<C: Connector> Hosts<C> {
     ///
     /// # Errors
     ///
-    /// When there is no runtime, the pool is closed, or the address is retired.
+    /// When there is no runtime, or one without timers, the pool is closed, or the address is retired.
     #[inline]
     pub(crate) fn lane_for(self: &Arc<Self>, address: &C::Address) -> Result<Arc<Lane>, Error> {
         let runtime = Handle::try_current().map_err(|_| Error::no_runtime(&name_of(address)))?;
-        let lane = self.lane(address, &runtime);
+        let lane = self.lane(address, &runtime)?;
         match lane.refusal() {
             None => Ok(lane),
             Some(error) => Err(error),

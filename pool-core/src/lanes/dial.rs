@@ -167,7 +167,11 @@ async fn open<C: Connector>(
     let opening = async {
         let connected = connect(connector, address, lane).await.map_err(|error| {
             let fault = connector.fault(&error);
-            Failure::Failed(Error::connect(lane.name(), error), fault)
+            let error = match fault {
+                Fault::Runtime => Error::runtime_unfit(lane.name(), error),
+                _ => Error::connect(lane.name(), error),
+            };
+            Failure::Failed(error, fault)
         })?;
         open_http(connected, started, lane, permit).await.map_err(Failure::of_peer)
     };

@@ -19,6 +19,16 @@ impl Error {
         Self::new(ErrorKind::NoRuntime, address, Cause::Text("the tokio runtime has shut down"))
     }
 
+    pub(crate) fn no_timers(address: &Arc<str>) -> Self {
+        let why = "the tokio runtime has no timers; build it with enable_time or enable_all";
+        Self::new(ErrorKind::NoRuntime, address, Cause::Text(why))
+    }
+
+    /// It lacks what the connector needs.
+    pub(crate) fn runtime_unfit(address: &Arc<str>, error: io::Error) -> Self {
+        Self::new(ErrorKind::NoRuntime, address, Cause::Io(Arc::new(error)))
+    }
+
     pub(crate) fn closed(address: &Arc<str>) -> Self {
         Self::new(ErrorKind::Closed, address, Cause::Text("the pool is closed"))
     }

@@ -46,7 +46,9 @@ pub(super) enum Cause {
 pub enum ErrorKind {
     /// The request contradicts itself or cannot be written; it never left.
     InvalidRequest,
-    /// There is no tokio runtime to open a connection on, or it has shut down.
+    /// There is no tokio runtime to open a connection on, it has shut down, or it lacks what is needed: timers, which
+    /// every pool needs, or what its connector needs, as `pool-tcp` the I/O driver. Nothing was opened. tokio says so by a
+    /// panic, which is caught where a runtime is used first.
     NoRuntime,
     /// The pool was closed.
     Closed,
