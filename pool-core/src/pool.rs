@@ -64,7 +64,8 @@ impl<C: Connector> Pool<C> {
     /// A request of HTTP/1.1 goes over HTTP/1 in the words of its caller, with what it lacks to be whole: a `Host`, the
     /// length of its body. A head of HTTP/1.0 or HTTP/2, which a gateway has from another hop, goes out in the version that
     /// is spoken here (RFC 9110 2.5), without what it says of its own connection (RFC 9110 7.6.1); see
-    /// [`Http10`](crate::Http10) for HTTP/1.0.
+    /// [`Http10`](crate::Http10) for HTTP/1.0. Whatever the version, several `cookie` fields go over HTTP/1 as one, lengths
+    /// that agree are told once, `TE` goes out as `trailers` or not at all, and `Expect: 100-continue` only with content.
     ///
     /// # What is sent again
     ///
@@ -101,7 +102,7 @@ impl<C: Connector> Pool<C> {
     /// ([`ErrorKind::Response`](crate::ErrorKind::Response)), its connection closes, and the request is not sent again: one
     /// with `content-length` beside `transfer-encoding`, with several lengths, or with a transfer coding other than one
     /// `chunked` (RFC 9112 6.3), as in Envoy and nginx. `gzip, chunked` is legal, and refused because only the chunks would
-    /// be taken off; a server uses it only where the request asks for it by `TE`.
+    /// be taken off; no request asks for it, because `TE` goes out as `trailers` alone.
     ///
     /// # Cancel safety
     ///

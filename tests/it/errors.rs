@@ -91,7 +91,7 @@ async fn a_connector_that_panics_fails_one_request_only(backend: Backend) {
 
 /// A step of a connector that leaves its cause out of its text.
 #[derive(Debug)]
-struct Step(&'static str, Option<Box<Step>>);
+struct Step(&'static str, Option<Box<Self>>);
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

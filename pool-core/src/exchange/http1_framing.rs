@@ -5,7 +5,7 @@
 //! client ends elsewhere. So they are an error, as in Envoy and nginx.
 //!
 //! `gzip, chunked` is legal and refused all the same: hyper takes off the chunks alone, and the field that names the rest
-//! is of this connection. A server uses it only where a request asks for it by `TE`.
+//! is of this connection. A server may use it only where a request asks for it by `TE`, which none that leaves here does.
 
 use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING};

@@ -4,7 +4,7 @@
 //! there is cheaper than a look-up for each.
 
 use http::header::{
-    CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING, UPGRADE,
+    CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE,
 };
 
 use super::retry::IDEMPOTENCY_KEYS;
@@ -17,8 +17,10 @@ pub(crate) struct HeadFacts {
     pub(super) transfer_encoding: bool,
     /// Whether the body is sent in chunks: its caller asks for that, or its length is not known before it is read.
     pub(crate) needs_chunks: bool,
-    /// Whether there is a `Host`.
+    /// Whether there is a `Host` that names a server.
     pub(super) host: bool,
+    /// Whether there is a `TE`.
+    pub(super) te: bool,
     /// Whether the body waits for a `100`.
     pub(crate) expects_continue: bool,
     /// Whether the connection may become something else.
@@ -31,6 +33,10 @@ pub(crate) struct HeadFacts {
     pub(super) http10: bool,
     /// Whether there is a key by which the server knows a repetition.
     pub(crate) idempotency_key: bool,
+    /// Whether there is a `Host`.
+    seen_host: bool,
+    /// Whether the body is coded in another way than by chunks.
+    pub(super) coded: bool,
     /// Whether the last coding was `chunked`.
     ended: bool,
 }
@@ -57,6 +63,8 @@ impl HeadFacts {
                 facts.expects_continue |= value.as_bytes().eq_ignore_ascii_case(b"100-continue");
             } else if *name == UPGRADE {
                 facts.upgrade = true;
+            } else if *name == TE {
+                facts.te = true;
             } else if IDEMPOTENCY_KEYS.contains(name) {
                 facts.idempotency_key = true;
             }
@@ -64,11 +72,16 @@ impl HeadFacts {
         Ok(facts)
     }
 
-    /// There is one `Host` at most, RFC 9112 3.2.
-    fn host(&mut self, _: &HeaderValue) -> Result<(), &'static str> {
-        if std::mem::replace(&mut self.host, true) {
+    /// There is one `Host` at most, RFC 9112 3.2, and it names a server. One without a value stands for a target without
+    /// an authority, and every request here has one.
+    fn host(&mut self, value: &HeaderValue) -> Result<(), &'static str> {
+        if std::mem::replace(&mut self.seen_host, true) {
             return Err("more than one Host");
         }
+        if !value.as_bytes().iter().all(|byte| OF_A_HOST[usize::from(*byte)]) {
+            return Err("the Host is no host");
+        }
+        self.host = !value.is_empty();
         Ok(())
     }
 
@@ -97,7 +110,25 @@ impl HeadFacts {
                 return Err("chunked must stand once and last in transfer-encoding");
             }
             self.ended = coding.trim().eq_ignore_ascii_case("chunked");
+            self.coded |= !self.ended;
         }
         Ok(())
     }
 }
+
+/// The bytes of a host with its port, RFC 3986 3.2.2.
+static OF_A_HOST: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let others = b"-._~%!$&'()*+,;=:[]";
+    let mut at = 0;
+    while at < others.len() {
+        table[others[at] as usize] = true;
+        at += 1;
+    }
+    table
+};

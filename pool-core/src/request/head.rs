@@ -6,15 +6,18 @@
 //! What must hold: the check changes nothing that the caller can see, so a request that goes back is the request that
 //! the caller handed in.
 
-use http::header::{CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, EXPECT, HOST, HeaderValue, TRANSFER_ENCODING};
 use http::uri::{Authority, Parts, PathAndQuery, Scheme};
 use http::{Method, Request, Uri, Version};
 use http_body::Body as _;
 
 use super::body::RequestBody;
 use super::framing::HeadFacts;
-use super::hop_by_hop::{Http10, is_hop_by_hop, remove_hop_by_hop};
+use super::hop_by_hop::{
+    Http10, is_hop_by_hop, keep_trailers, name_in_connection, remove_hop_by_hop,
+};
 use super::repeated::{has_repeated, join_cookies, unite_lengths};
+use super::trimmed::trim_values;
 use crate::connector::Target;
 
 /// How requests name the server of an address, worked out once for all requests.
@@ -79,9 +82,16 @@ pub(crate) fn fit_http1(
 ) -> Result<(), &'static str> {
     if request.version() != Version::HTTP_11 && !facts.http10 {
         // What a gateway has taken over from HTTP/1.0 or HTTP/2 is written in our own version, RFC 9110 2.5.
-        *request.version_mut() = Version::HTTP_11;
-        remove_hop_by_hop(request.headers_mut());
+        let before = std::mem::replace(request.version_mut(), Version::HTTP_11);
+        remove_hop_by_hop(request.headers_mut(), before);
     }
+    if facts.te && !facts.http10 && keep_trailers(request.headers_mut()) {
+        name_in_connection(request.headers_mut(), "te");
+    }
+    if facts.upgrade && !facts.connect {
+        name_in_connection(request.headers_mut(), "upgrade");
+    }
+    drop_vain_expectation(request, facts);
     if has_repeated(request.headers()) {
         unite_lengths(request.headers_mut());
         join_cookies(request.headers_mut());
@@ -105,17 +115,25 @@ pub(crate) fn fit_http2(
     if facts.http10 {
         return Err("HTTP/1.0 is asked for, and the server speaks HTTP/2");
     }
-    *request.version_mut() = Version::HTTP_2;
+    let before = std::mem::replace(request.version_mut(), Version::HTTP_2);
+    if facts.upgrade && !facts.connect {
+        return Err("HTTP/2 knows no Upgrade; offer HTTP/1.1 alone to a server that needs it");
+    }
+    if facts.coded {
+        return Err("HTTP/2 knows no transfer coding");
+    }
+    if before == Version::HTTP_10 || request.headers().keys().any(is_hop_by_hop) {
+        remove_hop_by_hop(request.headers_mut(), before);
+        request.headers_mut().remove(TRANSFER_ENCODING);
+    }
+    if facts.te {
+        keep_trailers(request.headers_mut());
+    }
+    drop_vain_expectation(request, facts);
+    trim_values(request.headers_mut());
     if facts.connect {
         request.headers_mut().remove(HOST);
         return Ok(());
-    }
-    if facts.upgrade {
-        return Err("HTTP/2 knows no Upgrade; offer HTTP/1.1 alone to a server that needs it");
-    }
-    if request.headers().keys().any(is_hop_by_hop) {
-        remove_hop_by_hop(request.headers_mut());
-        request.headers_mut().remove(TRANSFER_ENCODING);
     }
     if has_repeated(request.headers()) {
         unite_lengths(request.headers_mut());
@@ -123,9 +141,13 @@ pub(crate) fn fit_http2(
     let target = &default_target.target;
     let mut parts = std::mem::take(request.uri_mut()).into_parts();
     // A Host of the caller's own names the server, as it does in HTTP/1.
-    let host = request.headers_mut().remove(HOST);
-    let named = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
-    let authority = named.or(parts.authority.take()).unwrap_or_else(|| target.authority.clone());
+    let named = match request.headers_mut().remove(HOST).filter(|host| !host.is_empty()) {
+        Some(host) => {
+            Some(Authority::try_from(host.as_bytes()).map_err(|_| "the Host is no host")?)
+        }
+        None => parts.authority.take(),
+    };
+    let authority = named.unwrap_or_else(|| target.authority.clone());
     parts.authority = Some(without_user_in(authority));
     parts.scheme = Some(target.scheme.clone());
     parts.path_and_query.get_or_insert_with(|| PathAndQuery::from_static("/"));
@@ -186,8 +208,8 @@ fn check_length(request: &mut Request<RequestBody>, facts: HeadFacts) -> Result<
     if stated.is_some() && transfer_encoding {
         return Err("content-length and transfer-encoding contradict each other");
     }
-    if transfer_encoding && request.version() == Version::HTTP_10 {
-        return Err("HTTP/1.0 knows no transfer-encoding");
+    if transfer_encoding && request.version() != Version::HTTP_11 {
+        return Err("only HTTP/1.1 knows transfer-encoding");
     }
     let known = request.body().exact_len();
     if let (Some(stated), Some(known)) = (stated, known)
@@ -197,6 +219,9 @@ fn check_length(request: &mut Request<RequestBody>, facts: HeadFacts) -> Result<
     }
     if request.body().is_end_stream() {
         return Ok(());
+    }
+    if *request.method() == Method::TRACE {
+        return Err("TRACE carries no body");
     }
     if stated == Some(0) && known.is_none() {
         // hyper would not even look at it.
@@ -208,6 +233,13 @@ fn check_length(request: &mut Request<RequestBody>, facts: HeadFacts) -> Result<
         return Err("an HTTP/1.0 request body needs a known length");
     }
     Ok(())
+}
+
+/// A request without content has nothing to wait with, RFC 9110 10.1.1.
+fn drop_vain_expectation(request: &mut Request<RequestBody>, facts: HeadFacts) {
+    if facts.expects_continue && request.body().is_end_stream() {
+        request.headers_mut().remove(EXPECT);
+    }
 }
 
 /// Adds the fields that frame the body where hyper would not.

@@ -5,10 +5,11 @@
 //!
 //! What must hold: a field that frames or routes the message stays, whatever `Connection` says of it.
 
-use http::Extensions;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, EXPECT, Entry, HOST, HeaderMap, HeaderName, HeaderValue, TE,
+    TRANSFER_ENCODING, UPGRADE,
 };
+use http::{Extensions, Version};
 
 /// Has a request of version HTTP/1.0 written as HTTP/1.0, with its `Connection` and `Keep-Alive`.
 ///
@@ -40,8 +41,8 @@ pub(super) fn is_hop_by_hop(name: &HeaderName) -> bool {
     *name == TRANSFER_ENCODING || REMOVED.iter().any(|removed| removed == name)
 }
 
-/// Removes what a head says of its connection alone, and what `Connection` names.
-pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
+/// Removes what a head of that version says of its connection alone, and what `Connection` names.
+pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap, of: Version) {
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
@@ -53,6 +54,38 @@ pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
     for name in REMOVED.iter().chain(&named) {
         headers.remove(name);
     }
+    if of == Version::HTTP_10 {
+        // Its sender can do with neither, RFC 9110 10.1.1 and 6.5.
+        headers.remove(EXPECT);
+        headers.remove(TE);
+    }
+}
+
+/// `TE` goes out as `trailers` or not at all, and gives whether it does.
+///
+/// HTTP/2 knows no other value, RFC 9113 8.2.2; over HTTP/1 another would ask for codings that nobody here takes off.
+pub(super) fn keep_trailers(headers: &mut HeaderMap) -> bool {
+    let Entry::Occupied(mut asked) = headers.entry(TE) else { return false };
+    let trailers = asked.iter().any(|value| names(value, "trailers"));
+    if trailers {
+        asked.insert(HeaderValue::from_static("trailers"));
+    } else {
+        asked.remove_entry_mult();
+    }
+    trailers
+}
+
+/// A field of one connection is named in `Connection`, RFC 9110 7.6.1, so that a recipient that does not know it does not
+/// pass it on.
+pub(super) fn name_in_connection(headers: &mut HeaderMap, option: &'static str) {
+    if !headers.get_all(CONNECTION).iter().any(|value| names(value, option)) {
+        headers.append(CONNECTION, HeaderValue::from_static(option));
+    }
+}
+
+fn names(list: &HeaderValue, option: &str) -> bool {
+    let list = list.to_str().unwrap_or_default();
+    list.split(',').any(|named| named.trim().eq_ignore_ascii_case(option))
 }
 
 static REMOVED: [HeaderName; 4] = [

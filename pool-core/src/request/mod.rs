@@ -9,6 +9,7 @@
 //! | `framing` | what a head says of how it is to be sent |
 //! | `hop_by_hop` | what a head says of another connection is not passed on; HTTP/1.0 for those who ask for it |
 //! | `repeated` | fields that stand more than once and go out as one |
+//! | `trimmed` | values without blanks around them, for HTTP/2 |
 //! | `body` | the one request body that hyper sees |
 //! | `erased_body` | a body of any type behind that one: its length, its gate, its stream |
 //! | `replayable` | a body that its caller can make anew |
@@ -32,6 +33,7 @@ mod replayable;
 mod retry;
 mod reuse;
 mod saved;
+mod trimmed;
 
 pub use body::RequestBody;
 pub(crate) use erased_body::StreamHold;

@@ -1,6 +1,7 @@
 //! What goes out is right, whatever came in: one head for each connection, in the words of the version that is spoken
 //! there.
 
+mod checklist;
 mod cleartext;
 mod repeated;
 mod versions;
@@ -33,6 +34,16 @@ impl Arrived {
         let uri = self.line.split(' ').nth(1).unwrap_or_default();
         let of_uri = uri.split_once("://").map(|(_, rest)| rest.split('/').next().unwrap_or(rest));
         of_uri.unwrap_or_else(|| self.values("host")[0])
+    }
+
+    /// `GET /path`.
+    pub(crate) fn method_and_path(&self) -> String {
+        let mut words = self.line.split(' ');
+        let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let of_path =
+            |rest: &str| rest.find(['/', '?', '*']).map_or(String::new(), |at| rest[at..].into());
+        let path = target.split_once("://").map_or(target.to_owned(), |(_, rest)| of_path(rest));
+        format!("{method} {path}")
     }
 
     pub(crate) fn assert_lacks(&self, names: &[&str]) {
