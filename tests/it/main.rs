@@ -18,6 +18,7 @@ mod lifecycle;
 mod limits;
 mod misframed;
 mod outgoing;
+mod panics;
 mod protocols;
 mod quarantine;
 mod refusals;
