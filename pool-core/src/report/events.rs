@@ -89,11 +89,16 @@ impl Observed {
     /// Connections are told of while they drop, where a panic that goes on would take a count with it, or the process.
     pub(crate) fn tell<'a>(&self, address: &str, event: impl FnOnce() -> Event<'a>) {
         if let Some(observer) = &self.0 {
-            let event = event();
-            // Whatever state a panic leaves the observer in, only the observer sees it.
-            drop(catch_unwind(AssertUnwindSafe(|| observer.observe(address, &event))));
+            tell(&**observer, address, &event());
         }
     }
+}
+
+// Out of line, because most pools have no observer.
+#[cold]
+fn tell(observer: &dyn Observer, address: &str, event: &Event<'_>) {
+    // Whatever state a panic leaves the observer in, only the observer sees it.
+    drop(catch_unwind(AssertUnwindSafe(|| observer.observe(address, event))));
 }
 
 impl fmt::Debug for Observed {

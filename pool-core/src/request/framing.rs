@@ -19,29 +19,43 @@ pub(crate) struct HeadFacts {
     pub(crate) needs_chunks: bool,
     /// Whether there is a `Host` that names a server.
     pub(super) host: bool,
-    /// Whether there is a `TE`.
-    pub(super) te: bool,
     /// Whether the body waits for a `100`.
     pub(crate) expects_continue: bool,
     /// Whether the connection may become something else.
     pub(crate) upgrade: bool,
     /// Whether the connection becomes a tunnel: what the method says.
     pub(super) connect: bool,
-    /// Whether its URI asks for an encrypted connection.
-    pub(super) secure: bool,
-    /// Whether it is written as HTTP/1.0.
-    pub(super) http10: bool,
     /// Whether there is a key by which the server knows a repetition.
     pub(crate) idempotency_key: bool,
-    /// Whether there is a `Host`.
-    seen_host: bool,
-    /// Whether the body is coded in another way than by chunks.
-    pub(super) coded: bool,
-    /// Whether the last coding was `chunked`.
-    ended: bool,
+    /// What seldom is, one bit for each: the facts are moved about with every request.
+    seldom: u8,
 }
 
+/// There is a `TE`.
+pub(super) const TE_ASKED: u8 = 1;
+/// Its URI asks for an encrypted connection.
+pub(super) const SECURE: u8 = 1 << 1;
+/// It is written as HTTP/1.0.
+pub(super) const HTTP_1_0: u8 = 1 << 2;
+/// Its body is coded in another way than by chunks.
+pub(super) const CODED: u8 = 1 << 3;
+/// There is a `Host`, which may be empty.
+const HAS_HOST: u8 = 1 << 4;
+/// The last coding was `chunked`.
+const ENDED: u8 = 1 << 5;
+
 impl HeadFacts {
+    /// Whether one of the facts that are seldom is true.
+    #[inline]
+    pub(super) fn has(self, fact: u8) -> bool {
+        self.seldom & fact != 0
+    }
+
+    #[inline]
+    pub(super) fn set(&mut self, fact: u8, holds: bool) {
+        self.seldom = self.seldom & !fact | if holds { fact } else { 0 };
+    }
+
     /// Reads a head, or says in what it contradicts itself.
     #[inline]
     pub(super) fn of(headers: &HeaderMap) -> Result<Self, &'static str> {
@@ -64,7 +78,7 @@ impl HeadFacts {
             } else if *name == UPGRADE {
                 facts.upgrade = true;
             } else if *name == TE {
-                facts.te = true;
+                facts.set(TE_ASKED, true);
             } else if IDEMPOTENCY_KEYS.contains(name) {
                 facts.idempotency_key = true;
             }
@@ -75,12 +89,13 @@ impl HeadFacts {
     /// There is one `Host` at most, RFC 9112 3.2, and it names a server. One without a value stands for a target without
     /// an authority, and every request here has one.
     fn host(&mut self, value: &HeaderValue) -> Result<(), &'static str> {
-        if std::mem::replace(&mut self.seen_host, true) {
+        if self.has(HAS_HOST) {
             return Err("more than one Host");
         }
         if !value.as_bytes().iter().all(|byte| OF_A_HOST[usize::from(*byte)]) {
             return Err("the Host is no host");
         }
+        self.set(HAS_HOST, true);
         self.host = !value.is_empty();
         Ok(())
     }
@@ -106,11 +121,12 @@ impl HeadFacts {
         self.transfer_encoding = true;
         let codings = value.to_str().map_err(|_| "transfer-encoding is not text")?;
         for coding in codings.split(',') {
-            if self.ended {
+            if self.has(ENDED) {
                 return Err("chunked must stand once and last in transfer-encoding");
             }
-            self.ended = coding.trim().eq_ignore_ascii_case("chunked");
-            self.coded |= !self.ended;
+            let chunked = coding.trim().eq_ignore_ascii_case("chunked");
+            self.set(ENDED, chunked);
+            self.set(CODED, self.has(CODED) || !chunked);
         }
         Ok(())
     }
@@ -132,3 +148,13 @@ static OF_A_HOST: [bool; 256] = {
     }
     table
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_facts_are_moved_about_in_three_words() {
+        assert_eq!(size_of::<HeadFacts>(), 3 * size_of::<u64>());
+    }
+}

@@ -12,7 +12,7 @@ use http::{Method, Request, Uri, Version};
 use http_body::Body as _;
 
 use super::body::RequestBody;
-use super::framing::HeadFacts;
+use super::framing::{CODED, HTTP_1_0, HeadFacts, SECURE, TE_ASKED};
 use super::hop_by_hop::{
     Http10, is_hop_by_hop, keep_trailers, name_in_connection, remove_hop_by_hop,
 };
@@ -45,7 +45,7 @@ pub(crate) fn check_secure(
     facts: HeadFacts,
     default_target: &DefaultTarget,
 ) -> Result<(), &'static str> {
-    if facts.secure && !default_target.takes_secure {
+    if facts.has(SECURE) && !default_target.takes_secure {
         return Err(
             "the URI is https, and the connection would be in the clear; a gateway that has \
                     ended TLS allows it by Builder::https_over_cleartext",
@@ -62,10 +62,10 @@ pub(crate) fn check_head(request: &mut Request<RequestBody>) -> Result<HeadFacts
     if request.version() != Version::HTTP_11 {
         // The next connection does not become what only the one before could.
         facts.upgrade = false;
-        facts.http10 = request.version() == Version::HTTP_10 && Http10::is_in(request.extensions());
+        facts.set(HTTP_1_0, Http10::is_in(request.extensions()));
     }
     facts.upgrade |= facts.connect;
-    facts.secure = request.uri().scheme().is_some_and(is_secure);
+    facts.set(SECURE, request.uri().scheme().is_some_and(is_secure));
     check_target(request, facts)?;
     check_length(request, facts)?;
     let body = request.body();
@@ -80,12 +80,12 @@ pub(crate) fn fit_http1(
     facts: HeadFacts,
     default_target: &DefaultTarget,
 ) -> Result<(), &'static str> {
-    if request.version() != Version::HTTP_11 && !facts.http10 {
+    if request.version() != Version::HTTP_11 && !facts.has(HTTP_1_0) {
         // What a gateway has taken over from HTTP/1.0 or HTTP/2 is written in our own version, RFC 9110 2.5.
         let before = std::mem::replace(request.version_mut(), Version::HTTP_11);
         remove_hop_by_hop(request.headers_mut(), before);
     }
-    if facts.te && !facts.http10 && keep_trailers(request.headers_mut()) {
+    if facts.has(TE_ASKED) && !facts.has(HTTP_1_0) && keep_trailers(request.headers_mut()) {
         name_in_connection(request.headers_mut(), "te");
     }
     if facts.upgrade && !facts.connect {
@@ -112,21 +112,21 @@ pub(crate) fn fit_http2(
     facts: HeadFacts,
     default_target: &DefaultTarget,
 ) -> Result<(), &'static str> {
-    if facts.http10 {
+    if facts.has(HTTP_1_0) {
         return Err("HTTP/1.0 is asked for, and the server speaks HTTP/2");
     }
     let before = std::mem::replace(request.version_mut(), Version::HTTP_2);
     if facts.upgrade && !facts.connect {
         return Err("HTTP/2 knows no Upgrade; offer HTTP/1.1 alone to a server that needs it");
     }
-    if facts.coded {
+    if facts.has(CODED) {
         return Err("HTTP/2 knows no transfer coding");
     }
     if before == Version::HTTP_10 || request.headers().keys().any(is_hop_by_hop) {
         remove_hop_by_hop(request.headers_mut(), before);
         request.headers_mut().remove(TRANSFER_ENCODING);
     }
-    if facts.te {
+    if facts.has(TE_ASKED) {
         keep_trailers(request.headers_mut());
     }
     drop_vain_expectation(request, facts);
@@ -229,7 +229,7 @@ fn check_length(request: &mut Request<RequestBody>, facts: HeadFacts) -> Result<
     }
     if let Some(length) = stated.or(known.filter(|_| !transfer_encoding)) {
         request.body_mut().declare_length(length);
-    } else if facts.http10 {
+    } else if facts.has(HTTP_1_0) {
         return Err("an HTTP/1.0 request body needs a known length");
     }
     Ok(())
