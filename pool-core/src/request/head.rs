@@ -62,7 +62,11 @@ pub(crate) fn check_head(request: &mut Request<RequestBody>) -> Result<HeadFacts
     if request.version() != Version::HTTP_11 {
         // The next connection does not become what only the one before could.
         facts.upgrade = false;
-        facts.set(HTTP_1_0, Http10::is_in(request.extensions()));
+        if request.version() == Version::HTTP_10 {
+            let asked_for = Http10::is_in(request.extensions());
+            facts.set(HTTP_1_0, asked_for);
+            facts.expects_continue &= asked_for;
+        }
     }
     facts.upgrade |= facts.connect;
     facts.set(SECURE, request.uri().scheme().is_some_and(is_secure));

@@ -1,10 +1,13 @@
 //! A request is written in the version that is spoken here, not in that of the hop before.
 
+use std::time::Duration;
+
 use http::request::Builder;
 use http::{Request, Version};
 use pool_core::{ErrorKind, Http10, Reason};
 use pooled_fetch_tests::{
     Backend, Pieces, Protocol, answer, ends_idle, for_each_backend, for_each_protocol, get, start,
+    start_with,
 };
 
 use super::Site;
@@ -17,6 +20,7 @@ for_each_protocol! {
 for_each_backend! {
     requests_of_http_1_0_share_one_connection,
     a_streaming_body_of_http_1_0_is_sent_in_chunks,
+    a_body_of_http_1_0_does_not_wait_for_a_100,
     a_request_of_http_1_1_keeps_the_words_of_its_connection,
     http_1_0_is_written_for_a_request_that_asks_for_it,
     a_request_that_was_refused_comes_back_in_the_version_that_it_had,
@@ -92,6 +96,18 @@ async fn a_streaming_body_of_http_1_0_is_sent_in_chunks(backend: Backend) {
     let (_, received, _) = server.open(caller.fetch(request), answer("thanks")).await;
     assert_eq!(received.header("transfer-encoding"), Some("chunked"));
     assert_eq!(received.body, "bit by bit");
+    ends_idle(caller).await;
+}
+
+/// RFC 9110 10.1.1 has the expectation ignored in HTTP/1.0, so the server is not told of it.
+async fn a_body_of_http_1_0_does_not_wait_for_a_100(backend: Backend) {
+    let hour = Duration::from_secs(3600);
+    let (caller, mut server) =
+        start_with(backend, |settings| settings.expect_continue_timeout(hour)).await;
+    let head = Request::post("/").version(Version::HTTP_10).header("expect", "100-continue");
+    let client = caller.fetch(head.body(String::from("content")).expect("a request"));
+    let (_, received, _) = server.open(client, answer("thanks")).await;
+    assert_eq!((received.header("expect"), &received.body[..]), (None, &b"content"[..]));
     ends_idle(caller).await;
 }
 
