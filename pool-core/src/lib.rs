@@ -111,6 +111,7 @@ pub use report::{
     Stats, Written,
 };
 pub use request::{
-    ReplayableBody, RequestBody, Reuse, extended_connect, http1_only, on_informational, reuse,
+    Http10, ReplayableBody, RequestBody, Reuse, extended_connect, http1_only, on_informational,
+    reuse,
 };
 pub use settings::{Backoff, BuildError, Http2};

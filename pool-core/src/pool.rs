@@ -56,6 +56,14 @@ impl<C: Connector> Pool<C> {
     /// A request without `Host` gets one; an absolute URI is written in origin form. The connection is checked in
     /// by itself when the response body has ended or was dropped.
     ///
+    /// # What is sent
+    ///
+    /// A request of HTTP/1.1 goes over HTTP/1 in the words of its caller, with what it lacks to be whole: a `Host`, the
+    /// length of its body. A head of HTTP/1.0 or HTTP/2, which a gateway has from another hop, goes out in the version that
+    /// is spoken here (RFC 9110 2.5), without what it says of its own connection (RFC 9110 7.6.1); see
+    /// [`Http10`](crate::Http10) for HTTP/1.0. Whatever the version, several `cookie` fields go over HTTP/1 as one, lengths
+    /// that agree are told once, `TE` goes out as `trailers` or not at all, and `Expect: 100-continue` only with content.
+    ///
     /// # What is sent again
     ///
     /// A server may close an idle connection at the moment when a request is on its way. Then the request is
@@ -86,7 +94,14 @@ impl<C: Connector> Pool<C> {
     ///
     /// An [`Error`] that names the step and the address, with [evidence](Error::evidence) of how far the request
     /// had come, and with the request itself if it is [proven unsent](Error::into_request). A request that
-    /// contradicts itself is refused before anything is sent.
+    /// contradicts itself is refused before anything is sent, and so is one whose URI is `https` where the connection
+    /// would be in the clear; see [`Builder::https_over_cleartext`](crate::Builder::https_over_cleartext).
+    ///
+    /// A response over HTTP/1 that contradicts itself about its length is an error as well
+    /// ([`ErrorKind::Response`](crate::ErrorKind::Response)), its connection closes, and the request is not sent again: one
+    /// with `content-length` beside `transfer-encoding`, with several lengths, or with a transfer coding other than one
+    /// `chunked` (RFC 9112 6.3), as in Envoy and nginx. `gzip, chunked` is legal, and refused because only the chunks would
+    /// be taken off; no request asks for it, because `TE` goes out as `trailers` alone.
     ///
     /// # Cancel safety
     ///

@@ -54,6 +54,7 @@ pub(crate) struct Settings {
     pub(crate) learn_idle_limit: bool,
     pub(crate) backoff: Backoff,
     pub(crate) http2: Http2,
+    pub(crate) https_over_cleartext: bool,
     pub(crate) connection: ConnectionSettings,
     pub(crate) drain_limit: DrainLimit,
     pub(crate) observed: Observed,
@@ -143,6 +144,7 @@ impl Default for Settings {
             learn_idle_limit: true,
             backoff: Backoff::default(),
             http2: Http2::default(),
+            https_over_cleartext: false,
             connection: ConnectionSettings {
                 max_lifetime: None,
                 lifetime_jitter: 0.1,

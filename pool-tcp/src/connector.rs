@@ -4,10 +4,11 @@ use std::io;
 use std::net::SocketAddr;
 
 use http::uri::Authority;
-use pool_core::{ConnectOptions, Connected, Connector, KernelCheck, Target, async_trait};
+use pool_core::{ConnectOptions, Connected, Connector, Fault, KernelCheck, Target, async_trait};
 
 use crate::builder::Builder;
 use crate::keep_alive::KeepAlive;
+use crate::runtime::{self, NoIo};
 use crate::stream::TcpStream;
 use crate::user_timeout::UserTimeout;
 
@@ -67,6 +68,7 @@ impl Connector for TcpConnector {
         address: &SocketAddr,
         _: &ConnectOptions,
     ) -> io::Result<Connected<TcpStream>> {
+        runtime::check()?;
         let socket = tokio::net::TcpStream::connect(address).await?;
         socket.set_nodelay(true)?;
         let local = socket.local_addr().ok();
@@ -79,6 +81,10 @@ impl Connector for TcpConnector {
         let check = KernelCheck::new();
         let stream = TcpStream::new(socket, check.clone(), user_timeout);
         Ok(Connected::new(stream).with_addresses(local, peer).with_kernel_check(check))
+    }
+
+    fn fault(&self, error: &io::Error) -> Fault {
+        if NoIo::is_in(error) { Fault::Runtime } else { Fault::of(error) }
     }
 
     /// The address itself, without a zone, which is of this machine alone.

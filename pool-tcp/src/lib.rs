@@ -19,6 +19,7 @@
 mod builder;
 mod connector;
 mod keep_alive;
+mod runtime;
 mod stream;
 mod user_timeout;
 

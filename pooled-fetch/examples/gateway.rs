@@ -2,6 +2,9 @@
 //!
 //! `cargo run --example gateway` starts a backend that loses requests on purpose, a gateway before it, and
 //! shows what clients in HTTP/1 and HTTP/2 are told; `-- 127.0.0.1:8080` is a gateway before a real backend.
+//!
+//! It stands behind what ends TLS, or ends it itself: a client in HTTP/2 then names `https` in each request, and the pool
+//! is told that such requests go on to the backend in the clear.
 
 use std::error::Error as StdError;
 use std::net::SocketAddr;
@@ -15,7 +18,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use pooled_fetch::pool_core::Evidence;
-use pooled_fetch::{Body, http};
+use pooled_fetch::{Body, BuildError, Pool, TcpConnector};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -44,13 +47,19 @@ impl Verdict {
     }
 }
 
+/// The pool of the gateway.
+fn upstream() -> Result<Pool<TcpConnector>, BuildError> {
+    Pool::builder(TcpConnector::new()).https_over_cleartext(true).build()
+}
+
 async fn forward(
+    pool: Pool<TcpConnector>,
     backend: SocketAddr,
     mut request: Request<Incoming>,
 ) -> Result<Response<Either<Body, Full<Bytes>>>, BoxError> {
     let version = request.version();
     remove_hop_by_hop(request.headers_mut());
-    let error = match http(backend, request).await {
+    let error = match pool.http(&backend, request).await {
         Ok(mut response) => {
             remove_hop_by_hop(response.headers_mut());
             return Ok(response.map(Either::Left));
@@ -91,10 +100,12 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
 }
 
 async fn gateway(listener: TcpListener, backend: SocketAddr) -> Result<(), BoxError> {
+    let pool = upstream()?;
     loop {
         let stream = TokioIo::new(listener.accept().await?.0);
+        let pool = pool.clone();
         tokio::spawn(async move {
-            let service = service_fn(move |request| forward(backend, request));
+            let service = service_fn(move |request| forward(pool.clone(), backend, request));
             let server = auto::Builder::new(TokioExecutor::new());
             // A connection that ends in an error has told its client so.
             server.serve_connection(stream, service).await.ok();
@@ -160,8 +171,10 @@ async fn lose_second_requests(listener: TcpListener) -> Result<(), BoxError> {
 /// What a client is told that has no pool and sends nothing again.
 async fn told(at: SocketAddr, version: Version, method: &str) -> Result<String, BoxError> {
     let stream = TokioIo::new(TcpStream::connect(at).await?);
-    let request =
-        Request::builder().method(method).uri(format!("http://{at}/")).header("host", "h");
+    // What ends TLS before the gateway passes the scheme on, which HTTP/1 does not tell.
+    let scheme = if version == Version::HTTP_2 { "https" } else { "http" };
+    let uri = format!("{scheme}://{at}/");
+    let request = Request::builder().method(method).uri(uri).header("host", "h");
     let request = request.body(Full::<Bytes>::default())?;
     let response = if version == Version::HTTP_2 {
         let (mut sender, connection) =

@@ -23,7 +23,8 @@ static POOL: LazyLock<Pool<TcpConnector>> = LazyLock::new(|| Pool::new(TcpConnec
 /// # Errors
 ///
 /// An [`Error`] that names the step and the address, such as
-/// `connecting to 127.0.0.1:1: connection refused`.
+/// `connecting to 127.0.0.1:1: connection refused`. A request whose URI is `https` is refused: a gateway that ends TLS
+/// builds a [`Pool`] with `https_over_cleartext`.
 ///
 /// # Cancel safety
 ///

@@ -1,6 +1,7 @@
 //! An error names the step and the address, and leaves the pool as good as before.
 
-use std::error::Error as _;
+use std::error::Error as StdError;
+use std::fmt;
 use std::io;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,6 +20,7 @@ use tokio::time::Instant;
 for_each_backend! {
     a_failed_connect_fails_one_request_only,
     a_connector_that_panics_fails_one_request_only,
+    an_error_tells_every_cause_of_it_once,
     an_answer_that_is_not_http_is_an_error,
     a_connection_cut_within_the_head_is_an_error,
     a_connection_cut_within_the_body_is_an_error_of_the_body,
@@ -89,6 +91,56 @@ async fn a_connector_that_panics_fails_one_request_only(backend: Backend) {
     assert_eq!(error.to_string(), format!("connecting to {address:?}: the connector panicked"));
     assert_eq!(pool.stats().opening, 0);
     Server::new(acceptor).open(fetch(), answer("next")).await;
+}
+
+/// A step of a connector that leaves its cause out of its text.
+#[derive(Debug)]
+struct Step(&'static str, Option<Box<Self>>);
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl StdError for Step {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.1.as_deref().map(|step| step as &(dyn StdError + 'static))
+    }
+}
+
+/// Fails with an error that has a cause, which has one too.
+struct InSteps<C>(C);
+
+#[async_trait]
+impl<C: Connector> Connector for InSteps<C> {
+    type Address = C::Address;
+    type Stream = C::Stream;
+
+    async fn connect(
+        &self,
+        _: &Self::Address,
+        _: &ConnectOptions,
+    ) -> io::Result<Connected<Self::Stream>> {
+        let route = Step("no route", Some(Box::new(Step("link down", None))));
+        Err(io::Error::other(Step("tcp connect error", Some(Box::new(route)))))
+    }
+
+    fn target(&self, address: &Self::Address) -> Target {
+        self.0.target(address)
+    }
+}
+
+async fn an_error_tells_every_cause_of_it_once(backend: Backend) {
+    let Endpoint { connector, address, .. } = backend.start().await;
+    let pool = Pool::new(InSteps(connector));
+    let error = pool.http(&address, get("/")).await.expect_err("nothing was opened");
+    let told = format!("connecting to {address:?}: tcp connect error: no route: link down");
+    assert_eq!(error.to_string(), told);
+    let first: &dyn StdError = error.source().expect("a cause");
+    let chain = std::iter::successors(Some(first), |error| (*error).source());
+    let chain: Vec<_> = chain.map(ToString::to_string).collect();
+    assert_eq!(chain, ["tcp connect error", "no route", "link down"]);
 }
 
 async fn an_answer_that_is_not_http_is_an_error(backend: Backend) {

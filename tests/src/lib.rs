@@ -44,7 +44,7 @@ pub use hyper_server::HyperServer;
 pub use leak::ends_idle;
 pub use many_addresses::start_many_addresses;
 pub use nginx::{Nginx, Served, Setup};
-pub use protocol::{Protocol, start_hyper_server};
+pub use protocol::{Protocol, start_hyper_server, start_protocol};
 pub use scripted_http1::{Connection, Received, Server, answer};
 pub use scripted_http2::{Http2Server, Stream};
 pub use steps::{Lent, let_pass, poll_once, settle};

@@ -3,7 +3,7 @@
 use http::Version;
 use pool_core::Http2;
 
-use crate::{Backend, Caller, HyperServer, Settings, start_with};
+use crate::{Backend, Caller, HyperServer, Server, Settings, start_with};
 
 /// Mounts test functions once for each protocol over each backend.
 #[macro_export]
@@ -81,8 +81,15 @@ pub async fn start_hyper_server(
     streams: u32,
     settings: impl FnOnce(Settings) -> Settings + Send,
 ) -> (Caller, HyperServer) {
-    let http2 = protocol.http2();
-    let (caller, server) =
-        start_with(protocol.backend(), |builder| settings(builder.http2(http2))).await;
+    let (caller, server) = start_protocol(protocol, settings).await;
     (caller, HyperServer::start(server.into_acceptor(), protocol.version(), streams))
+}
+
+/// A caller that speaks `protocol` with settings of its own, and the server that it calls.
+pub async fn start_protocol(
+    protocol: Protocol,
+    settings: impl FnOnce(Settings) -> Settings + Send,
+) -> (Caller, Server) {
+    let http2 = protocol.http2();
+    start_with(protocol.backend(), |builder| settings(builder.http2(http2))).await
 }

@@ -182,7 +182,7 @@ impl Connection {
     async fn read_body(&mut self, head: &Received) -> Bytes {
         match (head.header("content-length"), head.header("transfer-encoding")) {
             (Some(length), None) => self.read_exactly(length.parse().expect("a number")).await,
-            (None, Some("chunked")) => self.read_chunks().await,
+            (None, Some(coding)) if coding.ends_with("chunked") => self.read_chunks().await,
             (None, None) => Bytes::new(),
             both => panic!("a body of unclear length: {both:?}"),
         }

@@ -262,6 +262,21 @@ impl<C: Connector> Builder<C> {
         self
     }
 
+    /// Whether requests whose URIs are `https` go over connections in the clear.
+    ///
+    /// What a connector opens is in the clear where its [`Target`](crate::Target) says `http`. A request whose URI is
+    /// `https`, or `wss`, is refused there before anything is opened or sent, with
+    /// [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest): its caller has taken the encryption for granted
+    /// (RFC 9110 4.2.2). A request without a scheme, and one whose URI is `http`, goes over any connection.
+    ///
+    /// Set it in a gateway that ends TLS: each request that it has from a client in HTTP/2 is `https` (RFC 9113 8.3.1),
+    /// and goes on in the clear on purpose. Defaults to false, as in curl and Go, where such a request goes over TLS or
+    /// not at all.
+    pub fn https_over_cleartext(mut self, allowed: bool) -> Self {
+        self.settings.https_over_cleartext = allowed;
+        self
+    }
+
     /// How much of a response body that was dropped early is read on, in bytes and in time, to save its
     /// connection.
     ///

@@ -13,6 +13,9 @@ pub enum Fault {
     /// On this machine: it has no buffers, memory or ports, or does not permit the connection. Never held against the
     /// address.
     Machine,
+    /// In this program: the tokio runtime lacks what the connector needs, as a socket needs the I/O driver. Never held
+    /// against the address, and told as [`ErrorKind::NoRuntime`](crate::ErrorKind::NoRuntime).
+    Runtime,
     /// On this machine: the process, or the system, has no descriptor left. The connection that has been idle longest
     /// is closed, to any address, and its descriptor used for one more try.
     Descriptors,

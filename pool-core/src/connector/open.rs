@@ -87,6 +87,10 @@ pub trait Connector: Send + Sync + 'static {
     ) -> io::Result<Connected<Self::Stream>>;
 
     /// What `address` means in HTTP: the scheme, and the authority for a request that names none.
+    ///
+    /// The scheme says whether streams to `address` are encrypted, for a server that was verified. Of a connector over
+    /// another one that does nothing of the kind it is the scheme of the inner one. Where it is `http`, requests whose URIs
+    /// are `https` are refused; see [`Builder::https_over_cleartext`](crate::Builder::https_over_cleartext).
     fn target(&self, address: &Self::Address) -> Target;
 
     /// On whose side [`connect`](Self::connect) has failed with `error`: what this machine lacks is not held against the
@@ -160,7 +164,7 @@ impl<C: Connector + ?Sized> Connector for Box<C> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Target {
-    /// `http` or `https`.
+    /// `https` if streams to the address are encrypted, for a server that was verified, else `http`.
     pub scheme: Scheme,
     /// Host and port, the port also where it is the scheme's own.
     pub authority: Authority,

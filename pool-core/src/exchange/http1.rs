@@ -6,13 +6,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use http::{Request, Response, response};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use pin_project_lite::pin_project;
 use tokio::task::coop::{has_budget_remaining, unconstrained};
 
 use super::bookkeeping;
-use super::http1_failed::{fail, fail_out_of_step, give_up};
+use super::http1_failed::{fail, fail_misframed, fail_out_of_step, give_up};
+use super::http1_framing::check_framing;
 use super::pending::PendingRequest;
 use super::response_body::Body;
 use super::timers::HeadLimits;
@@ -168,6 +170,14 @@ where
                     ended(this.lease, this.limits, this.gate),
                     pending,
                 )));
+            }
+            if let Some(answer) = response {
+                let length = answer.body().size_hint().exact();
+                if let Err(why) = check_framing(answer.headers_mut(), length) {
+                    *response = None;
+                    let lease = ended(this.lease, this.limits, this.gate);
+                    return Poll::Ready(Err(fail_misframed(lease, why)));
+                }
             }
             return Poll::Ready(Ok(()));
         }

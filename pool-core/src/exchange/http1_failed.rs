@@ -76,3 +76,13 @@ pub(super) fn fail_out_of_step(mut lease: ConnectionLease, pending: &mut Pending
     lease.discard(reason);
     Error::out_of_step(host.name()).at(attempt)
 }
+
+/// The head of the response contradicts itself, and the connection closes. The request was answered, so it is not sent
+/// again.
+#[cold]
+pub(super) fn fail_misframed(lease: ConnectionLease, why: &'static str) -> Error {
+    let attempt = lease.connection.attempt();
+    let error = Error::misframed(lease.lane().name(), why);
+    lease.discard(Reason::Failed);
+    error.at(attempt)
+}

@@ -104,7 +104,7 @@ async fn send(
 
 /// Whether the connection takes requests of this kind.
 fn allowed(lease: &StreamLease, pending: &PendingRequest) -> Result<(), &'static str> {
-    if pending.facts.extended_connect && !lease.connection.allows_extended_connect() {
+    if pending.facts.is_extended_connect() && !lease.connection.allows_extended_connect() {
         return Err("its server does not allow extended CONNECT, RFC 8441");
     }
     if pending.needs_http1() {

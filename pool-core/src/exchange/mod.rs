@@ -8,6 +8,7 @@
 //! | `request_future` | a request gets a lease, goes over its connection, and is perhaps sent again |
 //! | `pending` | the request between its attempts |
 //! | `http1` | one request over an HTTP/1 connection, up to the head of its response |
+//! | `http1_framing` | a response that contradicts itself about its length is none |
 //! | `http1_failed` | how that ends without a response |
 //! | `response_body` | the response body, and when its connection is checked in |
 //! | `arrived` | what hyper holds of a message when it has done with it |
@@ -26,6 +27,7 @@ mod bookkeeping;
 mod drain;
 mod http1;
 mod http1_failed;
+mod http1_framing;
 mod http2;
 mod http2_failed;
 mod open_stream;

@@ -84,7 +84,7 @@ impl PendingRequest {
     /// Whether it cannot go over HTTP/2.
     #[inline]
     pub(super) fn needs_http1(&self) -> bool {
-        self.http1_only || self.facts.upgrade && !self.facts.connect
+        self.http1_only || self.facts.needs_http1()
     }
 
     /// How long it waits before it looks for a connection.

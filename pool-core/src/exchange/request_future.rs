@@ -28,6 +28,7 @@ use crate::conn::http1::{Connection, Unanswered};
 use crate::connector::Connector;
 use crate::lanes::{Hosts, Lease, Needs, Trust, Unused, Wants, take_idle};
 use crate::report::Error;
+use crate::request::check_secure;
 
 type Sent = Result<Response<Body>, Error>;
 
@@ -138,6 +139,8 @@ where
             .map_err(|why| Error::invalid_request(&format!("{:?}", self.address).into(), why))?;
         let http1_only = self.pending.needs_http1();
         let mut lane = self.hosts.lane_for(self.address, http1_only)?;
+        check_secure(self.pending.facts, lane.default_target())
+            .map_err(|why| Error::invalid_request(lane.name(), why))?;
         if self.pending.attempts == 0 {
             lane.host().counters().requested();
         }
@@ -187,6 +190,7 @@ async fn send_once(unused: Unused, pending: &mut PendingRequest) -> Sent {
     let lane = Arc::clone(unused.lane());
     let refuse = |why| Error::invalid_request(lane.name(), why);
     pending.check().map_err(refuse)?;
+    check_secure(pending.facts, lane.default_target()).map_err(refuse)?;
     if !unused.can_carry(pending.facts.needs_chunks) {
         return Err(refuse("its server speaks HTTP/1.0, which knows no body of unknown length"));
     }

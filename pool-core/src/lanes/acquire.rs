@@ -20,7 +20,7 @@ impl<C: Connector> Hosts<C> {
     ///
     /// # Errors
     ///
-    /// When there is no runtime, the pool is closed, or the address is retired.
+    /// When there is no runtime, or one without timers, the pool is closed, or the address is retired.
     #[inline]
     pub(crate) fn lane_for(
         self: &Arc<Self>,
@@ -28,9 +28,9 @@ impl<C: Connector> Hosts<C> {
         http1_only: bool,
     ) -> Result<Arc<Lane>, Error> {
         let runtime = Handle::try_current().map_err(|_| Error::no_runtime(&name_of(address)))?;
-        let mut lane = self.lane(address, &runtime, false);
+        let mut lane = self.lane(address, &runtime, false)?;
         if http1_only && lane.shares() && lane.settings().http2 == Http2::Negotiated {
-            lane = self.lane(address, &runtime, true);
+            lane = self.lane(address, &runtime, true)?;
         }
         match lane.refusal() {
             None => Ok(lane),

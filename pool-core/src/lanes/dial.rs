@@ -173,7 +173,11 @@ async fn open<C: Connector>(
 ) -> Result<Dialled, Failure> {
     let connected = connect(connector, peer, lane).await.map_err(|error| {
         let fault = connector.fault(&error);
-        Failure::Failed(Error::connect(lane.name(), error), fault)
+        let error = match fault {
+            Fault::Runtime => Error::runtime_unfit(lane.name(), error),
+            _ => Error::connect(lane.name(), error),
+        };
+        Failure::Failed(error, fault)
     })?;
     let now = Instant::now();
     let times = (now, now.saturating_duration_since(started));

@@ -20,10 +20,10 @@ use tokio::time::Instant;
 
 use super::dial::Dialer;
 use super::lane::Lane;
-use super::watcher::{Rounds, Watched, Watcher};
+use super::watcher::{Rounds, Watched, Watcher, has_timers};
 use crate::connector::Connector;
 use crate::policy::{Host, PoolState, Runtime};
-use crate::report::{Holdings, Stats};
+use crate::report::{Error, Holdings, Stats};
 use crate::request::DefaultTarget;
 use crate::settings::Settings;
 use crate::sync::Mutex;
@@ -100,10 +100,10 @@ impl<C: Connector> Hosts<C> {
         address: &C::Address,
         runtime: &Handle,
         http1_only: bool,
-    ) -> Arc<Lane> {
+    ) -> Result<Arc<Lane>, Error> {
         let id = runtime.id();
         match self.map.get(address).and_then(|entry| entry.lane(id, http1_only).cloned()) {
-            Some(lane) => lane,
+            Some(lane) => Ok(lane),
             None => self.open_lane(address, runtime, http1_only),
         }
     }
@@ -114,18 +114,18 @@ impl<C: Connector> Hosts<C> {
         address: &C::Address,
         runtime: &Handle,
         http1_only: bool,
-    ) -> Arc<Lane> {
-        let watcher = self.watcher(runtime);
+    ) -> Result<Arc<Lane>, Error> {
+        let watcher = self.watcher(runtime).ok_or_else(|| Error::no_timers(&name_of(address)))?;
         // The connector is the user's code, and runs before the map is locked.
-        let http2 = self.pool.settings().http2;
+        let settings = self.pool.settings();
         let target = self.connector.target(address);
-        let dialer = Dialer::boxed(&self.connector, address, http2, &target, http1_only);
+        let dialer = Dialer::boxed(&self.connector, address, settings.http2, &target, http1_only);
         let name = name_of(address);
-        let default_target = DefaultTarget::new(target);
+        let default_target = DefaultTarget::new(target, settings.https_over_cleartext);
         let entry = self.map.entry(address.clone());
         let mut entry = entry.or_insert_with(|| self.entry(name));
         if let Some(lane) = entry.lane(runtime.id(), http1_only) {
-            return Arc::clone(lane);
+            return Ok(Arc::clone(lane));
         }
         let is_gone = |lane: &mut Arc<Lane>| lane.runtime().is_gone();
         let gone: Vec<_> = entry.lanes.extract_if(.., is_gone).collect();
@@ -140,24 +140,28 @@ impl<C: Connector> Hosts<C> {
         for lane in gone {
             lane.retire();
         }
-        lane
+        Ok(lane)
     }
 
     fn entry(&self, name: Arc<str>) -> Entry {
         Entry { host: Host::new(name, Arc::clone(&self.pool)), lanes: Vec::new() }
     }
 
-    fn watcher(self: &Arc<Self>, runtime: &Handle) -> Arc<Watcher> {
+    /// None if the runtime cannot run one.
+    fn watcher(self: &Arc<Self>, runtime: &Handle) -> Option<Arc<Watcher>> {
         let mut watchers = self.watchers.lock();
         watchers.retain(|watcher| !watcher.runtime().is_gone());
         let here = |watcher: &&Arc<Watcher>| watcher.runtime().id() == runtime.id();
         if let Some(watcher) = watchers.iter().find(here) {
-            return Arc::clone(watcher);
+            return Some(Arc::clone(watcher));
+        }
+        if !has_timers() {
+            return None;
         }
         let rounds: Weak<Self> = Arc::downgrade(self);
         let watcher = Watcher::start(runtime, rounds);
         watchers.push(Arc::clone(&watcher));
-        watcher
+        Some(watcher)
     }
 
     /// Retires `address` and closes what is idle there; resolves when its last connection has closed and no request

@@ -13,6 +13,7 @@
 //! request makes a new lane with a new watcher. Connections that are still idle in its lanes are closed.
 
 use std::future::poll_fn;
+use std::panic::catch_unwind;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -22,7 +23,7 @@ use std::time::Duration;
 use futures_util::stream::{FuturesUnordered, Stream};
 use tokio::runtime::{self, RuntimeFlavor};
 use tokio::task::yield_now;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::io::PendingReads;
 use crate::policy::{Runtime, Turn};
@@ -181,6 +182,11 @@ impl Watcher {
             self.runtime.notify_watcher();
         }
     }
+}
+
+/// Whether the current runtime has timers. tokio has no question for that but to set one, and panics if not.
+pub(super) fn has_timers() -> bool {
+    catch_unwind(|| drop(sleep(Duration::ZERO))).is_ok()
 }
 
 struct Task {

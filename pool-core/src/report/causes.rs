@@ -20,6 +20,16 @@ impl Error {
         Self::new(ErrorKind::NoRuntime, address, Cause::Text("the tokio runtime has shut down"))
     }
 
+    pub(crate) fn no_timers(address: &Arc<str>) -> Self {
+        let why = "the tokio runtime has no timers; build it with enable_time or enable_all";
+        Self::new(ErrorKind::NoRuntime, address, Cause::Text(why))
+    }
+
+    /// It lacks what the connector needs.
+    pub(crate) fn runtime_unfit(address: &Arc<str>, error: io::Error) -> Self {
+        Self::new(ErrorKind::NoRuntime, address, Cause::Io(Arc::new(error)))
+    }
+
     pub(crate) fn closed(address: &Arc<str>) -> Self {
         Self::new(ErrorKind::Closed, address, Cause::Text("the pool is closed"))
     }
@@ -50,16 +60,20 @@ impl Error {
     }
 
     pub(crate) fn handshake(address: &Arc<str>, error: hyper::Error) -> Self {
-        Self::new(ErrorKind::Connect, address, Cause::Http(error))
+        Self::new(ErrorKind::Connect, address, Cause::Http(Arc::new(error)))
     }
 
     pub(crate) fn exchange(address: &Arc<str>, error: hyper::Error) -> Self {
         let kind = if error.is_user() { ErrorKind::RequestBody } else { ErrorKind::Response };
-        Self::new(kind, address, Cause::Http(error))
+        Self::new(kind, address, Cause::Http(Arc::new(error)))
     }
 
     pub(crate) fn out_of_step(address: &Arc<str>) -> Self {
         let why = "a response had come before the request was sent";
+        Self::new(ErrorKind::Response, address, Cause::Text(why))
+    }
+
+    pub(crate) fn misframed(address: &Arc<str>, why: &'static str) -> Self {
         Self::new(ErrorKind::Response, address, Cause::Text(why))
     }
 
@@ -69,19 +83,19 @@ impl Error {
     }
 
     pub(crate) fn request_body(address: &Arc<str>, error: BoxError) -> Self {
-        Self::new(ErrorKind::RequestBody, address, Cause::Body(error))
+        Self::new(ErrorKind::RequestBody, address, Cause::Body(error.into()))
     }
 
     pub(crate) fn refused(address: &Arc<str>, error: h2::Error) -> Self {
-        Self::new(ErrorKind::Refused, address, Cause::Http2(error))
+        Self::new(ErrorKind::Refused, address, Cause::Http2(Arc::new(error)))
     }
 
     pub(crate) fn stream(address: &Arc<str>, error: h2::Error) -> Self {
-        Self::new(ErrorKind::Response, address, Cause::Http2(error))
+        Self::new(ErrorKind::Response, address, Cause::Http2(Arc::new(error)))
     }
 
     pub(crate) fn stream_body(address: &Arc<str>, error: h2::Error) -> Self {
-        Self::new(ErrorKind::ResponseBody, address, Cause::Http2(error))
+        Self::new(ErrorKind::ResponseBody, address, Cause::Http2(Arc::new(error)))
     }
 
     pub(crate) fn large_head(address: &Arc<str>, most: usize) -> Self {
@@ -90,11 +104,11 @@ impl Error {
 
     /// The connection ended, or takes no stream, before any of the request was written.
     pub(crate) fn stream_unsent(address: &Arc<str>, error: h2::Error) -> Self {
-        Self::new(ErrorKind::Unsent, address, Cause::Http2(error))
+        Self::new(ErrorKind::Unsent, address, Cause::Http2(Arc::new(error)))
     }
 
     pub(crate) fn http2_handshake(address: &Arc<str>, error: h2::Error) -> Self {
-        Self::new(ErrorKind::Connect, address, Cause::Http2(error))
+        Self::new(ErrorKind::Connect, address, Cause::Http2(Arc::new(error)))
     }
 
     pub(crate) fn response_timeout(address: &Arc<str>, after: Duration) -> Self {
@@ -111,11 +125,11 @@ impl Error {
     }
 
     pub(crate) fn unsent(address: &Arc<str>, error: hyper::Error) -> Self {
-        Self::new(ErrorKind::Unsent, address, Cause::Http(error))
+        Self::new(ErrorKind::Unsent, address, Cause::Http(Arc::new(error)))
     }
 
     pub(crate) fn response_body(address: &Arc<str>, error: hyper::Error) -> Self {
         let kind = if error.is_user() { ErrorKind::RequestBody } else { ErrorKind::ResponseBody };
-        Self::new(kind, address, Cause::Http(error))
+        Self::new(kind, address, Cause::Http(Arc::new(error)))
     }
 }

@@ -11,15 +11,16 @@ use std::time::Duration;
 
 use http::Request;
 
+use super::chain::write_chain;
 use super::evidence::{Attempt, Evidence};
-use crate::request::{BoxError, RequestBody};
+use crate::request::RequestBody;
 use crate::sync::Mutex;
 
 /// A request that got no response, or a response whose body did not arrive whole.
 ///
-/// Its text is the whole story in one line; [`source`](StdError::source) gives the cause as a value, such
-/// as the [`io::Error`] of a connect or hyper's error; [`evidence`](Self::evidence) tells how far the request
-/// had come.
+/// Its text is the whole story in one line, with every cause behind the cause; [`source`](StdError::source) gives the
+/// cause as a value, such as the [`io::Error`] of a connect or hyper's error, and with its own sources the rest;
+/// [`evidence`](Self::evidence) tells how far the request had come.
 pub struct Error(Box<Inner>);
 
 struct Inner {
@@ -36,9 +37,9 @@ pub(super) enum Cause {
     After(&'static str, Duration),
     Paused(Duration),
     Io(Arc<io::Error>),
-    Http(hyper::Error),
-    Http2(h2::Error),
-    Body(BoxError),
+    Http(Arc<hyper::Error>),
+    Http2(Arc<h2::Error>),
+    Body(Arc<dyn StdError + Send + Sync>),
     /// Than so many bytes.
     LargeHead(usize),
 }
@@ -49,7 +50,9 @@ pub(super) enum Cause {
 pub enum ErrorKind {
     /// The request contradicts itself or cannot be written; it never left.
     InvalidRequest,
-    /// There is no tokio runtime to open a connection on, or it has shut down.
+    /// There is no tokio runtime to open a connection on, it has shut down, or it lacks what is needed: timers, which
+    /// every pool needs, or what its connector needs, as `pool-tcp` the I/O driver. Nothing was opened. tokio says so by a
+    /// panic, which is caught where a runtime is used first.
     NoRuntime,
     /// The pool was closed.
     Closed,
@@ -73,7 +76,8 @@ pub enum ErrorKind {
     Refused,
     /// The caller's request body failed, or broke the promise of its length.
     RequestBody,
-    /// The request may have reached the server, but no response came back.
+    /// The request may have reached the server, but no response came back, or none that can be believed: its head is no
+    /// HTTP, or contradicts itself about the length of its body.
     Response,
     /// The head of the response was not complete within the response timeout.
     ResponseTimeout,
@@ -147,9 +151,9 @@ impl Error {
             Cause::Paused(pause) => Cause::Paused(*pause),
             Cause::LargeHead(most) => Cause::LargeHead(*most),
             Cause::Io(error) => Cause::Io(Arc::clone(error)),
-            Cause::Http(error) => Cause::Io(Arc::new(io::Error::other(error.to_string()))),
-            Cause::Http2(error) => Cause::Io(Arc::new(io::Error::other(error.to_string()))),
-            Cause::Body(error) => Cause::Io(Arc::new(io::Error::other(error.to_string()))),
+            Cause::Http(error) => Cause::Http(Arc::clone(error)),
+            Cause::Http2(error) => Cause::Http2(Arc::clone(error)),
+            Cause::Body(error) => Cause::Body(Arc::clone(error)),
         };
         Self::new(self.0.kind, &self.0.address, cause)
     }
@@ -191,9 +195,9 @@ impl fmt::Display for Error {
             Cause::Paused(pause) => {
                 write!(f, "it could not be reached several times in a row, next try in {pause:?}")
             }
-            Cause::Io(error) => write_io(f, error),
-            Cause::Http(error) => write_chain(f, error),
-            Cause::Http2(error) => write_chain(f, error),
+            Cause::Io(error) => write_chain(f, &**error),
+            Cause::Http(error) => write_chain(f, &**error),
+            Cause::Http2(error) => write_chain(f, &**error),
             Cause::Body(error) => write_chain(f, &**error),
             Cause::LargeHead(most) => {
                 write!(f, "the head is larger than the {most} bytes of max_response_head")
@@ -204,30 +208,6 @@ impl fmt::Display for Error {
             None => Ok(()),
         }
     }
-}
-
-/// Writes an error of the system in the words of its kind, without the number.
-fn write_io(f: &mut fmt::Formatter<'_>, error: &io::Error) -> fmt::Result {
-    let kind = error.kind().to_string();
-    match error.raw_os_error() {
-        Some(_) if kind != "other error" && kind != "uncategorized error" => f.write_str(&kind),
-        _ => write!(f, "{error}"),
-    }
-}
-
-/// hyper's text leaves its own causes out.
-fn write_chain(f: &mut fmt::Formatter<'_>, error: &dyn StdError) -> fmt::Result {
-    write!(f, "{error}")?;
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        f.write_str(": ")?;
-        match error.downcast_ref() {
-            Some(error) => write_io(f, error)?,
-            None => write!(f, "{error}")?,
-        }
-        cause = error.source();
-    }
-    Ok(())
 }
 
 impl fmt::Debug for Error {
@@ -244,8 +224,8 @@ impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match &self.0.cause {
             Cause::Io(error) => Some(&**error),
-            Cause::Http(error) => Some(error),
-            Cause::Http2(error) => Some(error),
+            Cause::Http(error) => Some(&**error),
+            Cause::Http2(error) => Some(&**error),
             Cause::Body(error) => Some(&**error),
             Cause::LargeHead(_) | Cause::Text(_) | Cause::After(..) | Cause::Paused(_) => None,
         }

@@ -3,6 +3,7 @@
 //! Without an observer an event costs one look at an empty option.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,8 @@ use super::stats::Reason;
 /// Receives an event for everything that happens to the connections of a pool.
 ///
 /// The pool calls it where the event happens, which may be in any task or thread and within a `Drop`: it must not
-/// block, and must not call the pool. Set by [`Builder::observer`](crate::Builder::observer).
+/// block, and must not call the pool. A panic of it is caught, and costs nothing but the event. Set by
+/// [`Builder::observer`](crate::Builder::observer).
 pub trait Observer: Send + Sync + 'static {
     /// Something has happened to a connection to `address`, which is given as its `Debug` text.
     fn observe(&self, address: &str, event: &Event<'_>);
@@ -83,11 +85,20 @@ impl Observed {
     }
 
     /// Tells the observer; the event is made only if there is one.
+    ///
+    /// Connections are told of while they drop, where a panic that goes on would take a count with it, or the process.
     pub(crate) fn tell<'a>(&self, address: &str, event: impl FnOnce() -> Event<'a>) {
         if let Some(observer) = &self.0 {
-            observer.observe(address, &event());
+            tell(&**observer, address, &event());
         }
     }
+}
+
+// Out of line, because most pools have no observer.
+#[cold]
+fn tell(observer: &dyn Observer, address: &str, event: &Event<'_>) {
+    // Whatever state a panic leaves the observer in, only the observer sees it.
+    drop(catch_unwind(AssertUnwindSafe(|| observer.observe(address, event))));
 }
 
 impl fmt::Debug for Observed {

@@ -4,6 +4,7 @@
 //! leaves its sums with the pool. The numbers are exact while nothing moves:
 //! `opened = leased + idle + parked + closed`.
 
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Why a connection left the pool.
@@ -53,10 +54,12 @@ pub enum Reason {
     PoolClosed,
 }
 
-const REASONS: usize = Reason::PoolClosed as usize + 1;
+const REASONS: usize = Reason::ALL.len();
 
 /// What a pool has done and what it holds, at one moment.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+///
+/// Its `Debug` text names the reasons for which connections were closed, and leaves out those for which none was.
+#[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
     /// Connections opened since the pool was built.
@@ -101,6 +104,12 @@ impl Stats {
         self.closed.iter().sum()
     }
 
+    /// How many connections were closed, for each reason for which any was.
+    fn closed_by_reason(&self) -> impl Iterator<Item = (Reason, u64)> {
+        let all = Reason::ALL.iter().map(|reason| (*reason, self.closed(*reason)));
+        all.filter(|(_, closed)| *closed > 0)
+    }
+
     pub(crate) fn add(&mut self, counters: &Counters, held: Holdings) {
         self.waiting += held.waiting;
         self.streams += held.streams;
@@ -123,6 +132,40 @@ impl Stats {
         self.parked += held.parked;
         let open = usize::try_from(opened.saturating_sub(closed_here)).unwrap_or(usize::MAX);
         self.leased += open.saturating_sub(held.idle);
+    }
+}
+
+impl fmt::Debug for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        struct Closed<'s>(&'s Stats);
+        impl fmt::Debug for Closed<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let named = self.0.closed_by_reason();
+                f.debug_map().entries(named.map(|(reason, closed)| (Name(reason), closed))).finish()
+            }
+        }
+        struct Name(Reason);
+        impl fmt::Debug for Name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.0.as_str())
+            }
+        }
+        f.debug_struct("Stats")
+            .field("opened", &self.opened)
+            .field("requests", &self.requests)
+            .field("reused", &self.reused)
+            .field("stale", &self.stale)
+            .field("retried", &self.retried)
+            .field("failed_to_open", &self.failed_to_open)
+            .field("backing_off", &self.backing_off)
+            .field("opening", &self.opening)
+            .field("leased", &self.leased)
+            .field("idle", &self.idle)
+            .field("parked", &self.parked)
+            .field("waiting", &self.waiting)
+            .field("streams", &self.streams)
+            .field("closed", &Closed(self))
+            .finish()
     }
 }
 

@@ -4,18 +4,10 @@
 //! there is cheaper than a look-up for each.
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TE,
-    TRANSFER_ENCODING, UPGRADE,
+    CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE,
 };
 
 use super::retry::IDEMPOTENCY_KEYS;
-
-/// What speaks of one connection alone, and HTTP/2 does not know; beside `Upgrade` and `Transfer-Encoding`.
-static HOP: [HeaderName; 3] = [
-    CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-];
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct HeadFacts {
@@ -25,7 +17,7 @@ pub(crate) struct HeadFacts {
     pub(super) transfer_encoding: bool,
     /// Whether the body is sent in chunks: its caller asks for that, or its length is not known before it is read.
     pub(crate) needs_chunks: bool,
-    /// Whether there is a `Host`.
+    /// Whether there is a `Host` that names a server.
     pub(super) host: bool,
     /// Whether the body waits for a `100`.
     pub(crate) expects_continue: bool,
@@ -33,17 +25,51 @@ pub(crate) struct HeadFacts {
     pub(crate) upgrade: bool,
     /// Whether the connection becomes a tunnel: what the method says.
     pub(crate) connect: bool,
-    /// Whether it becomes one that speaks another protocol, RFC 8441.
-    pub(crate) extended_connect: bool,
-    /// Whether there are fields that speak of the connection alone.
-    pub(super) hop: bool,
     /// Whether there is a key by which the server knows a repetition.
     pub(crate) idempotency_key: bool,
-    /// Whether the last coding was `chunked`.
-    ended: bool,
+    /// What seldom is, one bit for each: the facts are moved about with every request.
+    seldom: u8,
 }
 
+/// There is a `TE`.
+pub(super) const TE_ASKED: u8 = 1;
+/// Its URI asks for an encrypted connection.
+pub(super) const SECURE: u8 = 1 << 1;
+/// It is written as HTTP/1.0.
+pub(super) const HTTP_1_0: u8 = 1 << 2;
+/// Its body is coded in another way than by chunks.
+pub(super) const CODED: u8 = 1 << 3;
+/// There is a `Host`, which may be empty.
+const HAS_HOST: u8 = 1 << 4;
+/// The last coding was `chunked`.
+const ENDED: u8 = 1 << 5;
+/// It asks for a stream that speaks another protocol, RFC 8441.
+pub(super) const EXTENDED: u8 = 1 << 6;
+
 impl HeadFacts {
+    /// Whether only HTTP/1 can carry it.
+    #[inline]
+    pub(crate) fn needs_http1(self) -> bool {
+        self.upgrade && !self.connect || self.has(HTTP_1_0)
+    }
+
+    /// Whether it asks for a stream that speaks another protocol, RFC 8441.
+    #[inline]
+    pub(crate) fn is_extended_connect(self) -> bool {
+        self.has(EXTENDED)
+    }
+
+    /// Whether one of the facts that are seldom is true.
+    #[inline]
+    pub(super) fn has(self, fact: u8) -> bool {
+        self.seldom & fact != 0
+    }
+
+    #[inline]
+    pub(super) fn set(&mut self, fact: u8, holds: bool) {
+        self.seldom = self.seldom & !fact | if holds { fact } else { 0 };
+    }
+
     /// Reads a head, or says in what it contradicts itself.
     #[inline]
     pub(super) fn of(headers: &HeaderMap) -> Result<Self, &'static str> {
@@ -65,11 +91,8 @@ impl HeadFacts {
                 facts.expects_continue |= value.as_bytes().eq_ignore_ascii_case(b"100-continue");
             } else if *name == UPGRADE {
                 facts.upgrade = true;
-                facts.hop = true;
             } else if *name == TE {
-                facts.hop |= value != "trailers";
-            } else if HOP.contains(name) {
-                facts.hop = true;
+                facts.set(TE_ASKED, true);
             } else if IDEMPOTENCY_KEYS.contains(name) {
                 facts.idempotency_key = true;
             }
@@ -77,11 +100,17 @@ impl HeadFacts {
         Ok(facts)
     }
 
-    /// There is one `Host` at most, RFC 9112 3.2.
-    fn host(&mut self, _: &HeaderValue) -> Result<(), &'static str> {
-        if std::mem::replace(&mut self.host, true) {
+    /// There is one `Host` at most, RFC 9112 3.2, and it names a server. One without a value stands for a target without
+    /// an authority, and every request here has one.
+    fn host(&mut self, value: &HeaderValue) -> Result<(), &'static str> {
+        if self.has(HAS_HOST) {
             return Err("more than one Host");
         }
+        if !value.as_bytes().iter().all(|byte| OF_A_HOST[usize::from(*byte)]) {
+            return Err("the Host is no host");
+        }
+        self.set(HAS_HOST, true);
+        self.host = !value.is_empty();
         Ok(())
     }
 
@@ -106,11 +135,40 @@ impl HeadFacts {
         self.transfer_encoding = true;
         let codings = value.to_str().map_err(|_| "transfer-encoding is not text")?;
         for coding in codings.split(',') {
-            if self.ended {
+            if self.has(ENDED) {
                 return Err("chunked must stand once and last in transfer-encoding");
             }
-            self.ended = coding.trim().eq_ignore_ascii_case("chunked");
+            let chunked = coding.trim().eq_ignore_ascii_case("chunked");
+            self.set(ENDED, chunked);
+            self.set(CODED, self.has(CODED) || !chunked);
         }
         Ok(())
+    }
+}
+
+/// The bytes of a host with its port, RFC 3986 3.2.2.
+static OF_A_HOST: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let others = b"-._~%!$&'()*+,;=:[]";
+    let mut at = 0;
+    while at < others.len() {
+        table[others[at] as usize] = true;
+        at += 1;
+    }
+    table
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_facts_are_moved_about_in_three_words() {
+        assert_eq!(size_of::<HeadFacts>(), 3 * size_of::<u64>());
     }
 }

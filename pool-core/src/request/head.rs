@@ -6,16 +6,19 @@
 //! What must hold: the check changes nothing that the caller can see, so a request that goes back is the request that
 //! the caller handed in.
 
-use http::header::{
-    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE,
-};
-use http::uri::{Authority, Parts, PathAndQuery};
+use http::header::{CONTENT_LENGTH, EXPECT, HOST, HeaderValue, TRANSFER_ENCODING};
+use http::uri::{Authority, Parts, PathAndQuery, Scheme};
 use http::{Method, Request, Uri, Version};
 use http_body::Body as _;
 
 use super::body::RequestBody;
 use super::extended_connect::ExtendedConnect;
-use super::framing::HeadFacts;
+use super::framing::{CODED, EXTENDED, HTTP_1_0, HeadFacts, SECURE, TE_ASKED};
+use super::hop_by_hop::{
+    Http10, is_hop_by_hop, keep_trailers, name_in_connection, remove_hop_by_hop,
+};
+use super::repeated::{has_repeated, join_cookies, unite_lengths};
+use super::trimmed::trim_values;
 use crate::connector::Target;
 
 /// How requests name the server of an address, worked out once for all requests.
@@ -24,13 +27,32 @@ pub(crate) struct DefaultTarget {
     target: Target,
     /// The `Host` of a request that brings none; none if the authority cannot be one.
     host: Option<HeaderValue>,
+    /// Whether requests whose URIs are `https` go there.
+    takes_secure: bool,
 }
 
 impl DefaultTarget {
-    pub(crate) fn new(target: Target) -> Self {
+    /// With `in_clear`, requests whose URIs are `https` go over connections in the clear too.
+    pub(crate) fn new(target: Target, in_clear: bool) -> Self {
         let host = HeaderValue::try_from(target.host()).ok();
-        Self { target, host }
+        let takes_secure = in_clear || target.scheme == Scheme::HTTPS;
+        Self { target, host, takes_secure }
     }
+}
+
+/// What was meant for an encrypted connection does not go over one in the clear, RFC 9110 4.2.2.
+#[inline]
+pub(crate) fn check_secure(
+    facts: HeadFacts,
+    default_target: &DefaultTarget,
+) -> Result<(), &'static str> {
+    if facts.has(SECURE) && !default_target.takes_secure {
+        return Err(
+            "the URI is https, and the connection would be in the clear; a gateway that has \
+                    ended TLS allows it by Builder::https_over_cleartext",
+        );
+    }
+    Ok(())
 }
 
 /// Reads the head, or says in what it contradicts itself.
@@ -38,8 +60,18 @@ pub(crate) fn check_head(request: &mut Request<RequestBody>) -> Result<HeadFacts
     check_version(request)?;
     let mut facts = HeadFacts::of(request.headers())?;
     facts.connect = *request.method() == Method::CONNECT;
-    facts.extended_connect = facts.connect && ExtendedConnect::is_in(request.extensions());
+    facts.set(EXTENDED, facts.connect && ExtendedConnect::is_in(request.extensions()));
+    if request.version() != Version::HTTP_11 {
+        // The next connection does not become what only the one before could.
+        facts.upgrade = false;
+        if request.version() == Version::HTTP_10 {
+            let asked_for = Http10::is_in(request.extensions());
+            facts.set(HTTP_1_0, asked_for);
+            facts.expects_continue &= asked_for;
+        }
+    }
     facts.upgrade |= facts.connect;
+    facts.set(SECURE, request.uri().scheme().is_some_and(is_secure));
     check_target(request, facts)?;
     check_length(request, facts)?;
     let body = request.body();
@@ -54,12 +86,24 @@ pub(crate) fn fit_http1(
     facts: HeadFacts,
     default_target: &DefaultTarget,
 ) -> Result<(), &'static str> {
-    if facts.extended_connect {
+    if facts.is_extended_connect() {
         return Err("extended CONNECT is of HTTP/2, and its server speaks HTTP/1");
     }
-    if request.version() != Version::HTTP_10 {
-        // A request taken over from HTTP/2 is written as HTTP/1.1, as a gateway expects.
-        *request.version_mut() = Version::HTTP_11;
+    if request.version() != Version::HTTP_11 && !facts.has(HTTP_1_0) {
+        // What a gateway has taken over from HTTP/1.0 or HTTP/2 is written in our own version, RFC 9110 2.5.
+        let before = std::mem::replace(request.version_mut(), Version::HTTP_11);
+        remove_hop_by_hop(request.headers_mut(), before);
+    }
+    if facts.has(TE_ASKED) && !facts.has(HTTP_1_0) && keep_trailers(request.headers_mut()) {
+        name_in_connection(request.headers_mut(), "te");
+    }
+    if facts.upgrade && !facts.connect {
+        name_in_connection(request.headers_mut(), "upgrade");
+    }
+    drop_vain_expectation(request, facts);
+    if has_repeated(request.headers()) {
+        unite_lengths(request.headers_mut());
+        join_cookies(request.headers_mut());
     }
     set_framing(request, facts);
     if !facts.host {
@@ -77,25 +121,42 @@ pub(crate) fn fit_http2(
     facts: HeadFacts,
     default_target: &DefaultTarget,
 ) -> Result<(), &'static str> {
-    *request.version_mut() = Version::HTTP_2;
-    if facts.connect && !facts.extended_connect {
+    let before = std::mem::replace(request.version_mut(), Version::HTTP_2);
+    if facts.has(CODED) {
+        return Err("HTTP/2 knows no transfer coding");
+    }
+    if before == Version::HTTP_10 || request.headers().keys().any(is_hop_by_hop) {
+        remove_hop_by_hop(request.headers_mut(), before);
+        request.headers_mut().remove(TRANSFER_ENCODING);
+    }
+    if facts.has(TE_ASKED) {
+        keep_trailers(request.headers_mut());
+    }
+    drop_vain_expectation(request, facts);
+    trim_values(request.headers_mut());
+    if facts.connect && !facts.is_extended_connect() {
         request.headers_mut().remove(HOST);
         return Ok(());
     }
-    let length = request.body().exact_len();
-    strip_hop(request.headers_mut(), facts);
-    if let Some(length) = length
+    if let Some(length) = request.body().exact_len()
         && facts.length.is_none()
         && (length > 0 || has_content(request.method()))
     {
         request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
+    if has_repeated(request.headers()) {
+        unite_lengths(request.headers_mut());
+    }
     let target = &default_target.target;
     let mut parts = std::mem::take(request.uri_mut()).into_parts();
     // A Host of the caller's own names the server, as it does in HTTP/1.
-    let host = request.headers_mut().remove(HOST);
-    let named = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
-    let authority = named.or(parts.authority.take()).unwrap_or_else(|| target.authority.clone());
+    let named = match request.headers_mut().remove(HOST).filter(|host| !host.is_empty()) {
+        Some(host) => {
+            Some(Authority::try_from(host.as_bytes()).map_err(|_| "the Host is no host")?)
+        }
+        None => parts.authority.take(),
+    };
+    let authority = named.unwrap_or_else(|| target.authority.clone());
     parts.authority = Some(without_user_in(authority));
     parts.scheme = Some(target.scheme.clone());
     parts.path_and_query.get_or_insert_with(|| PathAndQuery::from_static("/"));
@@ -109,25 +170,9 @@ fn has_content(method: &Method) -> bool {
     matches!(*method, Method::POST | Method::PUT | Method::PATCH)
 }
 
-/// Takes out what speaks of the connection alone, RFC 9113 8.2.2.
-fn strip_hop(headers: &mut HeaderMap, facts: HeadFacts) {
-    if facts.transfer_encoding {
-        headers.remove(TRANSFER_ENCODING);
-    }
-    if !facts.hop {
-        return;
-    }
-    for value in headers.get_all(CONNECTION).iter().cloned().collect::<Vec<_>>() {
-        for name in value.to_str().unwrap_or_default().split(',') {
-            headers.remove(name.trim());
-        }
-    }
-    for name in [CONNECTION.as_str(), "keep-alive", "proxy-connection", UPGRADE.as_str()] {
-        headers.remove(name);
-    }
-    if headers.get(TE).is_some_and(|codings| codings != "trailers") {
-        headers.remove(TE);
-    }
+/// WebSockets have a scheme of their own for the same, RFC 6455 3.
+fn is_secure(scheme: &Scheme) -> bool {
+    *scheme == Scheme::HTTPS || scheme.as_str().eq_ignore_ascii_case("wss")
 }
 
 fn without_user_in(authority: Authority) -> Authority {
@@ -142,7 +187,7 @@ fn check_target(request: &Request<RequestBody>, facts: HeadFacts) -> Result<(), 
     let uri = request.uri();
     let authority_only = uri.authority().is_some() && uri.scheme().is_none();
     if facts.connect {
-        if facts.extended_connect {
+        if facts.is_extended_connect() {
             // It names the whole target, as any other request does.
         } else if !authority_only {
             return Err("CONNECT needs host:port, and nothing else, as its URI");
@@ -179,8 +224,8 @@ fn check_length(request: &mut Request<RequestBody>, facts: HeadFacts) -> Result<
     if stated.is_some() && transfer_encoding {
         return Err("content-length and transfer-encoding contradict each other");
     }
-    if transfer_encoding && request.version() == Version::HTTP_10 {
-        return Err("HTTP/1.0 knows no transfer-encoding");
+    if transfer_encoding && request.version() != Version::HTTP_11 {
+        return Err("only HTTP/1.1 knows transfer-encoding");
     }
     let known = request.body().exact_len();
     if let (Some(stated), Some(known)) = (stated, known)
@@ -191,16 +236,26 @@ fn check_length(request: &mut Request<RequestBody>, facts: HeadFacts) -> Result<
     if request.body().is_end_stream() {
         return Ok(());
     }
+    if *request.method() == Method::TRACE {
+        return Err("TRACE carries no body");
+    }
     if stated == Some(0) && known.is_none() {
         // hyper would not even look at it.
         return Err("content-length: 0 contradicts a body that is still to come");
     }
     if let Some(length) = stated.or(known.filter(|_| !transfer_encoding)) {
         request.body_mut().declare_length(length);
-    } else if request.version() == Version::HTTP_10 {
+    } else if facts.has(HTTP_1_0) {
         return Err("an HTTP/1.0 request body needs a known length");
     }
     Ok(())
+}
+
+/// A request without content has nothing to wait with, RFC 9110 10.1.1.
+fn drop_vain_expectation(request: &mut Request<RequestBody>, facts: HeadFacts) {
+    if facts.expects_continue && request.body().is_end_stream() {
+        request.headers_mut().remove(EXPECT);
+    }
 }
 
 /// Adds the fields that frame the body where hyper would not.
@@ -269,7 +324,7 @@ mod tests {
         let mut request = builder.body(RequestBody::new(Full::from(body))).unwrap();
         let facts = check_head(&mut request)?;
         let target = Target::http(Authority::from_static("192.0.2.1:8080"));
-        fit_http1(&mut request, facts, &DefaultTarget::new(target))?;
+        fit_http1(&mut request, facts, &DefaultTarget::new(target, false))?;
         Ok(request)
     }
 

@@ -7,6 +7,9 @@
 //! | --- | --- |
 //! | `head` | a head that contradicts itself is refused; a head that is sent is fitted to its connection |
 //! | `framing` | what a head says of how it is to be sent |
+//! | `hop_by_hop` | what a head says of another connection is not passed on; HTTP/1.0 for those who ask for it |
+//! | `repeated` | fields that stand more than once and go out as one |
+//! | `trimmed` | values without blanks around them, for HTTP/2 |
 //! | `body` | the one request body that hyper sees |
 //! | `erased_body` | a body of any type behind that one: its length, its gate |
 //! | `replayable` | a body that its caller can make anew |
@@ -25,18 +28,22 @@ mod extended_connect;
 mod framing;
 mod gate;
 mod head;
+mod hop_by_hop;
 mod informational;
+mod repeated;
 mod replayable;
 mod retry;
 mod reuse;
 mod saved;
+mod trimmed;
 
 pub use body::RequestBody;
 pub(crate) use extended_connect::ExtendedConnect;
 pub use extended_connect::extended_connect;
 pub(crate) use framing::HeadFacts;
 pub(crate) use gate::Gate;
-pub(crate) use head::{DefaultTarget, check_head, fit_http1, fit_http2};
+pub(crate) use head::{DefaultTarget, check_head, check_secure, fit_http1, fit_http2};
+pub use hop_by_hop::Http10;
 pub use informational::on_informational;
 pub(crate) use informational::{Interim, route_informational};
 pub(crate) use replayable::BoxError;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use h2::Reason as Code;
 use http::{Request, Version};
 use http_body_util::{BodyExt, Full};
-use pool_core::{ErrorKind, extended_connect, http1_only, upgrade};
+use pool_core::{ErrorKind, Http10, extended_connect, http1_only, upgrade};
 use pooled_fetch_tests::raw_http2::{EXTENDED_CONNECT, OK, RawConnection, RawHttp2, kind};
 use pooled_fetch_tests::{
     Backend, Caller, Server, answer, bounded, ends_idle, get, post, start_with,
@@ -150,10 +150,26 @@ async fn a_caller_can_ask_http1_of_one_request() {
 }
 
 #[tokio::test]
+async fn http_1_0_goes_beside_to_an_address_that_negotiates() {
+    bounded(async {
+        let (caller, mut server) = start_both(|settings| settings).await;
+        let _http2 = served_http2(&caller, &mut server).await;
+        let mut request = get("/old");
+        *request.version_mut() = Version::HTTP_10;
+        request.extensions_mut().insert(Http10);
+        let mut server = Server::new(server.into_acceptor());
+        let (_connection, received, _) = server.open(caller.fetch(request), answer("old")).await;
+        assert_eq!(received.line, "GET /old HTTP/1.0");
+        ends_idle(caller).await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_extended_connect_opens_a_stream_of_another_protocol_where_the_server_allows_it() {
     bounded(async {
         let (caller, mut server) = start_raw(|settings| settings).await;
-        let mut request = get("https://site.test/chat");
+        let mut request = get("http://site.test/chat");
         extended_connect(&mut request, "websocket");
         let client = tokio::spawn(caller.send(request));
         let mut connection = server.accept().await;
@@ -184,7 +200,7 @@ async fn an_extended_connect_that_the_server_does_not_allow_never_leaves() {
     bounded(async {
         let (caller, mut server) = start_raw(|settings| settings).await;
         let request = || {
-            let mut request = get("https://site.test/chat");
+            let mut request = get("http://site.test/chat");
             extended_connect(&mut request, "websocket");
             request
         };

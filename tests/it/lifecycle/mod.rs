@@ -9,5 +9,6 @@ mod parking;
 mod parking_time;
 mod runtimes;
 mod shutdown;
+mod unfit_runtimes;
 mod watcher;
 mod without_runtime;

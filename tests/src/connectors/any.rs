@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
-use pool_core::{ConnectOptions, Connected, Connector, Target, async_trait};
+use pool_core::{ConnectOptions, Connected, Connector, Fault, Target, async_trait};
 use pool_tcp::TcpConnector;
 use pool_tls::{TlsAddress, TlsConnector};
 
@@ -101,6 +101,14 @@ impl Connector for AnyConnector {
                 connector.target(address)
             }
             _ => panic!("{address:?} is an address of another backend"),
+        }
+    }
+
+    fn fault(&self, error: &io::Error) -> Fault {
+        match self {
+            Self::Tcp(connector) => connector.fault(error),
+            Self::Tls(connector) => connector.fault(error),
+            Self::Memory(_) | Self::Many(_) => Fault::of(error),
         }
     }
 
