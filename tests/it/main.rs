@@ -32,3 +32,4 @@ mod timeouts;
 mod tls;
 mod upgrades;
 mod uploads;
+mod websocket;

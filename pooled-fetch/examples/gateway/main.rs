@@ -3,100 +3,30 @@
 //! `cargo run --example gateway` starts a backend that loses requests on purpose, a gateway before it, and
 //! shows what clients in HTTP/1 and HTTP/2 are told; `-- 127.0.0.1:8080` is a gateway before a real backend.
 //!
-//! It stands behind what ends TLS, or ends it itself: a client in HTTP/2 then names `https` in each request, and the pool
+//! A WebSocket goes through as well. It stands behind what ends TLS, or ends it itself: a client in HTTP/2 then names `https` in each request, and the pool
 //! is told that such requests go on to the backend in the clear.
 
-use std::error::Error as StdError;
+mod forward;
+
+use std::error::Error as _;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Request, Response, StatusCode, Version};
-use http_body_util::{BodyExt, Either, Full};
-use hyper::body::Incoming;
+use http::{Request, Version};
+use http_body_util::{BodyExt, Full};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use pooled_fetch::pool_core::Evidence;
-use pooled_fetch::{Body, BuildError, Pool, TcpConnector};
+use pooled_fetch::{BuildError, Pool, TcpConnector};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-type BoxError = Box<dyn StdError + Send + Sync>;
-
-/// What the client of a failed request is told.
-#[derive(Debug)]
-enum Verdict {
-    /// No server has acted upon it: it may be sent again, whatever it is.
-    Unprocessed,
-    /// It was lost with a connection that the backend had just given up: its client may know whether it can be
-    /// sent again, and a closed connection says just that.
-    Lost,
-    /// The backend has failed.
-    BadGateway,
-}
-
-impl Verdict {
-    fn of(evidence: &Evidence) -> Self {
-        match evidence.connection() {
-            None => Self::BadGateway,
-            Some(_) if evidence.is_unprocessed() => Self::Unprocessed,
-            Some(_) if !evidence.is_fresh() && !evidence.is_answered() => Self::Lost,
-            Some(_) => Self::BadGateway,
-        }
-    }
-}
+use crate::forward::{BoxError, forward};
 
 /// The pool of the gateway.
 fn upstream() -> Result<Pool<TcpConnector>, BuildError> {
     Pool::builder(TcpConnector::new()).https_over_cleartext(true).build()
-}
-
-async fn forward(
-    pool: Pool<TcpConnector>,
-    backend: SocketAddr,
-    mut request: Request<Incoming>,
-) -> Result<Response<Either<Body, Full<Bytes>>>, BoxError> {
-    let version = request.version();
-    remove_hop_by_hop(request.headers_mut());
-    let error = match pool.http(&backend, request).await {
-        Ok(mut response) => {
-            remove_hop_by_hop(response.headers_mut());
-            return Ok(response.map(Either::Left));
-        }
-        Err(error) => error,
-    };
-    eprintln!("gateway: {error}");
-    match (Verdict::of(error.evidence()), version) {
-        // hyper resets the stream with the reason that it finds in the error.
-        (Verdict::Unprocessed, Version::HTTP_2) => {
-            Err(h2::Error::from(h2::Reason::REFUSED_STREAM).into())
-        }
-        (Verdict::Lost, Version::HTTP_2) => Err(h2::Error::from(h2::Reason::INTERNAL_ERROR).into()),
-        // In HTTP/1 it closes the connection without an answer.
-        (Verdict::Unprocessed | Verdict::Lost, _) => Err(error.into()),
-        (Verdict::BadGateway, _) => {
-            let mut response = Response::new(Either::Right(Full::from(error.to_string())));
-            *response.status_mut() = StatusCode::BAD_GATEWAY;
-            Ok(response)
-        }
-    }
-}
-
-/// What is of one connection is not passed on, RFC 9110 7.6.1.
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all("connection")
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    let known =
-        ["connection", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade"];
-    for name in known.into_iter().map(HeaderName::from_static).chain(named) {
-        headers.remove(name);
-    }
 }
 
 async fn gateway(listener: TcpListener, backend: SocketAddr) -> Result<(), BoxError> {
@@ -108,7 +38,7 @@ async fn gateway(listener: TcpListener, backend: SocketAddr) -> Result<(), BoxEr
             let service = service_fn(move |request| forward(pool.clone(), backend, request));
             let server = auto::Builder::new(TokioExecutor::new());
             // A connection that ends in an error has told its client so.
-            server.serve_connection(stream, service).await.ok();
+            server.serve_connection_with_upgrades(stream, service).await.ok();
         });
     }
 }
