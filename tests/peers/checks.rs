@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::{Method, Request, StatusCode};
 use http_body_util::Full;
 use pool_core::{Connector, ErrorKind, on_informational};
@@ -22,7 +23,7 @@ type Applies = Result<(), &'static str>;
 /// One column of the table.
 pub(crate) struct Check {
     pub(crate) name: &'static str,
-    pub(crate) applies: fn(&Offers) -> Applies,
+    pub(crate) applies: fn(&Site) -> Applies,
     kind: Kind,
 }
 
@@ -30,6 +31,8 @@ pub(crate) struct Check {
 enum Kind {
     Small,
     Large,
+    Held,
+    Cancels,
     Trailers,
     Informational,
     Upload,
@@ -38,14 +41,16 @@ enum Kind {
     Restart,
 }
 
-pub(crate) const CHECKS: [Check; 8] = [
+pub(crate) const CHECKS: [Check; 10] = [
     Check { name: "small", applies: |_| Ok(()), kind: Kind::Small },
     Check { name: "16 MiB", applies: |_| Ok(()), kind: Kind::Large },
-    Check { name: "trailers", applies: |o| o.trailers.map(drop), kind: Kind::Trailers },
-    Check { name: "1xx", applies: |o| o.informational.map(drop), kind: Kind::Informational },
-    Check { name: "upload", applies: |o| o.uploads.map(drop), kind: Kind::Upload },
-    Check { name: "early answer", applies: |o| o.early.map(drop), kind: Kind::Early },
-    Check { name: "GOAWAY", applies: |o| o.goaway.map(drop), kind: Kind::GoAway },
+    Check { name: "held unread", applies: shared, kind: Kind::Held },
+    Check { name: "100 cancels", applies: shared, kind: Kind::Cancels },
+    Check { name: "trailers", applies: |s| s.offers.trailers.map(drop), kind: Kind::Trailers },
+    Check { name: "1xx", applies: |s| s.offers.informational.map(drop), kind: Kind::Informational },
+    Check { name: "upload", applies: |s| s.offers.uploads.map(drop), kind: Kind::Upload },
+    Check { name: "early answer", applies: |s| s.offers.early.map(drop), kind: Kind::Early },
+    Check { name: "GOAWAY", applies: |s| s.offers.goaway.map(drop), kind: Kind::GoAway },
     Check { name: "restart", applies: |_| Ok(()), kind: Kind::Restart },
 ];
 
@@ -60,6 +65,8 @@ impl Check {
         match self.kind {
             Kind::Small => small(&client, offers).await,
             Kind::Large => large(&client).await,
+            Kind::Held => held(&client).await,
+            Kind::Cancels => cancels(&client).await,
             Kind::Trailers => trailers(&client, offers.trailers?).await,
             Kind::Informational => informational(&client, offers.informational?).await,
             Kind::Upload => upload(&client, offers.uploads?, server).await,
@@ -68,6 +75,11 @@ impl Check {
             Kind::Restart => restart(&client, server).await,
         }
     }
+}
+
+/// Where requests share a connection.
+fn shared(site: &Site) -> Applies {
+    if site.speaks.is_shared() { Ok(()) } else { Err("each has a connection of its own") }
 }
 
 fn ensure(holds: bool, what: impl FnOnce() -> String) -> Outcome {
@@ -96,6 +108,36 @@ async fn large<C: Connector>(client: &Client<C>) -> Outcome {
     Ok(())
 }
 
+/// Bodies that are held unread stall no other on their connection.
+async fn held<C: Connector>(client: &Client<C>) -> Outcome {
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        let response = client.pool.http(&client.address, get("/large")).await;
+        held.push(response.map_err(|error| error.to_string())?);
+    }
+    is_hello(&client.fetch(get("/hello")).await?)?;
+    ensure(client.pool.stats().opened == 1, || "more than one connection".to_owned())?;
+    for response in held {
+        let whole = Whole::read(response).await.map_err(|error| error.to_string())?;
+        ensure(whole.body.len() == LARGE, || format!("{} bytes", whole.body.len()))?;
+    }
+    Ok(())
+}
+
+/// Requests that are given up, however many, end no connection whose server answers.
+async fn cancels<C: Connector>(client: &Client<C>) -> Outcome {
+    is_hello(&client.fetch(get("/hello")).await?)?;
+    for _ in 0..100 {
+        let request = client.pool.http(&client.address, get("/hello"));
+        // It is on its way, or is not even that.
+        request.now_or_never();
+        yield_now().await;
+    }
+    is_hello(&client.fetch(get("/hello")).await?)?;
+    let stats = client.pool.stats();
+    ensure(stats.closed_total() == 0, || format!("{stats:?}"))
+}
+
 async fn trailers<C: Connector>(client: &Client<C>, path: &str) -> Outcome {
     let request = Request::get(path).header("te", "trailers").header("connection", "te");
     let whole = client.fetch(request.body(String::new()).expect("a request")).await?;
@@ -103,7 +145,7 @@ async fn trailers<C: Connector>(client: &Client<C>, path: &str) -> Outcome {
     ensure(checksum.is_some_and(|checksum| checksum == "good"), || format!("{:?}", whole.trailers))
 }
 
-/// A response that others precede is the final one; over HTTP/1 those others are heard.
+/// A response that others precede is the final one, and those others are heard.
 async fn informational<C: Connector>(client: &Client<C>, how: Informational) -> Outcome {
     let mut request = match how {
         Informational::Hints(path) => Request::get(path).body(Full::default()),
@@ -122,7 +164,7 @@ async fn informational<C: Connector>(client: &Client<C>, how: Informational) -> 
     let whole = client.fetch(request).await?;
     ensure(whole.head.status.is_success(), || whole.head.status.to_string())?;
     let heard = heard.load(Ordering::SeqCst);
-    ensure(client.speaks.is_shared() || heard == 1, || format!("{heard} were heard"))
+    ensure(heard == 1, || format!("{heard} were heard"))
 }
 
 async fn upload<C: Connector>(client: &Client<C>, how: Uploads, server: &RealServer) -> Outcome {

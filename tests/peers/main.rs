@@ -71,7 +71,7 @@ async fn ask(mut server: RealServer) -> Vec<Row> {
         let site = server.sites[place];
         let mut cells = Vec::new();
         for check in &CHECKS {
-            cells.push(match (check.applies)(&site.offers) {
+            cells.push(match (check.applies)(&site) {
                 Err(why) => Cell::NotApplicable(why),
                 Ok(()) => run(check, &mut server, place).await,
             });
