@@ -16,5 +16,6 @@ mod race;
 mod runtimes;
 mod sockets;
 mod storms;
+mod streams;
 mod test_server;
 mod turns;
