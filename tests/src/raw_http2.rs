@@ -181,6 +181,11 @@ impl RawConnection {
         self.frame(kind::GOAWAY, 0, 0, &payload).await;
     }
 
+    /// Says that nothing more follows, and can still be read.
+    pub async fn finish(&mut self) {
+        self.stream.shutdown().await.ok();
+    }
+
     /// Answers a PING.
     pub async fn pong(&mut self, ping: &Frame) {
         self.frame(kind::PING, 1, 0, &ping.payload).await;

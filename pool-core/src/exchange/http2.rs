@@ -150,15 +150,18 @@ impl AwaitingHead {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Result<Response<RecvStream>, h2::Error>, HeadOverrun>> {
         let Some(head) = &mut self.head else { unreachable!("it is not polled after its end") };
-        while let Poll::Ready((status, fields)) = head.poll_interim(cx) {
-            self.interim_bytes += FOR_FIELD + size_of_fields(&fields);
-            if self.interim_bytes > self.max_head {
-                return Poll::Ready(Err(HeadOverrun::Interim));
+        loop {
+            match head.poll_interim(cx) {
+                Poll::Pending => break,
+                Poll::Ready(Some((status, fields))) => {
+                    self.interim_bytes += FOR_FIELD + size_of_fields(&fields);
+                    if self.interim_bytes > self.max_head {
+                        return Poll::Ready(Err(HeadOverrun::Interim));
+                    }
+                    self.interim.pass(status, &fields);
+                }
+                Poll::Ready(None) => return head.poll_head(cx).map(Ok),
             }
-            self.interim.pass(status, &fields);
-        }
-        if let Poll::Ready(answer) = head.poll_head(cx) {
-            return Poll::Ready(Ok(answer));
         }
         let Some(deadline) = &mut self.deadline else { return Poll::Pending };
         let heard = self.stream.lease().connection.wire().read() != self.read_before;
@@ -176,7 +179,7 @@ impl AwaitingHead {
         let (wire, connection) = (self.connection().wire(), self.connection());
         let whole = head.upload().is_none_or(|upload| upload.is_whole()) && wire.is_flushed();
         let written = match () {
-            () if !wire.has_opened(head.stream()) => Written::Nothing,
+            () if !wire.may_have_sent(head.stream()) => Written::Nothing,
             () if whole => Written::Whole,
             () => Written::Partly,
         };
@@ -200,8 +203,7 @@ impl AwaitingHead {
             stream.clone().abandon(response.into_body());
             return Err(error);
         }
-        if let Some(gate) = self.interim.gate() {
-            gate.refuse();
+        if self.interim.gate().is_some_and(|gate| gate.refuse()) {
             stream.ends_with_response();
         }
         let (mut parts, incoming) = response.into_parts();
@@ -225,7 +227,7 @@ impl Drop for AwaitingHead {
     fn drop(&mut self) {
         let Some(mut head) = self.head.take() else { return };
         let connection = Arc::clone(&self.stream.lease().connection);
-        if !self.has_heard() && connection.wire().has_opened(head.stream()) {
+        if !self.has_heard() && connection.wire().may_have_sent(head.stream()) {
             bookkeeping::stream_unanswered(self.stream.lease());
         }
         connection.abandon(head.stream());
@@ -240,9 +242,9 @@ impl Drop for AwaitingHead {
                     read_to_end(response.into_body()).await;
                 }
             };
-            if !stream.until_resettable(rest).await {
-                stream.give_up();
-            }
+            // Nobody waits for what the rest of the request would bring.
+            stream.until_resettable(rest).await;
+            stream.give_up();
         });
     }
 }

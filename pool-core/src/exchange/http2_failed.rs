@@ -50,7 +50,7 @@ pub(super) fn failed(
     let lease = stream.lease();
     let (host, connection) = (lease.lane().host(), &lease.connection);
     if let Some(why) = stream.take_upload_failure() {
-        return Error::request_body(host.name(), why).at(attempt);
+        return Error::request_body(host.name(), why).at(attempt.perhaps_written());
     }
     pending.fail(saved.take(None), host);
     match StreamError::of(&error) {
@@ -92,6 +92,8 @@ pub(super) fn timed_out(
     let host = lease.lane().host();
     let tried = host.is_tried(lease.connection.id()) && !heard;
     bookkeeping::stream_timed_out(lease, &attempt, heard);
+    // h2 has the request, and sends what it can of it, whatever becomes of its caller.
+    let attempt = attempt.perhaps_written();
     let again = if tried { saved.take(None) } else { None };
     if again.is_none() {
         return overrun.into_error(host.name()).at(attempt);

@@ -13,7 +13,7 @@ use std::time::Duration;
 use h2::RecvStream;
 use tokio::time::timeout;
 
-use crate::conn::http2::Upload;
+use crate::conn::http2::{Tunnel, Upload};
 use crate::lanes::StreamLease;
 use crate::request::BoxError;
 
@@ -55,11 +55,17 @@ impl OpenStream {
         self.0.ends_with_response.store(true, Ordering::Relaxed);
     }
 
-    /// The response has ended.
+    /// The response has ended, or nobody waits for it any more. What is left of the request is sent on as long as the server
+    /// takes it in, as over HTTP/1.
     pub(super) fn response_ended(&self) {
+        let Some(upload) = self.0.upload.clone().filter(|upload| !upload.is_whole()) else {
+            return;
+        };
         if self.0.ends_with_response.load(Ordering::Relaxed) {
-            self.give_up();
+            return upload.give_up();
         }
+        let pause = self.lease().lane().settings().drain_limit.time;
+        self.lease().connection.spawn(async move { upload.give_up_after(pause).await });
     }
 
     /// Nobody waits for the stream any more; it is reset if its request is still going out.
@@ -80,8 +86,25 @@ impl OpenStream {
             return self.give_up();
         }
         connection.spawn(async move {
-            if !self.until_resettable(read_to_end(incoming)).await {
+            if self.until_resettable(read_to_end(incoming)).await {
+                self.response_ended();
+            } else {
                 self.give_up();
+            }
+        });
+    }
+
+    /// Ends a tunnel in order: its end follows what was written, and the rest of what comes is read until it ends, or until the
+    /// stream may be reset and nothing waits to be written.
+    pub(super) fn end_tunnel(&self, tunnel: Tunnel) {
+        let (stream, connection) = (self.clone(), Arc::clone(&self.lease().connection));
+        connection.spawn(async move {
+            let mut rest = pin!(tunnel.end());
+            while timeout(BETWEEN_RESETS, rest.as_mut()).await.is_err() {
+                let connection = &stream.lease().connection;
+                if connection.wire().is_flushed() && connection.take_reset() {
+                    return;
+                }
             }
         });
     }

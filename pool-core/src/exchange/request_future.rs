@@ -168,8 +168,7 @@ where
                 Stage::Http1
             }
             // The address has come to speak HTTP/2, and has a lane beside for such requests.
-            Lease::Stream(stream) if self.pending.needs_http1() && stream.is_negotiated() => {
-                drop(stream);
+            Lease::Stream(stream) if self.pending.needs_http1() && stream.goes_beside() => {
                 Stage::Begins
             }
             Lease::Stream(stream) => {

@@ -24,7 +24,7 @@ use hyper::body::Incoming;
 use super::arrived::{Arrived, Disconnected, End};
 use super::drain;
 use super::open_stream::OpenStream;
-use super::stream_body::StreamBody;
+use super::stream_body::{Left, StreamBody};
 use super::timers::FrameTimer;
 use crate::io::{SuppressWakes, WaitsFor};
 use crate::lanes::ConnectionLease;
@@ -227,9 +227,11 @@ impl HttpBody for Body {
             State::Streaming { .. } => this.poll_streaming(cx),
             State::Disconnected(rest) => rest.poll_frame(cx),
             State::Stream(stream) => {
-                let (frame, ended) = ready!(stream.poll_frame(cx, &mut this.timer));
-                if ended {
-                    this.state = State::NOTHING;
+                let (frame, left) = ready!(stream.poll_frame(cx, &mut this.timer));
+                match left {
+                    Left::More => {}
+                    Left::Nothing => this.state = State::NOTHING,
+                    Left::Unread => this.leave_unfinished(),
                 }
                 Poll::Ready(frame)
             }

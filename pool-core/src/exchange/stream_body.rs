@@ -15,8 +15,16 @@ use super::open_stream::OpenStream;
 use super::timers::FrameTimer;
 use crate::report::{Attempt, Error};
 
-/// A frame or the end, and whether it is the last.
-type Polled = (Option<Result<Frame<Bytes>, Error>>, bool);
+/// A frame or the end, and what is left after it.
+type Polled = (Option<Result<Frame<Bytes>, Error>>, Left);
+
+/// What is left of a body.
+pub(super) enum Left {
+    More,
+    Nothing,
+    /// It is not read on.
+    Unread,
+}
 
 pub(super) struct StreamBody {
     incoming: RecvStream,
@@ -43,7 +51,7 @@ impl StreamBody {
         Self { incoming, stream, attempt, length, data_ended: false, read_before: None }
     }
 
-    /// The next frame, and whether it is the last: then the stream is to be given back.
+    /// The next frame, and what is left: if nothing is, the stream is to be given back.
     pub(super) fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,
@@ -62,25 +70,25 @@ impl StreamBody {
                 if ended {
                     self.stream.response_ended();
                 }
-                (Some(Ok(frame)), ended)
+                (Some(Ok(frame)), if ended { Left::Nothing } else { Left::More })
             }
             Ok(Some(Err(error))) => {
                 let error = match self.stream.take_upload_failure() {
                     Some(why) => Error::request_body(name, why),
                     None => Error::stream_body(name, error),
                 };
-                (Some(Err(error.at(self.attempt.clone()))), true)
+                (Some(Err(error.at(self.attempt.clone()))), Left::Nothing)
             }
             Ok(None) => {
                 self.stream.response_ended();
-                (None, true)
+                (None, Left::Nothing)
             }
             Err(limit) => {
                 if read_before == Some(lease.connection.wire().read()) {
                     lease.connection.doubt();
                 }
-                self.stream.give_up();
-                (Some(Err(Error::body_timeout(name, limit).at(self.attempt.clone()))), true)
+                let error = Error::body_timeout(name, limit).at(self.attempt.clone());
+                (Some(Err(error)), Left::Unread)
             }
         })
     }

@@ -31,9 +31,25 @@ enum Kind {
 /// A tunnel has a place among the streams of its connection for as long as it lives.
 #[derive(Debug)]
 struct Leased {
-    // Before the lease, which gives the place to the next.
-    tunnel: Tunnel,
-    _lease: OpenStream,
+    /// None once it has dropped.
+    tunnel: Option<Tunnel>,
+    stream: OpenStream,
+}
+
+impl Leased {
+    fn tunnel(&mut self) -> Pin<&mut Tunnel> {
+        let Some(tunnel) = &mut self.tunnel else { unreachable!("only the drop takes it") };
+        Pin::new(tunnel)
+    }
+}
+
+impl Drop for Leased {
+    /// What was written goes out, as over a socket that closes.
+    fn drop(&mut self) {
+        if let Some(tunnel) = self.tunnel.take() {
+            self.stream.end_tunnel(tunnel);
+        }
+    }
 }
 
 /// Waits in the extensions of a response, which have to be clones.
@@ -42,7 +58,7 @@ pub(super) struct OnTunnel(Arc<Mutex<Option<Leased>>>);
 
 impl OnTunnel {
     pub(super) fn new(tunnel: Tunnel, lease: OpenStream) -> Self {
-        Self(Arc::new(Mutex::new(Some(Leased { tunnel, _lease: lease }))))
+        Self(Arc::new(Mutex::new(Some(Leased { tunnel: Some(tunnel), stream: lease }))))
     }
 }
 
@@ -100,7 +116,7 @@ impl AsyncRead for Upgraded {
     ) -> Poll<io::Result<()>> {
         match &mut self.0 {
             Kind::Http1(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Kind::Http2(stream) => Pin::new(&mut stream.tunnel).poll_read(cx, buffer),
+            Kind::Http2(stream) => stream.tunnel().poll_read(cx, buffer),
         }
     }
 }
@@ -113,21 +129,21 @@ impl AsyncWrite for Upgraded {
     ) -> Poll<io::Result<usize>> {
         match &mut self.0 {
             Kind::Http1(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Kind::Http2(stream) => Pin::new(&mut stream.tunnel).poll_write(cx, bytes),
+            Kind::Http2(stream) => stream.tunnel().poll_write(cx, bytes),
         }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.0 {
             Kind::Http1(stream) => Pin::new(stream).poll_flush(cx),
-            Kind::Http2(stream) => Pin::new(&mut stream.tunnel).poll_flush(cx),
+            Kind::Http2(stream) => stream.tunnel().poll_flush(cx),
         }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.0 {
             Kind::Http1(stream) => Pin::new(stream).poll_shutdown(cx),
-            Kind::Http2(stream) => Pin::new(&mut stream.tunnel).poll_shutdown(cx),
+            Kind::Http2(stream) => stream.tunnel().poll_shutdown(cx),
         }
     }
 }

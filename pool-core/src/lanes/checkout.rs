@@ -54,7 +54,7 @@ impl Lane {
         trust: Trust,
     ) -> Result<Lease, Arc<Self>> {
         if self.in_use.is_any()
-            && let Some(stream) = self.take_stream(|_| true)
+            && let Some(stream) = self.take_stream(|connection| !self.tries(connection))
         {
             return Ok(Lease::Stream(Box::new(stream)));
         }

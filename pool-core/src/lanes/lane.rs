@@ -46,7 +46,7 @@ pub(crate) struct Lane {
     /// Only connections that speak HTTP/1 are opened here, though the address may come to speak HTTP/2.
     http1_only: bool,
     /// Whether its connections are shared, as far as is known: what came back last, or what may.
-    pub(super) shares: AtomicBool,
+    shares: AtomicBool,
     pub(super) parked: AtomicUsize,
     /// Every older idle connection is parked; only the watcher parks.
     pub(super) parked_up_to: AtomicU64,
@@ -141,6 +141,10 @@ impl Lane {
     #[inline]
     pub(super) fn is_http1_only(&self) -> bool {
         self.http1_only
+    }
+
+    pub(super) fn set_shares(&self, shares: bool) {
+        self.shares.store(shares, Ordering::Relaxed);
     }
 
     /// Whether its connections are shared, as far as is known.

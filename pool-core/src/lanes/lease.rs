@@ -171,9 +171,14 @@ impl StreamLease {
         self.use_number = self.connection.next_use();
     }
 
-    /// Whether its version was agreed upon with the server, which may speak another.
-    pub(crate) fn is_negotiated(&self) -> bool {
-        self.lane.settings().http2 == Http2::Negotiated
+    /// Whether a request that HTTP/2 cannot carry has another lane to go to, as its version was agreed upon with the server.
+    /// From here on it finds that one.
+    pub(crate) fn goes_beside(&self) -> bool {
+        let negotiated = self.lane.settings().http2 == Http2::Negotiated;
+        if negotiated {
+            self.lane.set_shares(true);
+        }
+        negotiated
     }
 
     /// Since when the connection had been idle, if it had.

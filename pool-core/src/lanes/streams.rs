@@ -103,11 +103,16 @@ impl Lane {
         }
     }
 
+    /// Whether a request tries this connection, which carries no other meanwhile.
+    pub(super) fn tries(&self, connection: &Connection) -> bool {
+        self.host().tries_idle() && self.host().is_tried(connection.id())
+    }
+
     /// A stream that a waiter would take.
     fn take_stream_for_waiter(self: &Arc<Self>) -> Option<StreamLease> {
         self.take_stream(|connection| {
             let (id, fresh) = (connection.id(), connection.is_fresh());
-            self.queue.would_take(Offered::Connection { id, fresh })
+            !self.tries(connection) && self.queue.would_take(Offered::Connection { id, fresh })
         })
     }
 

@@ -2,7 +2,6 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout, timeout_at};
@@ -102,7 +101,7 @@ impl Lane {
     /// A connection was opened that serves one request at a time; the address takes a dial for each.
     pub(super) fn opened_for_one(self: &Arc<Self>, connection: Box<http1::Connection>) {
         self.queue.set_per_dial(1);
-        self.shares.store(false, Ordering::Relaxed);
+        self.set_shares(false);
         self.checkin(connection);
     }
 
@@ -131,7 +130,7 @@ impl Lane {
         };
         allowed.map_err(|error| Error::connect(self.name(), error))?;
         self.queue.set_per_dial(connection.stream_limit());
-        self.shares.store(true, Ordering::Relaxed);
+        self.set_shares(true);
         // Also where the server takes none any more: what it has not processed goes over the next connection.
         self.lend(self.start_using(connection, Duration::ZERO));
         Ok(())

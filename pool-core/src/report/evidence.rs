@@ -128,6 +128,15 @@ impl Attempt {
         Self { bytes_read: 0, answered: false, ..self }
     }
 
+    /// The same attempt, of which something may go out.
+    pub(crate) fn perhaps_written(self) -> Self {
+        let written = match self.written {
+            Written::Nothing => Written::Partly,
+            written => written,
+        };
+        Self { written, ..self }
+    }
+
     /// The same attempt, to which the server has answered.
     pub(crate) fn answered(self) -> Self {
         Self { answered: true, ..self }

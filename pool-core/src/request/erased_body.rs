@@ -79,7 +79,9 @@ impl Gated {
             return Poll::Pending;
         }
         let limit = self.limit;
-        self.timer.get_or_insert_with(|| Box::pin(sleep(limit))).as_mut().poll(cx)
+        ready!(self.timer.get_or_insert_with(|| Box::pin(sleep(limit))).as_mut().poll(cx));
+        self.gate.open();
+        Poll::Ready(())
     }
 }
 

@@ -22,14 +22,15 @@ impl Gate {
         self.leave_closed_for(OPEN);
     }
 
-    /// The final answer has come: the server does not want a body that still waits.
-    pub(crate) fn refuse(&self) {
-        self.leave_closed_for(REFUSED);
+    /// The final answer has come: the server does not want a body that still waits. True if it does.
+    pub(crate) fn refuse(&self) -> bool {
+        self.leave_closed_for(REFUSED)
     }
 
-    fn leave_closed_for(&self, state: u8) {
-        let _ = self.state.compare_exchange(CLOSED, state, Ordering::AcqRel, Ordering::Acquire);
+    fn leave_closed_for(&self, state: u8) -> bool {
+        let left = self.state.compare_exchange(CLOSED, state, Ordering::AcqRel, Ordering::Acquire);
         self.waker.wake();
+        left.is_ok()
     }
 
     /// Ready when the server has asked for the body.

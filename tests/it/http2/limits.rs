@@ -6,7 +6,7 @@ use bytes::Bytes;
 use h2::Reason as Code;
 use pool_core::{ErrorKind, Written};
 use pooled_fetch_tests::raw_http2::{END_STREAM, RawConnection, STREAMS, content_length, kind};
-use pooled_fetch_tests::{bounded, ends_idle, eventually, get, let_pass, post, settle};
+use pooled_fetch_tests::{bounded, ends_idle, eventually, get, let_pass, poll_once, post, settle};
 use tokio::task::JoinSet;
 
 use super::*;
@@ -97,6 +97,37 @@ async fn the_limit_is_followed_as_it_moves_and_no_post_is_executed_twice() {
         }
         assert_eq!(executed, 70);
         ends_idle(caller).await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_falls_in_the_moment_of_a_request_sends_it_elsewhere() {
+    bounded(async {
+        for abandons in [false, true] {
+            let (caller, mut server) = start_raw(|settings| settings).await;
+            let first = tokio::spawn(caller.fetch(get("/")));
+            let mut connection = server.greet(100).await;
+            let stream = connection.request().await;
+            connection.answer(stream, b"first").await;
+            first.await.expect("no panic").expect("a response");
+            settle().await;
+            if abandons {
+                // Given up before it was written.
+                assert!(poll_once(caller.fetch(get("/gone")).as_mut()).is_pending());
+                settle().await;
+            }
+            // They lie in the stream, and are read in the poll that would send the request.
+            connection.settings(&[(STREAMS, 0)]).await;
+            let mut late = caller.fetch(post("/late", "once"));
+            assert!(poll_once(late.as_mut()).is_pending());
+            let late = tokio::spawn(late);
+            let mut next = server.greet(100).await;
+            let stream = next.request().await;
+            next.answer(stream, b"moved").await;
+            assert_eq!(late.await.expect("no panic").expect("a response").body, "moved");
+            ends_idle(caller).await;
+        }
     })
     .await;
 }

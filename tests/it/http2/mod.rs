@@ -1,6 +1,7 @@
 //! HTTP/2: many requests over one connection, no more streams than its server allows, and no request lost that the
 //! server has not processed.
 
+mod blocked;
 mod bodies;
 mod ending;
 mod faults;
@@ -9,6 +10,7 @@ mod limits;
 mod lost;
 mod sharing;
 mod signs;
+mod uploads;
 mod versions;
 
 use pool_core::Http2;

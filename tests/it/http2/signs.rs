@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use h2::Reason as Code;
 use pool_core::{ErrorKind, Reason};
-use pooled_fetch_tests::raw_http2::{END_STREAM, Frame, OK, RawConnection, kind, status};
+use pooled_fetch_tests::raw_http2::{END_STREAM, Frame, OK, RawConnection, STREAMS, kind, status};
 use pooled_fetch_tests::{
-    Caller, Http2Server, bounded, ends_idle, eventually, get, let_pass, poll_once, settle,
+    Caller, Http2Server, bounded, ends_idle, eventually, get, let_pass, poll_once, post, settle,
 };
 use tokio::time::Instant;
 
 use super::*;
 
-const SECOND: Duration = Duration::from_secs(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 
 /// The frames that have come by now.
 async fn by_now(connection: &mut RawConnection) -> Vec<Frame> {
@@ -114,6 +114,42 @@ async fn a_path_that_has_forgotten_its_connections_costs_one_request() {
             assert_eq!((stats.idle, stats.opened), (1, count as u64 + 1));
             ends_idle(caller).await;
         }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_tried_carries_no_other_request_meanwhile() {
+    bounded(async {
+        let (caller, mut server) =
+            start_raw(|settings| settings.response_timeout(SECOND * 4)).await;
+        let mut connections = Vec::new();
+        for path in ["/a", "/b"] {
+            let client = tokio::spawn(caller.fetch(get(path)));
+            let mut connection = server.greet(1).await;
+            let stream = connection.request().await;
+            connections.push((client, connection, stream));
+        }
+        let mut rested = Vec::new();
+        for (client, mut connection, stream) in connections {
+            connection.answer(stream, b"done").await;
+            connection.settings(&[(STREAMS, 10)]).await;
+            client.await.expect("no panic").expect("a response");
+            rested.push(connection);
+        }
+        let_pass(SECOND * 3).await;
+        // One of them gives no answer, and the other is tried.
+        caller.fetch(get("/lost")).await.expect_err("no answer");
+        let tries = tokio::spawn(caller.fetch(get("/tries")));
+        settle().await;
+        let pay = tokio::spawn(caller.fetch(post("/pay", "once")));
+        let mut three = server.greet(10).await;
+        let stream = three.request().await;
+        three.answer(stream, b"paid").await;
+        assert_eq!(pay.await.expect("no panic").expect("a response").body, "paid");
+        tries.abort();
+        drop(rested);
+        ends_idle(caller).await;
     })
     .await;
 }

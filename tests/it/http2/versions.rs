@@ -1,15 +1,21 @@
 //! Requests that want HTTP/1.1 of an address that negotiates, and tunnels over HTTP/2.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use bytes::Bytes;
 use h2::Reason as Code;
 use http::{Request, Version};
 use http_body_util::{BodyExt, Full};
-use pool_core::{ErrorKind, Http10, extended_connect, http1_only, upgrade};
+use pool_core::{
+    ConnectOptions, Connected, Connector, ErrorKind, Http10, Pool, Protocol, Target, async_trait,
+    extended_connect, http1_only, upgrade,
+};
 use pooled_fetch_tests::raw_http2::{EXTENDED_CONNECT, OK, RawConnection, RawHttp2, kind};
 use pooled_fetch_tests::{
     Backend, Caller, Server, answer, bounded, ends_idle, get, post, start_with,
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::sync::mpsc;
 
 use super::*;
 
@@ -215,6 +221,95 @@ async fn an_extended_connect_that_the_server_does_not_allow_never_leaves() {
         assert_eq!(error.kind(), ErrorKind::InvalidRequest, "{error}");
         ends_idle(caller).await;
         ends_idle(caller1).await;
+    })
+    .await;
+}
+
+/// Speaks HTTP/2 over its first connection, and HTTP/1 over all others.
+struct Mixed(mpsc::UnboundedSender<DuplexStream>, AtomicUsize);
+
+#[async_trait]
+impl Connector for Mixed {
+    type Address = &'static str;
+    type Stream = DuplexStream;
+
+    async fn connect(
+        &self,
+        _: &&'static str,
+        options: &ConnectOptions,
+    ) -> std::io::Result<Connected<DuplexStream>> {
+        let is_first = self.1.fetch_add(1, Ordering::SeqCst) == 0;
+        let (ours, theirs) = tokio::io::duplex(65_536);
+        self.0.send(theirs).expect("the test lives");
+        let protocol = if is_first && options.http2 { Protocol::Http2 } else { Protocol::Http1 };
+        Ok(Connected::new(ours).with_protocol(protocol))
+    }
+
+    fn target(&self, _: &&'static str) -> Target {
+        Target::http("mixed.test".parse().expect("an authority")).with_http2(true)
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_wants_http1_finds_it_at_an_address_that_has_spoken_both() {
+    bounded(async {
+        let (opens, mut opened) = mpsc::unbounded_channel();
+        let pool = Pool::new(Mixed(opens, AtomicUsize::new(0)));
+        let fetch = |request| {
+            let pool = pool.clone();
+            tokio::spawn(async move { Whole::read(pool.http(&"mixed", request).await?).await })
+        };
+        let one = fetch(get("/1"));
+        let mut http2 = h2::server::Builder::new();
+        let stream = opened.recv().await.expect("a dial");
+        let http2 = http2.max_concurrent_streams(1).handshake::<_, Bytes>(stream).await;
+        let mut http2 = http2.expect("a client in HTTP/2");
+        let (_, mut respond) = http2.accept().await.expect("a request").expect("a whole one");
+        let driven = tokio::spawn(async move { while http2.accept().await.is_some() {} });
+        // Beyond the limit of the first connection.
+        let two = fetch(get("/2"));
+        let mut stream = opened.recv().await.expect("a dial");
+        assert_ne!(stream.read(&mut [0; 1024]).await.expect("a request"), 0);
+        stream.write_all(&answer("two")).await.expect("a client");
+        assert_eq!(two.await.expect("no panic").expect("a response").body, "two");
+        respond.send_response(http::Response::new(()), true).expect("a client");
+        one.await.expect("no panic").expect("a response");
+        drop(stream);
+        let mut request = get("/3");
+        http1_only(&mut request);
+        let three = fetch(request);
+        let mut stream = opened.recv().await.expect("a dial");
+        assert_ne!(stream.read(&mut [0; 1024]).await.expect("a request"), 0);
+        stream.write_all(&answer("three")).await.expect("a client");
+        assert_eq!(three.await.expect("no panic").expect("a response").body, "three");
+        driven.abort();
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_tunnel_was_given_arrives_though_it_is_dropped() {
+    bounded(async {
+        for shuts_down in [true, false] {
+            let (caller, mut server) = start_raw(|settings| settings).await;
+            let request = Request::connect("site.test:443").body(Full::<Bytes>::default());
+            let client = tokio::spawn(caller.send(request.expect("a request")));
+            let mut connection = server.greet(100).await;
+            let stream = connection.request().await;
+            connection.head(stream, 0, OK).await;
+            let mut response = client.await.expect("no panic").expect("a tunnel");
+            let mut tunnel = upgrade::on(&mut response).await.expect("a stream");
+            tunnel.write_all(b"last words").await.expect("a server");
+            if shuts_down {
+                tunnel.shutdown().await.expect("a server");
+            }
+            drop((tunnel, response));
+            assert_eq!(connection.next(kind::DATA).await.payload, b"last words");
+            assert_eq!(connection.next(kind::DATA).await.flags, 1);
+            // The rest of what comes is not waited for.
+            assert_eq!(connection.next(kind::RST_STREAM).await.stream, stream);
+            ends_idle(caller).await;
+        }
     })
     .await;
 }

@@ -44,9 +44,9 @@ pub(crate) struct Connection {
     open: AtomicUsize,
     uses: AtomicU64,
     refusals: AtomicU32,
-    /// The last stream that h2 was given, and how many were given up before they were opened.
+    /// The last stream that h2 was given, and those that were given up before they were opened.
     last_stream: AtomicU32,
-    abandoned: AtomicU32,
+    abandoned: Mutex<Vec<u32>>,
     /// A response has come, or the connection has been idle.
     has_served: AtomicBool,
     leaving: AtomicBool,
@@ -80,7 +80,7 @@ impl Connection {
             uses: AtomicU64::new(0),
             refusals: AtomicU32::new(0),
             last_stream: AtomicU32::new(0),
-            abandoned: AtomicU32::new(0),
+            abandoned: Mutex::default(),
             has_served: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
             doubted: AtomicBool::new(false),
@@ -219,7 +219,9 @@ impl Connection {
     /// A request was given up, which no longer waits for its stream to be opened.
     pub(crate) fn abandon(&self, stream: u32) {
         if !self.wire.has_opened(stream) {
-            self.abandoned.fetch_add(1, Ordering::SeqCst);
+            let mut abandoned = self.abandoned.lock();
+            abandoned.retain(|stream| *stream > self.wire.opened());
+            abandoned.push(stream);
         }
     }
 
@@ -231,7 +233,9 @@ impl Connection {
             return false;
         }
         let unopened = self.wire.unopened_until(self.last_stream.load(Ordering::SeqCst));
-        self.abandoned.load(Ordering::SeqCst) == 0 && unopened >= open
+        let opened = self.wire.opened();
+        let abandoned = self.abandoned.lock().iter().filter(|stream| **stream > opened).count();
+        unopened.saturating_sub(abandoned) >= open
     }
 
     /// Whether it comes straight from its dial: no response has come over it, and it has not been idle.

@@ -19,8 +19,10 @@ const PER_SECOND: u32 = 100;
 /// A request: its answer may have 1xx before it and trailers behind.
 const FOR_REQUEST: u32 = 16;
 
-/// A DATA frame of a request: a window update for the stream, one for the connection, a ping.
+/// As much of a request body as servers are known to read at once: a window update for the stream, one for the connection, a
+/// ping.
 const FOR_SENT_DATA: u32 = 4;
+const READ_AT_ONCE: usize = 4096;
 
 /// A DATA frame of a response: a ping.
 const FOR_READ_DATA: u32 = 1;
@@ -57,7 +59,10 @@ impl Flood {
     pub(super) fn written(&mut self, head: Head) {
         match head.kind {
             Kind::Headers => self.grant(FOR_REQUEST),
-            Kind::Data => self.grant(FOR_SENT_DATA),
+            Kind::Data => {
+                let reads = u32::try_from(1 + head.payload / READ_AT_ONCE).unwrap_or(u32::MAX);
+                self.grant(FOR_SENT_DATA.saturating_mul(reads));
+            }
             Kind::Settings | Kind::GoAway | Kind::Other => {}
         }
     }
@@ -70,7 +75,7 @@ impl Flood {
 
     #[inline]
     fn grant(&mut self, frames: u32) {
-        self.credit = (self.credit + frames).min(AT_ONCE);
+        self.credit = self.credit.saturating_add(frames).min(AT_ONCE);
     }
 
     /// The credit is used up: what has grown since the last time is added, so the clock is not asked for each frame.
@@ -134,6 +139,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn window_updates_for_an_upload_and_pings_between_data_are_no_flood() {
         let mut flood = Flood::default();
+        for _ in 0..1_000 {
+            // A frame may be large, and a server may read it in small pieces.
+            flood.written(head(Kind::Data, 1 << 20));
+            for _ in 0..512 {
+                flood.read(head(Kind::Other, 4));
+            }
+        }
         for _ in 0..100_000 {
             flood.written(head(Kind::Data, 16_384));
             flood.read(head(Kind::Other, 4));

@@ -88,16 +88,17 @@ impl AwaitedHead {
         self.upload.as_ref()
     }
 
-    /// Ready with the next 1xx answer, or none before the final one.
-    pub(crate) fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<(StatusCode, HeaderMap)> {
-        match self.response.poll_informational(cx) {
-            Poll::Ready(Some(Ok(answer))) => {
-                let (head, ()) = answer.into_parts();
-                Poll::Ready((head.status, head.headers))
-            }
+    /// Ready with the next 1xx answer, or with none when the final one can be asked for. h2 would skip such answers if that
+    /// was asked for earlier.
+    pub(crate) fn poll_interim(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<(StatusCode, HeaderMap)>> {
+        self.response.poll_informational(cx).map(|answer| {
             // A failure is told by the final answer.
-            _ => Poll::Pending,
-        }
+            let (head, ()) = answer?.ok()?.into_parts();
+            Some((head.status, head.headers))
+        })
     }
 
     /// Ready with the final answer.

@@ -48,6 +48,8 @@ pub(super) struct Signs {
     unrewarded: u32,
     /// A PING is under way, whatever else is heard.
     pinging: bool,
+    /// One is to be sent as soon as h2 can write it.
+    owed: bool,
     /// Until when a sign of life is awaited.
     deadline: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
@@ -68,6 +70,7 @@ impl Signs {
             messages: 0,
             unrewarded: 0,
             pinging: false,
+            owed: false,
             deadline: None,
             timer: None,
         }
@@ -104,6 +107,7 @@ impl Signs {
             self.read = wire.read();
             self.heard = None;
             self.deadline = None;
+            self.owed = false;
         }
         heard
     }
@@ -119,6 +123,7 @@ impl Signs {
         let now = Instant::now();
         let heard = *self.heard.get_or_insert(now);
         if let Some(deadline) = self.deadline {
+            self.send_owed(cx, wire);
             return if self.poll_until(deadline, now, cx).is_ready() {
                 Verdict::Dead
             } else {
@@ -127,7 +132,7 @@ impl Signs {
         }
         if is_doubted && self.may_ask(wire) {
             self.unrewarded += 1;
-            return self.ask(self.patience, now, cx);
+            return self.ask(self.patience, now, cx, wire);
         }
         let Some(KeepAlive { interval, timeout, while_idle }) = self.keep_alive else {
             return Verdict::Alive;
@@ -139,7 +144,7 @@ impl Signs {
         }
         let due = heard.checked_add(interval);
         if due.is_some_and(|due| self.poll_until(due, now, cx).is_ready()) {
-            return self.ask(timeout, now, cx);
+            return self.ask(timeout, now, cx, wire);
         }
         Verdict::Alive
     }
@@ -152,15 +157,16 @@ impl Signs {
         self.unrewarded < UNREWARDED
     }
 
-    /// Sends a PING, unless one is under way, and awaits its answer.
-    fn ask(&mut self, patience: Duration, now: Instant, cx: &mut Context<'_>) -> Verdict {
-        if !self.pinging
-            && let Some(ping) = &mut self.ping
-        {
-            self.pinging = ping.send_ping(Ping::opaque()).is_ok();
-            // The connection has been polled already, and sends it in the next poll.
-            cx.waker().wake_by_ref();
-        }
+    /// Awaits a sign of life, and sends a PING for one, unless that is under way.
+    fn ask(
+        &mut self,
+        patience: Duration,
+        now: Instant,
+        cx: &mut Context<'_>,
+        wire: &Wire,
+    ) -> Verdict {
+        self.owed = true;
+        self.send_owed(cx, wire);
         // A time too long for the clock is never over.
         self.deadline = now.checked_add(patience);
         match self.deadline {
@@ -169,6 +175,22 @@ impl Signs {
                 Verdict::Awaited
             }
             None => Verdict::Alive,
+        }
+    }
+
+    /// Has h2 send a PING that is owed. h2 reads nothing while it has a PING that it cannot write, so where the stream takes
+    /// nothing the sign of life is awaited without one.
+    fn send_owed(&mut self, cx: &mut Context<'_>, wire: &Wire) {
+        if self.owed
+            && wire.is_flushed()
+            && let Some(ping) = &mut self.ping
+        {
+            self.owed = false;
+            if !self.pinging {
+                self.pinging = ping.send_ping(Ping::opaque()).is_ok();
+                // The connection has been polled already, and sends it in the next poll.
+                cx.waker().wake_by_ref();
+            }
         }
     }
 

@@ -113,10 +113,11 @@ impl Drop for Task {
         if self.wire.is_flooded() {
             self.cell.closing(Reason::Flooded);
         }
-        self.cell.task_ended();
+        // First: those whose streams end with it look for another connection.
         if let (Some(connection), Some(watch)) = (self.connection.upgrade(), self.watch.upgrade()) {
             connection.leave(Reason::ClosedByPeer);
             watch.leaving(&connection);
         }
+        self.cell.task_ended();
     }
 }

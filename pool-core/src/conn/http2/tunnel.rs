@@ -21,6 +21,15 @@ impl Tunnel {
         Self { outgoing, incoming, unread: Bytes::new() }
     }
 
+    /// Says that nothing more is written, and reads what comes to its end.
+    pub(crate) async fn end(mut self) {
+        // It may have said so before, or the stream may have ended.
+        self.outgoing.send_data(Bytes::new(), true).ok();
+        while let Some(Ok(data)) = self.incoming.data().await {
+            self.incoming.flow_control().release_capacity(data.len()).ok();
+        }
+    }
+
     /// Why the stream takes nothing any more.
     fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         self.outgoing.poll_reset(cx).map(|reset| match reset {

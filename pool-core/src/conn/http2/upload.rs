@@ -14,16 +14,20 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use atomic_waker::AtomicWaker;
 use bytes::Bytes;
 use h2::SendStream;
 use http::HeaderMap;
 use http_body::{Body, Frame};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::request::{BoxError, RequestBody};
 use crate::sync::Mutex;
+
+/// No window is larger, and h2 counts capacity in four bytes.
+const MOST_RESERVED: usize = (1 << 31) - 1;
 
 /// How far the body of a request has come, for those who wait for the response.
 #[derive(Debug)]
@@ -32,6 +36,8 @@ pub(crate) struct Upload {
     /// The task that sends the body.
     task: AtomicWaker,
     whole: AtomicBool,
+    /// Nothing of it is sent any more.
+    over: AtomicBool,
     /// When h2 was last given some of it.
     moved: Mutex<Instant>,
     failed: Mutex<Option<BoxError>>,
@@ -43,6 +49,7 @@ impl Upload {
             given_up: AtomicBool::new(false),
             task: AtomicWaker::new(),
             whole: AtomicBool::new(false),
+            over: AtomicBool::new(false),
             moved: Mutex::new(Instant::now()),
             failed: Mutex::default(),
         })
@@ -57,6 +64,17 @@ impl Upload {
     /// Whether h2 was given all of it.
     pub(crate) fn is_whole(&self) -> bool {
         self.whole.load(Ordering::SeqCst)
+    }
+
+    /// Gives it up once the server takes nothing of it for so long.
+    pub(crate) async fn give_up_after(&self, pause: Duration) {
+        while !self.over.load(Ordering::SeqCst) {
+            let moved = self.moved();
+            sleep(pause).await;
+            if self.moved() == moved {
+                return self.give_up();
+            }
+        }
     }
 
     /// When h2 was last given some of it.
@@ -124,8 +142,8 @@ impl Sending {
 
     /// Sends as much of the data as the windows allow; gives back what is left.
     fn poll_data(&mut self, mut data: Bytes, cx: &mut Context<'_>) -> Result<Next, Stop> {
-        self.stream.reserve_capacity(data.len());
         while !data.is_empty() {
+            self.stream.reserve_capacity(data.len().min(MOST_RESERVED));
             let mut capacity = self.stream.capacity();
             if capacity == 0 {
                 match self.stream.poll_capacity(cx) {
@@ -157,10 +175,13 @@ impl Sending {
             },
             Next::Data(data) => self.poll_data(data, cx)?,
             Next::Trailers(trailers) => {
-                return Err(self
-                    .stream
-                    .send_trailers(trailers)
-                    .map_or(Stop::Closed, |()| Stop::Sent));
+                let sent = self.stream.send_trailers(trailers);
+                return Err(match (sent, self.poll_reset(cx)) {
+                    (Ok(()), _) => Stop::Sent,
+                    (Err(_), Stop::Closed) => Stop::Closed,
+                    // Such as a field that HTTP/2 does not know.
+                    (Err(error), _) => Stop::Failed(error.into()),
+                });
             }
             Next::End => {
                 let ended = self.stream.send_data(Bytes::new(), true);
@@ -186,6 +207,12 @@ enum Stop {
     /// The stream takes no more: who waits for the response learns why.
     Closed,
     Failed(BoxError),
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        self.upload.over.store(true, Ordering::SeqCst);
+    }
 }
 
 impl Future for Sending {

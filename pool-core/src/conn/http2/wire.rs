@@ -50,12 +50,23 @@ impl Wire {
     /// Whether the stream below has accepted anything of a request, as far as that is known: the beginning of a head may be
     /// of any.
     pub(crate) fn has_opened(&self, stream: u32) -> bool {
-        self.opened.load(Ordering::Relaxed) >= stream || self.partial.load(Ordering::Relaxed)
+        self.opened() >= stream || self.partial.load(Ordering::Relaxed)
+    }
+
+    /// The last stream of which the stream below has accepted the head of a frame.
+    pub(super) fn opened(&self) -> u32 {
+        self.opened.load(Ordering::Relaxed)
+    }
+
+    /// Whether a request has gone out, or may still: what the stream below does not take h2 keeps, and writes even when the
+    /// connection ends.
+    pub(crate) fn may_have_sent(&self, stream: u32) -> bool {
+        self.has_opened(stream) || !self.is_flushed()
     }
 
     /// How many streams up to this one are still to be opened; a client has the odd numbers.
     pub(super) fn unopened_until(&self, stream: u32) -> usize {
-        (stream.div_ceil(2) - self.opened.load(Ordering::Relaxed).min(stream).div_ceil(2)) as usize
+        (stream.div_ceil(2) - self.opened().min(stream).div_ceil(2)) as usize
     }
 
     /// Whether the stream below has accepted all that h2 had to write.
@@ -113,10 +124,18 @@ impl Wire {
         Ok(())
     }
 
+    /// What h2 has to write stays where it is, and may go out later.
+    fn unless_held_up<T>(&self, written: Poll<T>) -> Poll<T> {
+        if written.is_pending() {
+            self.flushed.store(false, Ordering::Relaxed);
+        }
+        written
+    }
+
     fn note_written(&self, frames: &mut Frames, flood: &mut Flood, bytes: &[u8]) {
         self.flushed.store(false, Ordering::Relaxed);
         frames.scan(bytes, |head| {
-            if head.kind == Kind::Headers && self.opened.load(Ordering::Relaxed) < head.stream {
+            if head.kind == Kind::Headers && self.opened() < head.stream {
                 self.opened.store(head.stream, Ordering::Relaxed);
             }
             flood.written(head);
@@ -173,7 +192,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let Self { stream, wire, outgoing, flood, .. } = self.get_mut();
-        let result = ready!(Pin::new(stream).poll_write(cx, bytes));
+        let result = Pin::new(stream).poll_write(cx, bytes);
+        let result = ready!(wire.unless_held_up(result));
         let accepted = result.inspect_err(|error| wire.failed(error))?;
         wire.note_written(outgoing, flood, &bytes[..accepted]);
         Poll::Ready(Ok(accepted))
@@ -185,7 +205,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         buffers: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let Self { stream, wire, outgoing, flood, .. } = self.get_mut();
-        let result = ready!(Pin::new(stream).poll_write_vectored(cx, buffers));
+        let result = Pin::new(stream).poll_write_vectored(cx, buffers);
+        let result = ready!(wire.unless_held_up(result));
         let accepted = result.inspect_err(|error| wire.failed(error))?;
         let mut left = accepted;
         for buffer in buffers {
