@@ -60,6 +60,7 @@ pub(crate) const ROWS: &[Row] = &[
          --no-fail-fast",
     ),
     Row::new("stress", "cargo test --package pooled-fetch-tests --test stress --no-fail-fast"),
+    Row::new("fuzz", "cargo test --package pooled-fetch-tests --test fuzz"),
     Row::new("xtask", "cargo test --package xtask"),
     Row::new(
         "doctests",

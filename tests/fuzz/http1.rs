@@ -1,0 +1,180 @@
+//! Responses over HTTP/1.
+
+use std::array;
+use std::fs;
+use std::path::Path;
+use std::sync::LazyLock;
+
+use arbitrary::Arbitrary;
+
+use crate::changes::{Change, End, Pace, Reader, few};
+use crate::law::{self, Fate, call, executions, holds, mark};
+use crate::server::{Burst, Script, Server};
+
+/// The answers that are changed: the files of `corpus/`, in the order of their names.
+static CORPUS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
+    let mut files: Vec<_> = fs::read_dir(folder)
+        .expect("the corpus")
+        .map(|file| file.expect("a file").path())
+        .collect();
+    files.sort();
+    files.iter().map(|file| fs::read(file).expect("a file that can be read")).collect()
+});
+
+/// What a server answers, and what becomes of its connection.
+#[derive(Clone, Debug, Arbitrary)]
+struct Answer {
+    seed: u8,
+    #[arbitrary(with = few::<Change, 4>)]
+    changes: Vec<Change>,
+    pace: Pace,
+    end: End,
+}
+
+/// Requests, one after the other, and what they are answered.
+#[derive(Clone, Debug, Arbitrary)]
+struct Conversation {
+    answers: [Answer; 4],
+    readers: [Reader; 3],
+}
+
+impl Answer {
+    fn bytes(&self) -> Vec<u8> {
+        let mut bytes = CORPUS[usize::from(self.seed) % CORPUS.len()].clone();
+        for change in &self.changes {
+            change.apply(&mut bytes);
+        }
+        bytes
+    }
+}
+
+/// An answer that was given.
+struct Given {
+    path: String,
+    bytes: Vec<u8>,
+    end: End,
+}
+
+struct Answers {
+    planned: array::IntoIter<Answer, 4>,
+    given: Vec<Given>,
+}
+
+impl Script for Answers {
+    fn greeting(&mut self, _: usize) -> Option<Burst> {
+        None
+    }
+
+    fn answer(&mut self, _: usize, received: &mut Vec<u8>) -> Option<Burst> {
+        let end = received.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
+        let head = String::from_utf8_lossy(&received[..end]).into_owned();
+        received.drain(..end);
+        let path = head.split(' ').nth(1).expect("a request line").to_owned();
+        let answer = self.planned.next();
+        let (mut bytes, pace, end) = match answer {
+            Some(answer) => (answer.bytes(), answer.pace, answer.end),
+            None => (CORPUS[0].clone(), Pace::Whole, End::Open),
+        };
+        mark(&mut bytes, self.given.len());
+        self.given.push(Given { path, bytes: bytes.clone(), end });
+        Some(Burst { bytes, pace, end })
+    }
+}
+
+/// The status and the body that RFC 9112 6.3 makes of the answer to a GET; none if it is cut or contradicts itself.
+fn message(given: &Given) -> Option<(u16, Vec<u8>)> {
+    let mut rest = &given.bytes[..];
+    loop {
+        let mut fields = [httparse::EMPTY_HEADER; 128];
+        let mut head = httparse::Response::new(&mut fields);
+        let httparse::Status::Complete(length) = head.parse(rest).ok()? else { return None };
+        rest = &rest[length..];
+        let status = head.code?;
+        let values = |name: &str| -> Vec<&[u8]> {
+            let fields = head.headers.iter().filter(|field| field.name.eq_ignore_ascii_case(name));
+            fields.map(|field| field.value).collect()
+        };
+        let (codings, lengths) = (values("transfer-encoding"), values("content-length"));
+        match status {
+            101 => return Some((status, Vec::new())),
+            100..200 => continue,
+            204 | 304 => return Some((status, Vec::new())),
+            _ => {}
+        }
+        if let Some(coding) = codings.first() {
+            let one = codings.len() == 1 && lengths.is_empty();
+            return (one && coding.eq_ignore_ascii_case(b"chunked"))
+                .then(|| chunks(rest))
+                .flatten()
+                .map(|body| (status, body));
+        }
+        let Some(length) = lengths.first() else {
+            return (given.end == End::Closed).then(|| (status, rest.to_vec()));
+        };
+        let items = || lengths.iter().flat_map(|list| list.split(|byte| *byte == b','));
+        if items().any(|item| {
+            item.trim_ascii()
+                != length.split(|b| *b == b',').next().unwrap_or_default().trim_ascii()
+        }) {
+            return None;
+        }
+        let length = std::str::from_utf8(items().next()?.trim_ascii()).ok()?;
+        let digits = !length.is_empty() && length.bytes().all(|byte| byte.is_ascii_digit());
+        let length: usize = digits.then(|| length.parse().ok())??;
+        return rest.get(..length).map(|body| (status, body.to_vec()));
+    }
+}
+
+fn chunks(mut rest: &[u8]) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let size = httparse::parse_chunk_size(rest).ok()?;
+        let httparse::Status::Complete((line, size)) = size else { return None };
+        rest = &rest[line..];
+        let size = usize::try_from(size).ok()?;
+        if size == 0 {
+            let mut fields = [httparse::EMPTY_HEADER; 128];
+            let trailers = httparse::parse_headers(rest, &mut fields).ok()?;
+            return trailers.is_complete().then_some(body);
+        }
+        body.extend(rest.get(..size)?);
+        rest = rest[size..].strip_prefix(b"\r\n")?;
+    }
+}
+
+#[test]
+fn whatever_a_server_sends_over_http1_the_law_holds() {
+    executions(|conversation: Conversation| {
+        let Conversation { answers, readers } = conversation;
+        let planned = answers.into_iter();
+        let server = Server::new(Answers { planned, given: Vec::new() });
+        let make_pool = || law::pool(&server, |settings| settings.quarantine(false));
+        let fates = holds(&server, make_pool, async |pool| {
+            let mut fates = Vec::new();
+            for (number, reader) in readers.into_iter().enumerate() {
+                let path = format!("/{number}");
+                fates.push((call(pool, &server, &path, reader).await, path));
+            }
+            fates
+        });
+        server.script(|script| {
+            for (fate, path) in fates {
+                check_fate(&fate, &path, &script.given);
+            }
+        });
+    });
+}
+
+fn check_fate(fate: &Fate, path: &str, given: &[Given]) {
+    for mark in fate.marks() {
+        let answer = given.get(usize::from(mark)).expect("an answer that was given");
+        assert_eq!(answer.path, path, "{fate:?} has bytes of another's answer");
+    }
+    if let Fate::Whole(head, body) = fate {
+        let messages: Vec<_> =
+            given.iter().filter(|given| given.path == path).filter_map(message).collect();
+        let told = (head.status.as_u16(), body.clone());
+        assert!(messages.contains(&told), "{fate:?} is none of {messages:?}");
+    }
+}
