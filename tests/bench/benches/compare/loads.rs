@@ -24,26 +24,40 @@ struct Load {
     at_once: usize,
     /// In a quick run; a whole one takes twice as many.
     timed: usize,
-    /// For the count of instructions, in any run, and three times as many.
-    counted: usize,
+    /// For the count of instructions, in any run, and three times as many; none where it depends on the moment.
+    counted: Option<usize>,
 }
 
 const fn small(name: &'static str, protocol: Protocol, at_once: usize, timed: usize) -> Load {
-    Load { name, protocol, payload: Payload::Small, at_once, timed, counted: 640 }
+    Load { name, protocol, payload: Payload::Small, at_once, timed, counted: Some(640) }
 }
 
-const fn body(name: &'static str, protocol: Protocol, payload: Payload, timed: usize) -> Load {
-    Load { name, protocol, payload, at_once: 1, timed, counted: timed / 10 }
+const fn up(name: &'static str, protocol: Protocol, length: usize, timed: usize) -> Load {
+    Load {
+        name,
+        protocol,
+        payload: Payload::Up(length),
+        at_once: 1,
+        timed,
+        counted: Some(timed / 10),
+    }
+}
+
+/// How many reads a large response takes, and so how many instructions, depends on how fast its server is.
+const fn down(name: &'static str, protocol: Protocol, length: usize, timed: usize) -> Load {
+    Load { name, protocol, payload: Payload::Down(length), at_once: 1, timed, counted: None }
 }
 
 struct Group {
     title: &'static str,
+    note: &'static str,
     loads: &'static [Load],
 }
 
 const GROUPS: [Group; 5] = [
     Group {
         title: "HTTP/2 over TCP",
+        note: SHARED,
         loads: &[
             small("one at a time", Protocol::Http2, 1, 3_000),
             small("64 at once", Protocol::Http2, 64, 12_000),
@@ -51,6 +65,7 @@ const GROUPS: [Group; 5] = [
     },
     Group {
         title: "HTTP/2 over TLS",
+        note: SHARED,
         loads: &[
             small("one at a time", Protocol::Http2OverTls, 1, 3_000),
             small("64 at once", Protocol::Http2OverTls, 64, 12_000),
@@ -58,6 +73,7 @@ const GROUPS: [Group; 5] = [
     },
     Group {
         title: "HTTP/1 over TLS",
+        note: FEWER,
         loads: &[
             small("one at a time", Protocol::Http1OverTls, 1, 3_000),
             small("64 at once", Protocol::Http1OverTls, 64, 12_000),
@@ -65,24 +81,29 @@ const GROUPS: [Group; 5] = [
     },
     Group {
         title: "Bodies over HTTP/2, one at a time, over TCP",
+        note: SHARED,
         loads: &[
-            body("1 MiB down", Protocol::Http2, Payload::Down(MIB), 200),
-            body("1 MiB up", Protocol::Http2, Payload::Up(MIB), 200),
+            down("1 MiB down", Protocol::Http2, MIB, 200),
+            up("1 MiB up", Protocol::Http2, MIB, 200),
         ],
     },
     Group {
         title: "Bodies over HTTP/1, one at a time, over TCP",
+        note: FEWER,
         loads: &[
-            body("16 KiB up", Protocol::Http1, Payload::Up(16 * KIB), 3_000),
-            body("1 MiB down", Protocol::Http1, Payload::Down(MIB), 200),
-            body("1 MiB up", Protocol::Http1, Payload::Up(MIB), 200),
+            up("16 KiB up", Protocol::Http1, 16 * KIB, 3_000),
+            down("1 MiB down", Protocol::Http1, MIB, 200),
+            up("1 MiB up", Protocol::Http1, MIB, 200),
         ],
     },
 ];
 
-const NOTE: &str = "Over HTTP/2 each client has one connection for all of those at once, and ours asks the kernel before \
-                    each request that finds it at rest, which it does by default only after a second. Fewer clients \
-                    and fewer rounds than above.";
+const FEWER: &str =
+    "On one thread. Fewer clients and fewer rounds than above, so the times are less certain.";
+
+const SHARED: &str = "On one thread. Each client has one connection for all of those at once, and ours asks the kernel whenever \
+                      it is at rest, which it does by default only after a second. Fewer clients and fewer rounds than \
+                      above, so the times are less certain.";
 
 fn loads() -> impl Iterator<Item = &'static Load> {
     GROUPS.iter().flat_map(|group| group.loads)
@@ -104,13 +125,12 @@ pub(crate) fn tables(
     for group in &GROUPS {
         let mut table = Table::new(group.title, CLIENTS);
         for (load, (times, instructions)) in zip(group.loads, &mut columns) {
-            table = table
-                .column(format!("{}: CPU, µs", load.name), 2, times)
-                .ratio(REFERENCE)
-                .column("instructions", 0, instructions)
-                .ratio(REFERENCE);
+            table = table.column(format!("{}: CPU, µs", load.name), 2, times).ratio(REFERENCE);
+            if load.counted.is_some() {
+                table = table.column("instructions", 0, instructions).ratio(REFERENCE);
+            }
         }
-        tables.push(table.note(NOTE));
+        tables.push(table.note(group.note));
     }
     Ok(tables)
 }
@@ -142,10 +162,10 @@ fn instructions(server: &Server, progress: &Progress) -> Result<Figures, Error> 
     progress.phase("counting the instructions of other loads");
     let jobs: Vec<_> = loads().flat_map(|load| CLIENTS.map(|client| (load, client))).collect();
     let counted = parallel::all(&jobs, progress, |(load, client)| {
-        PROGRAMS.instructions(&load.task(*client, load.counted, server))
+        let count = |requests| PROGRAMS.instructions(&load.task(*client, requests, server));
+        load.counted.map(count).transpose()
     })?;
-    let figures = |counted: &[f64]| counted.iter().copied().map(Some).collect();
-    Ok(counted.chunks(CLIENTS.len()).map(figures).collect())
+    Ok(counted.chunks(CLIENTS.len()).map(<[_]>::to_vec).collect())
 }
 
 impl Load {
