@@ -43,7 +43,7 @@ impl Transport for Tcp {
 pub(crate) struct BareHttp1<T, B> {
     transport: T,
     connections: Vec<(SocketAddr, Option<http1::SendRequest<B>>)>,
-    uri: Uri,
+    path: String,
     host: HeaderValue,
     template: Template<B>,
 }
@@ -51,12 +51,11 @@ pub(crate) struct BareHttp1<T, B> {
 impl<T: Transport, B: Outgoing> Client for BareHttp1<T, B> {
     async fn open(task: &Task, place: &Place) -> Result<Vec<Self>, Error> {
         let transport = T::new(task, place)?;
-        let uri = Uri::try_from(&place.path)?;
         let host = HeaderValue::try_from(place.addresses[0].to_string())?;
         let client = |_| Self {
             transport: transport.clone(),
             connections: place.addresses.iter().map(|address| (*address, None)).collect(),
-            uri: uri.clone(),
+            path: place.path.clone(),
             host: host.clone(),
             template: Template::new(task),
         };
@@ -79,7 +78,7 @@ impl<T: Transport, B: Outgoing> Client for BareHttp1<T, B> {
         };
         // hyper leaves both to its caller: to wait for the end of the last exchange, and the field.
         sender.ready().await?;
-        let mut request = self.template.request(self.uri.clone())?;
+        let mut request = self.template.request(&*self.path)?;
         request.headers_mut().insert(HOST, self.host.clone());
         length::<Incoming>(sender.send_request(request).await?.into_body()).await
     }

@@ -80,7 +80,10 @@ impl<B: Outgoing> Template<B> {
 
     // Inlined, or every client would pay for moving it once more.
     #[inline(always)]
-    pub(crate) fn request(&self, uri: Uri) -> Result<Request<B>, Error> {
+    pub(crate) fn request<U>(&self, uri: U) -> Result<Request<B>, Error>
+    where
+        Uri: TryFrom<U, Error: Into<http::Error>>,
+    {
         let mut request = Request::builder().method(B::METHOD).uri(uri);
         if self.closes {
             request = request.header(CONNECTION, CLOSE);

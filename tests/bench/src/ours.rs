@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Uri;
 use pool_core::{Connector, Http2, Pool, Stats};
 use pool_tcp::TcpConnector;
 
@@ -27,7 +26,7 @@ impl Opens for TcpConnector {
 pub(crate) struct Ours<C: Connector, B> {
     pool: Pool<C>,
     addresses: Arc<[C::Address]>,
-    uri: Uri,
+    path: String,
     template: Template<B>,
 }
 
@@ -54,18 +53,18 @@ impl<C: Opens, B: Outgoing> Client for Ours<C, B> {
         for count in (STEP..task.idle).step_by(STEP).chain([task.idle]) {
             pool.warm(&addresses[0], count).await?;
         }
-        let (addresses, uri): (Arc<[_]>, _) = (addresses.into(), Uri::try_from(&place.path)?);
+        let addresses: Arc<[_]> = addresses.into();
         let client = |_| Self {
             pool: pool.clone(),
             addresses: Arc::clone(&addresses),
-            uri: uri.clone(),
+            path: place.path.clone(),
             template: Template::new(task),
         };
         Ok((0..task.at_once).map(client).collect())
     }
 
     async fn get(&mut self, address: usize) -> Result<usize, Error> {
-        let request = self.template.request(self.uri.clone())?;
+        let request = self.template.request(&*self.path)?;
         let response = self.pool.http(&self.addresses[address], request).await?;
         length(response.into_body()).await
     }
