@@ -92,7 +92,7 @@ pub(crate) struct Plan {
 impl Plan {
     pub(crate) fn new(quick: bool) -> Self {
         match quick {
-            true => Self { rounds: 3, rounds_of_loads: 3, longer: 1, counted_requests: 300 },
+            true => Self { rounds: 3, rounds_of_loads: 2, longer: 1, counted_requests: 300 },
             false => Self { rounds: 25, rounds_of_loads: 9, longer: 2, counted_requests: 2_000 },
         }
     }
