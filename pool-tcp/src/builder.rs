@@ -47,9 +47,9 @@ impl Builder {
     /// or zero, for as long as the kernel has it, which is about a quarter of an hour.
     ///
     /// A request over a connection that its path has forgotten fails after this time, and those that had been idle as long
-    /// close with it. It does not hold while a streaming or large request body goes out over HTTP/1, and until its
-    /// response has been read: the kernel counts a server that is alive, but does not read for a while, as silent. Nor
-    /// does it hold for a tunnel. Counted in milliseconds. Has an effect on Linux and Android only. Defaults to 30 s, as in
+    /// close with it. It does not hold while a streaming or large request body goes out over HTTP/1, nor after that until
+    /// the connection carries a small request or is parked: the kernel counts a server that is alive, but does not read for
+    /// a while, as silent. Nor does it hold for a tunnel. Counted in milliseconds. Has an effect on Linux and Android only. Defaults to 30 s, as in
     /// reqwest.
     pub fn user_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.options.user_timeout = UserTimeout::new(timeout.into());

@@ -211,7 +211,8 @@ impl AsyncWrite for ToldStream {
 }
 
 #[tokio::test]
-async fn a_stream_knows_of_an_upload_before_its_first_byte_and_of_its_end_when_it_is_idle() {
+async fn a_stream_knows_of_an_upload_before_its_first_byte_and_until_it_carries_another_or_is_parked()
+ {
     bounded(async {
         let Endpoint { connector, address, acceptor } = memory_endpoint();
         let _site = EchoServer::start(Server::new(acceptor), |_| answer("taken"));
@@ -241,7 +242,7 @@ async fn a_stream_knows_of_an_upload_before_its_first_byte_and_of_its_end_when_i
                         && writes.clone().all(|(_, told)| *told == is_upload),
                     "{case}"
                 );
-                assert_eq!(log.last(), Some(&("read", false)), "{case}");
+                assert_eq!(log.last(), Some(&("read", is_upload)), "{case}");
             }
         }
         let (upload, body) = feed();
@@ -252,6 +253,17 @@ async fn a_stream_knows_of_an_upload_before_its_first_byte_and_of_its_end_when_i
         Whole::read(pool.http(&address, request).await.expect("a response")).await.expect("a body");
         let streamed = log.lock().expect("no thread panicked with it").clone();
         assert!(streamed.contains(&("write", true)) && !streamed.contains(&("write", false)));
+        pool.close();
+        let Endpoint { connector, address, acceptor } = memory_endpoint();
+        let _site = EchoServer::start(Server::new(acceptor), |_| answer("taken"));
+        let connector = Told { inner: connector, log: Arc::clone(&log) };
+        let pool = Pool::builder(connector).park_after(Duration::ZERO).build().expect("a pool");
+        let response = pool.http(&address, post("/", long())).await.expect("a response");
+        Whole::read(response).await.expect("a body");
+        eventually("it is parked, and was read since", || {
+            log.lock().expect("no thread panicked with it").last() == Some(&("read", false))
+        })
+        .await;
     })
     .await;
 }

@@ -328,7 +328,8 @@ impl KernelCheck {
         self.0.upload.store(uploading, Ordering::Relaxed);
     }
 
-    /// Whether such a request is under way, from before its first byte until the connection is idle or carries another.
+    /// Whether such a request is under way, from before its first byte until the connection carries one of another kind,
+    /// or is parked.
     #[inline]
     pub fn is_uploading(&self) -> bool {
         self.0.upload.load(Ordering::Relaxed)

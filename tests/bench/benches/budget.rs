@@ -14,7 +14,7 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use pooled_fetch_bench::{Kind, Programs, Server, Task, Way, require};
+use pooled_fetch_bench::{Kind, Payload, Programs, Protocol, Server, Task, Way, require};
 use serde::Deserialize;
 
 const PROGRAMS: Programs<'static> =
@@ -79,6 +79,16 @@ const WAYS: [(&str, usize, Way); 4] = [
     ("opening", 16, Way::Opening),
 ];
 
+const MIB: usize = 1024 * 1024;
+
+/// A way of asking over HTTP/2, all over one connection: how many ask at once, what each carries, and how many are
+/// counted. Not one with large responses: how many reads these take depends on the moment.
+const WAYS_OVER_HTTP2: [(&str, usize, Payload, usize); 3] = [
+    ("one-at-a-time", 1, Payload::Small, REQUESTS),
+    ("64-at-once", 64, Payload::Small, 4 * REQUESTS),
+    ("1-mib-up", 1, Payload::Up(MIB), 40),
+];
+
 fn measure() -> Result<BTreeMap<String, f64>, Box<dyn Error + Send + Sync>> {
     let as_used = build_as_used()?;
     let server = Server::start(Path::new(PROGRAMS.measured))?;
@@ -92,6 +102,14 @@ fn measure() -> Result<BTreeMap<String, f64>, Box<dyn Error + Send + Sync>> {
             let figure = of(Kind::OursUnprobed)? / of(Kind::BareHyper)?;
             figures.insert(format!("{profile}-instructions-{name}"), figure);
         }
+    }
+    for (name, at_once, payload, requests) in WAYS_OVER_HTTP2 {
+        let protocol = Protocol::Http2;
+        let of = |client| {
+            PROGRAMS.instructions(&Task { at_once, protocol, payload, requests, ..task(client) })
+        };
+        let figure = of(Kind::OursUnprobed)? / of(Kind::BareHyper)?;
+        figures.insert(format!("one-unit-http2-{name}"), figure);
     }
     let counts = PROGRAMS.counts(&task(Kind::OursUnprobed))?;
     let allocations = counts.allocations.ok_or("allocations were not counted")?;

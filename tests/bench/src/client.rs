@@ -1,33 +1,27 @@
-//! The clients that are always there: ours, and what it is held against.
+//! What every client is to the load, the requests that all of them send, and the clients without HTTP.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, HOST};
-use http::{HeaderValue, Request};
+use http::header::CONNECTION;
+use http::{HeaderValue, Method, Request, Uri};
 use http_body::Body;
-use http_body_util::{BodyExt, Empty};
-use hyper::client::conn::http1::SendRequest;
-use hyper_util::rt::TokioIo;
-use pool_core::{Pool, Stats};
-use pool_tcp::TcpConnector;
+use http_body_util::{BodyExt, Empty, Full};
+use pool_core::Stats;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::server::{BODY, REQUEST};
-use crate::task::{Kind, Task, Way};
+use crate::place::Place;
+use crate::server::{BODY, LARGE, REQUEST};
+use crate::task::{Payload, Protocol, Task};
 
 pub(crate) type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// One of those at once. Clones of a pooled client share its pool.
 pub(crate) trait Client: Send + Sized + 'static {
     /// As many as the task has at once.
-    fn open(
-        task: &Task,
-        addresses: &[SocketAddr],
-    ) -> impl Future<Output = Result<Vec<Self>, Error>> + Send;
+    fn open(task: &Task, place: &Place) -> impl Future<Output = Result<Vec<Self>, Error>> + Send;
 
     /// Sends a request to the address of that number, reads the response, and tells the length of its body.
     fn get(&mut self, address: usize) -> impl Future<Output = Result<usize, Error>> + Send;
@@ -38,15 +32,64 @@ pub(crate) trait Client: Send + Sized + 'static {
     }
 }
 
-/// The request of every client over HTTP; with `closes` the server closes the connection after its response.
-// Inlined, or every client would pay for moving it once more.
-#[inline(always)]
-pub(crate) fn request(closes: bool) -> Result<Request<Empty<Bytes>>, Error> {
-    Ok(if closes {
-        Request::get("/").header(CONNECTION, CLOSE).body(Empty::new())?
-    } else {
-        Request::get("/").body(Empty::new())?
-    })
+/// The body of a request, by which its method goes.
+pub(crate) trait Outgoing:
+    Body<Data = Bytes, Error = Infallible> + Clone + Send + Sync + Unpin + 'static
+{
+    const METHOD: Method;
+
+    fn of(payload: Payload) -> Self;
+}
+
+impl Outgoing for Empty<Bytes> {
+    const METHOD: Method = Method::GET;
+
+    fn of(_: Payload) -> Self {
+        Self::new()
+    }
+}
+
+impl Outgoing for Full<Bytes> {
+    const METHOD: Method = Method::POST;
+
+    fn of(payload: Payload) -> Self {
+        Self::new(uploaded(payload).unwrap_or_default())
+    }
+}
+
+/// The content of the body of a request, if it has one.
+pub(crate) fn uploaded(payload: Payload) -> Option<Bytes> {
+    match payload {
+        Payload::Up(length) => Some(LARGE.slice(..length)),
+        Payload::Small | Payload::Down(_) => None,
+    }
+}
+
+/// What the requests of a task have in common, in every client that takes those of `http`.
+#[derive(Clone)]
+pub(crate) struct Template<B> {
+    body: B,
+    /// Whether the server is asked to close the connection after its response.
+    pub(crate) closes: bool,
+}
+
+impl<B: Outgoing> Template<B> {
+    pub(crate) fn new(task: &Task) -> Self {
+        Self { body: B::of(task.payload), closes: task.opens() }
+    }
+
+    // Inlined, or every client would pay for moving it once more.
+    #[inline(always)]
+    pub(crate) fn request<U>(&self, uri: U) -> Result<Request<B>, Error>
+    where
+        Uri: TryFrom<U, Error: Into<http::Error>>,
+    {
+        let mut request = Request::builder().method(B::METHOD).uri(uri);
+        if self.closes {
+            request = request.header(CONNECTION, CLOSE);
+        }
+        Ok(request.body(self.body.clone())?)
+    }
 }
 
 pub(crate) const CLOSE: HeaderValue = HeaderValue::from_static("close");
@@ -64,11 +107,20 @@ where
     Ok(length)
 }
 
+/// Refuses what a client does not do.
+pub(crate) fn only_small_over_http1(task: &Task) -> Result<(), Error> {
+    if task.protocol == Protocol::Http1 && task.payload == Payload::Small {
+        return Ok(());
+    }
+    Err(format!("{} is measured with small messages over HTTP/1 only", task.client).into())
+}
+
 /// No client: what is left when there is nothing to measure.
 pub(crate) struct Loop;
 
 impl Client for Loop {
-    async fn open(task: &Task, _: &[SocketAddr]) -> Result<Vec<Self>, Error> {
+    async fn open(task: &Task, _: &Place) -> Result<Vec<Self>, Error> {
+        only_small_over_http1(task)?;
         Ok((0..task.at_once).map(|_| Self).collect())
     }
 
@@ -81,8 +133,9 @@ impl Client for Loop {
 pub(crate) struct BareSocket(Vec<(SocketAddr, Option<TcpStream>)>);
 
 impl Client for BareSocket {
-    async fn open(task: &Task, addresses: &[SocketAddr]) -> Result<Vec<Self>, Error> {
-        let client = |_| Self(addresses.iter().map(|address| (*address, None)).collect());
+    async fn open(task: &Task, place: &Place) -> Result<Vec<Self>, Error> {
+        only_small_over_http1(task)?;
+        let client = |_| Self(place.addresses.iter().map(|address| (*address, None)).collect());
         Ok((0..task.at_once).map(client).collect())
     }
 
@@ -104,95 +157,8 @@ impl Client for BareSocket {
     }
 }
 
-type Sender = SendRequest<Empty<Bytes>>;
-
-/// A connection of hyper's for each address, driven by a task of its own, and no pool.
-pub(crate) struct BareHyper {
-    connections: Vec<(SocketAddr, Option<Sender>)>,
-    host: HeaderValue,
-    closes: bool,
-}
-
-impl Client for BareHyper {
-    async fn open(task: &Task, addresses: &[SocketAddr]) -> Result<Vec<Self>, Error> {
-        let host = HeaderValue::try_from(addresses[0].to_string())?;
-        let client = |_| Self {
-            connections: addresses.iter().map(|address| (*address, None)).collect(),
-            host: host.clone(),
-            closes: task.opens(),
-        };
-        Ok((0..task.at_once).map(client).collect())
-    }
-
-    async fn get(&mut self, address: usize) -> Result<usize, Error> {
-        let (address, sender) = &mut self.connections[address];
-        if self.closes {
-            *sender = None;
-        }
-        let sender = match sender {
-            Some(sender) => sender,
-            None => sender.insert(handshake(*address).await?),
-        };
-        // hyper leaves both to its caller: to wait for the end of the last exchange, and the field.
-        sender.ready().await?;
-        let mut request = Request::get("/").header(HOST, self.host.clone());
-        if self.closes {
-            request = request.header(CONNECTION, CLOSE);
-        }
-        let request = request.body(Empty::new())?;
-        length(sender.send_request(request).await?.into_body()).await
-    }
-}
-
-async fn handshake(address: SocketAddr) -> Result<Sender, Error> {
-    let stream = TokioIo::new(connect(address).await?);
-    let (sender, connection) = hyper::client::conn::http1::handshake(stream).await?;
-    tokio::spawn(connection);
-    Ok(sender)
-}
-
 pub(crate) async fn connect(address: SocketAddr) -> Result<TcpStream, Error> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     Ok(stream)
-}
-
-/// Our pool.
-pub(crate) struct Ours {
-    pool: Pool<TcpConnector>,
-    addresses: Arc<[SocketAddr]>,
-    closes: bool,
-}
-
-/// So many are opened at once, or the listener's queue overflows.
-const STEP: usize = 500;
-
-/// Soon enough for a bench, and late enough for the heap of idle connections to be read before.
-const PARK_AFTER: Duration = Duration::from_secs(3);
-
-impl Client for Ours {
-    async fn open(task: &Task, addresses: &[SocketAddr]) -> Result<Vec<Self>, Error> {
-        let mut builder = Pool::builder(TcpConnector::new()).probe(task.client == Kind::Ours);
-        if task.way == Way::Rest {
-            builder = builder.park_after(PARK_AFTER);
-        }
-        let pool = builder.build()?;
-        for count in (STEP..task.idle).step_by(STEP).chain([task.idle]) {
-            pool.warm(&addresses[0], count).await?;
-        }
-        let addresses: Arc<[_]> = addresses.into();
-        let closes = task.opens();
-        let client = |_| Self { pool: pool.clone(), addresses: Arc::clone(&addresses), closes };
-        Ok((0..task.at_once).map(client).collect())
-    }
-
-    async fn get(&mut self, address: usize) -> Result<usize, Error> {
-        let request = request(self.closes)?;
-        let response = self.pool.http(&self.addresses[address], request).await?;
-        length(response.into_body()).await
-    }
-
-    fn stats(&self) -> Option<Stats> {
-        Some(self.pool.stats())
-    }
 }

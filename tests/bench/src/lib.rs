@@ -8,13 +8,20 @@
 //! `measured --client ours --at-once 64` starts a server by itself; a bench that watches a process with a tool
 //! starts the [`Server`] beforehand and passes its address.
 
+mod bare_hyper;
 mod client;
 mod figures;
 mod heap;
+mod kind;
 mod load;
 #[cfg(feature = "peers")]
 mod other_clients;
+mod ours;
+mod place;
 mod server;
+mod service;
+mod service_http1;
+mod service_http2;
 mod task;
 #[cfg(feature = "peers")]
 mod tls;
@@ -22,12 +29,20 @@ mod tools;
 
 use std::process::ExitCode;
 
+use bytes::Bytes;
+use http_body_util::{Empty, Full};
+use pool_tcp::TcpConnector;
+
 pub use figures::Figures;
+pub use kind::Kind;
 pub use server::Server;
-pub use task::{Kind, Task, Way};
+pub use task::{Payload, Protocol, Task, Way};
 pub use tools::{Missing, Programs, require};
 
-use client::{BareHyper, BareSocket, Error, Loop, Ours};
+use bare_hyper::{BareHttp1, BareHttp2, Tcp, Transport};
+use client::{BareSocket, Error, Loop, Outgoing};
+use load::run;
+use ours::{Opens, Ours};
 
 /// The `main` of a measured program. With `counted`, a dhat profiler must be running.
 #[must_use]
@@ -42,36 +57,43 @@ pub fn main(counted: bool) -> ExitCode {
 }
 
 fn command(counted: bool) -> Result<(), Error> {
-    if server::serve_if_asked()? {
+    if service::serve_if_asked()? {
         return Ok(());
     }
     let task = Task::from_arguments(lexopt::Parser::from_env())?;
-    #[cfg(feature = "peers")]
-    if task.way == Way::OpeningOverTls {
-        let figures = match task.client {
-            Kind::BareHyper => load::run::<tls::BareHyperTls>(&task, counted),
-            Kind::Ours => load::run::<tls::OursTls>(&task, counted),
-            Kind::HyperUtil => load::run::<other_clients::HyperUtil>(&task, counted),
-            Kind::Reqwest => load::run::<other_clients::Reqwest>(&task, counted),
-            other => Err(format!("{other} is not measured over TLS").into()),
-        }?;
-        println!("{}", serde_json::to_string(&figures)?);
-        return Ok(());
-    }
-    let figures = match task.client {
-        Kind::Loop => load::run::<Loop>(&task, counted),
-        Kind::BareSocket => load::run::<BareSocket>(&task, counted),
-        Kind::BareHyper => load::run::<BareHyper>(&task, counted),
-        Kind::Ours | Kind::OursUnprobed => load::run::<Ours>(&task, counted),
-        #[cfg(feature = "peers")]
-        Kind::HyperUtil => load::run::<other_clients::HyperUtil>(&task, counted),
-        #[cfg(feature = "peers")]
-        Kind::OldCrate => load::run::<other_clients::OldCrate>(&task, counted),
-        #[cfg(feature = "peers")]
-        Kind::Pingora => load::run::<other_clients::Pingora>(&task, counted),
-        #[cfg(feature = "peers")]
-        Kind::Reqwest => load::run::<other_clients::Reqwest>(&task, counted),
+    let figures = match task.payload {
+        Payload::Up(_) => sending::<Full<Bytes>>(&task, counted),
+        Payload::Small | Payload::Down(_) => sending::<Empty<Bytes>>(&task, counted),
     }?;
     println!("{}", serde_json::to_string(&figures)?);
     Ok(())
+}
+
+/// With request bodies of one type, so that no client pays for another.
+fn sending<B: Outgoing>(task: &Task, counted: bool) -> Result<Figures, Error> {
+    match task.protocol {
+        Protocol::Http1 | Protocol::Http2 => over::<Tcp, TcpConnector, B>(task, counted),
+        #[cfg(feature = "peers")]
+        Protocol::Http1OverTls | Protocol::Http2OverTls => {
+            over::<tls::Tls, pool_tls::TlsConnector<TcpConnector>, B>(task, counted)
+        }
+    }
+}
+
+fn over<T: Transport, C: Opens, B: Outgoing>(task: &Task, counted: bool) -> Result<Figures, Error> {
+    match task.client {
+        Kind::Loop => run::<Loop>(task, counted),
+        Kind::BareSocket => run::<BareSocket>(task, counted),
+        Kind::BareHyper if task.protocol.is_http2() => run::<BareHttp2<T, B>>(task, counted),
+        Kind::BareHyper => run::<BareHttp1<T, B>>(task, counted),
+        Kind::Ours | Kind::OursUnprobed => run::<Ours<C, B>>(task, counted),
+        #[cfg(feature = "peers")]
+        Kind::HyperUtil => run::<other_clients::HyperUtil<B>>(task, counted),
+        #[cfg(feature = "peers")]
+        Kind::OldCrate => run::<other_clients::OldCrate>(task, counted),
+        #[cfg(feature = "peers")]
+        Kind::Pingora => run::<other_clients::Pingora>(task, counted),
+        #[cfg(feature = "peers")]
+        Kind::Reqwest => run::<other_clients::Reqwest>(task, counted),
+    }
 }

@@ -12,7 +12,8 @@ use tokio::task::JoinSet;
 use crate::client::{Client, Error};
 use crate::figures::Figures;
 use crate::heap::Heap;
-use crate::server::{BODY, Server, accepted, addresses, raise_descriptor_limit};
+use crate::place::Place;
+use crate::server::{Server, accepted, raise_descriptor_limit};
 use crate::task::{Task, Way};
 
 /// Three digits of a latency are more than any two runs agree on.
@@ -27,10 +28,10 @@ pub(crate) fn run<C: Client>(task: &Task, counted: bool) -> Result<Figures, Erro
             (own.address, Some(own))
         }
     };
-    let addresses = addresses(server, task.addresses)?;
+    let place = Place::of(task, server)?;
     let before = accepted(server)?;
     let figures = runtime(task.workers)?.block_on(async {
-        let clients = C::open(task, &addresses).await?;
+        let clients = C::open(task, &place).await?;
         match task.way {
             Way::Rest => rest(task, clients, counted).await,
             _ => measure(task, clients, counted).await,
@@ -77,6 +78,7 @@ async fn drive<C: Client>(
     let barrier =
         matches!(task.way, Way::Bursts | Way::Rest).then(|| Arc::new(Barrier::new(task.at_once)));
     let (turns, at_once, addresses) = (task.turns(requests), task.at_once, task.addresses);
+    let expected = task.expected();
     let mut crowd = JoinSet::new();
     for (number, mut client) in clients.into_iter().enumerate() {
         let barrier = barrier.clone();
@@ -88,7 +90,7 @@ async fn drive<C: Client>(
                 }
                 let start = latency.then(Instant::now);
                 let length = client.get((turn * at_once + number) % addresses).await?;
-                if length != BODY.len() {
+                if length != expected {
                     return Err(format!("a body of {length} bytes").into());
                 }
                 if let Some(start) = start {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{CONNECTION, HOST};
 use http::{HeaderValue, Request, Uri};
-use http_body_util::{Empty, Full};
+use http_body_util::Full;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as LegacyClient;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -17,55 +17,53 @@ use pingora_core::connectors::http::Connector;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_http::RequestHeader;
 use reqwest::Url;
-use rustls::RootCertStore;
 
-use crate::client::{CLOSE, Client, Error, length};
-use crate::task::{Task, Way};
+use crate::client::{
+    CLOSE, Client, Error, Outgoing, Template, length, only_small_over_http1, uploaded,
+};
+use crate::place::Place;
+use crate::task::{Protocol, Task};
 use crate::tls;
 
 /// hyper-util's legacy client.
-pub(crate) struct HyperUtil {
-    client: Legacy,
+pub(crate) struct HyperUtil<B> {
+    client: Legacy<B>,
     uris: Arc<[Uri]>,
-    closes: bool,
+    template: Template<B>,
 }
 
 #[derive(Clone)]
-enum Legacy {
-    Plain(LegacyClient<HttpConnector, Empty<Bytes>>),
-    Tls(LegacyClient<HttpsConnector<HttpConnector>, Empty<Bytes>>),
+enum Legacy<B> {
+    Plain(LegacyClient<HttpConnector, B>),
+    Tls(LegacyClient<HttpsConnector<HttpConnector>, B>),
 }
 
-impl Client for HyperUtil {
-    async fn open(task: &Task, addresses: &[SocketAddr]) -> Result<Vec<Self>, Error> {
+impl<B: Outgoing> Client for HyperUtil<B> {
+    async fn open(task: &Task, place: &Place) -> Result<Vec<Self>, Error> {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
-        let builder = LegacyClient::builder(TokioExecutor::new());
-        let (client, uris) = if task.way == Way::OpeningOverTls {
-            let (address, roots) = tls::ask_for_tls(addresses[0])?;
+        let mut builder = LegacyClient::builder(TokioExecutor::new());
+        builder.http2_only(task.protocol.is_http2());
+        let client = if place.certificate.is_some() {
             connector.enforce_http(false);
-            let connector = HttpsConnectorBuilder::new()
-                .with_tls_config(tls::config(roots)?)
-                .https_only()
-                .enable_http1()
-                .wrap_connector(connector);
-            (Legacy::Tls(builder.build(connector)), vec![format!("https://{address}/")])
+            let builds = HttpsConnectorBuilder::new().with_tls_config(tls::config(place)?);
+            let builds = builds.https_only();
+            Legacy::Tls(builder.build(if task.protocol.is_http2() {
+                builds.enable_http2().wrap_connector(connector)
+            } else {
+                builds.enable_http1().wrap_connector(connector)
+            }))
         } else {
-            let uris = addresses.iter().map(|address| format!("http://{address}/"));
-            (Legacy::Plain(builder.build(connector)), uris.collect())
+            Legacy::Plain(builder.build(connector))
         };
-        let uris: Arc<[_]> = uris.into_iter().map(Uri::try_from).collect::<Result<_, _>>()?;
-        let closes = task.opens();
-        let one = |_| Self { client: client.clone(), uris: uris.clone(), closes };
+        let (uris, template): (Arc<[_]>, _) = (place.uris()?.into(), Template::new(task));
+        let one =
+            |_| Self { client: client.clone(), uris: uris.clone(), template: template.clone() };
         Ok((0..task.at_once).map(one).collect())
     }
 
     async fn get(&mut self, address: usize) -> Result<usize, Error> {
-        let mut request = Request::get(self.uris[address].clone());
-        if self.closes {
-            request = request.header(CONNECTION, CLOSE);
-        }
-        let request = request.body(Empty::new())?;
+        let request = self.template.request(self.uris[address].clone())?;
         let response = match &self.client {
             Legacy::Plain(client) => client.request(request).await?,
             Legacy::Tls(client) => client.request(request).await?,
@@ -78,29 +76,33 @@ impl Client for HyperUtil {
 pub(crate) struct Reqwest {
     client: reqwest::Client,
     urls: Arc<[Url]>,
+    upload: Option<Bytes>,
     closes: bool,
 }
 
 impl Client for Reqwest {
-    async fn open(task: &Task, addresses: &[SocketAddr]) -> Result<Vec<Self>, Error> {
-        let (roots, urls) = if task.way == Way::OpeningOverTls {
-            let (address, roots) = tls::ask_for_tls(addresses[0])?;
-            (roots, vec![format!("https://{address}/")])
-        } else {
-            let urls = addresses.iter().map(|address| format!("http://{address}/"));
-            (RootCertStore::empty(), urls.collect())
-        };
+    async fn open(task: &Task, place: &Place) -> Result<Vec<Self>, Error> {
         // It wants a configuration in any case, because it is built without a choice of cryptography.
-        let builder = reqwest::Client::builder().tls_backend_preconfigured(tls::config(roots)?);
-        let client = builder.no_proxy().build()?;
-        let urls: Arc<[_]> = urls.iter().map(|url| Url::parse(url)).collect::<Result<_, _>>()?;
-        let closes = task.opens();
-        let one = |_| Self { client: client.clone(), urls: urls.clone(), closes };
+        let config = tls::config_of(task, place)?;
+        let mut builder = reqwest::Client::builder().tls_backend_preconfigured(config).no_proxy();
+        if task.protocol == Protocol::Http2 {
+            builder = builder.http2_prior_knowledge();
+        }
+        let client = builder.build()?;
+        let url = |uri: &Uri| Ok(Url::parse(&uri.to_string())?);
+        let urls: Arc<[_]> = place.uris()?.iter().map(url).collect::<Result<_, Error>>()?;
+        let (upload, closes) = (uploaded(task.payload), task.opens());
+        let one =
+            |_| Self { client: client.clone(), urls: urls.clone(), upload: upload.clone(), closes };
         Ok((0..task.at_once).map(one).collect())
     }
 
     async fn get(&mut self, address: usize) -> Result<usize, Error> {
-        let mut request = self.client.get(self.urls[address].clone());
+        let url = self.urls[address].clone();
+        let mut request = match &self.upload {
+            None => self.client.get(url),
+            Some(body) => self.client.post(url).body(body.clone()),
+        };
         if self.closes {
             request = request.header(CONNECTION, CLOSE);
         }
@@ -118,7 +120,9 @@ pub(crate) struct Pingora {
 }
 
 impl Client for Pingora {
-    async fn open(task: &Task, addresses: &[SocketAddr]) -> Result<Vec<Self>, Error> {
+    async fn open(task: &Task, place: &Place) -> Result<Vec<Self>, Error> {
+        only_small_over_http1(task)?;
+        let addresses = &place.addresses;
         // Its default of 128 would close most connections of a larger crowd.
         let pool_size = 4096.max(addresses.len());
         let connector = Arc::new(Connector::new(Some(ConnectorOptions::new(pool_size))));
@@ -161,12 +165,14 @@ pub(crate) struct OldCrate {
 }
 
 impl Client for OldCrate {
-    async fn open(task: &Task, addresses: &[SocketAddr]) -> Result<Vec<Self>, Error> {
+    async fn open(task: &Task, place: &Place) -> Result<Vec<Self>, Error> {
+        only_small_over_http1(task)?;
+        let addresses = &place.addresses;
         if task.at_once > 1 {
             return Err("it keeps one connection for each address, and loses the others".into());
         }
         let host = HeaderValue::try_from(addresses[0].to_string())?;
-        Ok(vec![Self { addresses: addresses.to_vec(), host }])
+        Ok(vec![Self { addresses: addresses.clone(), host }])
     }
 
     async fn get(&mut self, address: usize) -> Result<usize, Error> {

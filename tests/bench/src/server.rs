@@ -1,42 +1,31 @@
-//! The server, in a process of its own and as cheap as can be: it answers every request alike, from memory.
-//!
-//! It also tells how many connections it has accepted, and listens at further addresses when it is asked to.
-//! It ends when its standard input does, which is when the process that started it ends.
+//! The server as those see it who start it and ask it: a process of its own.
 
-use std::cell::Cell;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::rc::Rc;
+use std::sync::LazyLock;
 use std::time::Duration;
 
+use bytes::Bytes;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpSocket};
-use tokio::task::{LocalSet, spawn_local};
 
 use crate::client::Error;
 
-const SERVE: &str = "serve";
-
-/// What the system allows by default; with less, connections opened at once are dropped and tried again a
-/// second later.
-const BACKLOG: u32 = 4096;
+/// The argument that makes a measured program a server.
+pub(crate) const SERVE: &str = "serve";
 
 /// A request that asks for no more than what every request gets.
 pub(crate) const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
-/// The body of every response.
+/// The body of every response that is asked for no other.
 pub(crate) const BODY: &[u8] = b"hello";
 
-const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello";
+/// So many bytes at most are sent in one body, or read.
+pub(crate) const LARGEST: usize = 1 << 20;
 
-/// As every client writes the field by which it asks for the close of its connection.
-const CLOSE: &[u8] = b"connection: close";
-
-const LAST_RESPONSE: &[u8] =
-    b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 5\r\n\r\nhello";
+/// The content of large bodies.
+pub(crate) static LARGE: LazyLock<Bytes> = LazyLock::new(|| vec![b'x'; LARGEST].into());
 
 /// A server that is asked and does not answer is broken.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -101,126 +90,4 @@ pub(crate) fn ask(server: SocketAddr, path: &str) -> Result<String, Error> {
 pub(crate) fn raise_descriptor_limit() -> Result<(), Error> {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     Ok(setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?)
-}
-
-/// Serves if this process was started to do so; true if it was.
-pub(crate) fn serve_if_asked() -> Result<bool, Error> {
-    let asked = std::env::args().nth(1).is_some_and(|argument| argument == SERVE);
-    if asked {
-        raise_descriptor_limit()?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(LocalSet::new().run_until(serve()))?;
-    }
-    Ok(asked)
-}
-
-async fn serve() -> Result<(), Error> {
-    let service = Rc::new(Service::default());
-    println!("{}", service.listen()?);
-    tokio::task::spawn_blocking(|| std::io::read_to_string(std::io::stdin())).await??;
-    Ok(())
-}
-
-/// At a port that the system chooses.
-fn listener() -> Result<TcpListener, Error> {
-    let socket = TcpSocket::new_v4()?;
-    socket.bind(([127, 0, 0, 1], 0).into())?;
-    Ok(socket.listen(BACKLOG)?)
-}
-
-#[derive(Default)]
-struct Service {
-    accepted: Cell<u64>,
-    addresses: Cell<Vec<SocketAddr>>,
-}
-
-impl Service {
-    fn listen(self: &Rc<Self>) -> Result<SocketAddr, Error> {
-        let listener = listener()?;
-        let address = listener.local_addr()?;
-        let mut addresses = self.addresses.take();
-        addresses.push(address);
-        self.addresses.set(addresses);
-        spawn_local(Rc::clone(self).accept(listener));
-        Ok(address)
-    }
-
-    async fn accept(self: Rc<Self>, listener: TcpListener) {
-        while let Ok((stream, _)) = listener.accept().await {
-            self.accepted.set(self.accepted.get() + 1);
-            // Only a delay would follow from an error here.
-            let _ = stream.set_nodelay(true);
-            spawn_local(Rc::clone(&self).converse(stream));
-        }
-    }
-
-    async fn converse(self: Rc<Self>, mut stream: impl AsyncRead + AsyncWrite + Unpin) {
-        let mut bytes = [0; 4096];
-        while let Ok(length @ 1..) = stream.read(&mut bytes).await {
-            if bytes[..length].windows(CLOSE.len()).any(|field| field.eq_ignore_ascii_case(CLOSE)) {
-                let _ = stream.write_all(LAST_RESPONSE).await;
-                // TLS has a word of its own for the end.
-                let _ = stream.shutdown().await;
-                return;
-            }
-            let answer = match self.answer(&bytes[..length]) {
-                None => stream.write_all(RESPONSE).await,
-                Some(answer) => {
-                    let _ = stream.write_all(answer.as_bytes()).await;
-                    return;
-                }
-            };
-            if answer.is_err() {
-                return;
-            }
-        }
-    }
-
-    /// Tells where it listens for TLS from here on.
-    #[cfg(feature = "peers")]
-    fn listen_for_tls(self: &Rc<Self>) -> Result<String, Error> {
-        let (acceptor, certificate) = crate::tls::acceptor()?;
-        let listener = listener()?;
-        let told = crate::tls::told(listener.local_addr()?, &certificate);
-        let this = Rc::clone(self);
-        spawn_local(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                this.accepted.set(this.accepted.get() + 1);
-                let _ = stream.set_nodelay(true);
-                let (this, accepted) = (Rc::clone(&this), acceptor.accept(stream));
-                spawn_local(async move {
-                    if let Ok(stream) = accepted.await {
-                        this.converse(stream).await;
-                    }
-                });
-            }
-        });
-        Ok(told)
-    }
-
-    /// What a request asks for that is more than the usual.
-    fn answer(self: &Rc<Self>, request: &[u8]) -> Option<String> {
-        if request.starts_with(b"GET / ") {
-            return None;
-        }
-        if request.starts_with(b"GET /accepted ") {
-            return Some(self.accepted.get().to_string());
-        }
-        #[cfg(feature = "peers")]
-        if request.starts_with(b"GET /tls ") {
-            return self.listen_for_tls().ok();
-        }
-        let count = request.strip_prefix(b"GET /addresses/")?.split(|byte| *byte == b' ').next()?;
-        let count: usize = str::from_utf8(count).ok()?.parse().ok()?;
-        let mut addresses = self.addresses.take();
-        let missing = count.saturating_sub(addresses.len());
-        self.addresses.set(addresses);
-        for _ in 0..missing {
-            self.listen().ok()?;
-        }
-        addresses = self.addresses.take();
-        let text: Vec<_> = addresses.iter().take(count).map(ToString::to_string).collect();
-        self.addresses.set(addresses);
-        Some(text.join(" "))
-    }
 }

@@ -1,88 +1,77 @@
 //! What a measured process is to do, as its arguments say it.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
 
 use lexopt::{Arg, Parser, ValueExt};
 
-/// A client that can be measured.
+use crate::kind::Kind;
+use crate::server::{BODY, LARGEST};
+
+/// What is spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// No client at all: what the loop around it costs.
-    Loop,
-    /// Bytes over a socket, without HTTP.
-    BareSocket,
-    /// One connection of hyper's for each of those at once; its task spawned, no pool.
-    BareHyper,
-    /// Our pool without the question to the kernel.
-    OursUnprobed,
-    /// Our pool as it is by default.
-    Ours,
-    /// hyper-util's legacy client.
+pub enum Protocol {
+    /// HTTP/1.1 over TCP.
+    Http1,
+    /// HTTP/1.1 over TLS.
     #[cfg(feature = "peers")]
-    HyperUtil,
-    /// reqwest.
+    Http1OverTls,
+    /// HTTP/2 over TCP, known beforehand.
+    Http2,
+    /// HTTP/2 over TLS, as ALPN agrees upon it.
     #[cfg(feature = "peers")]
-    Reqwest,
-    /// pingora-core's connector.
-    #[cfg(feature = "peers")]
-    Pingora,
-    /// `pooled_fetch` 0.1.11.
-    #[cfg(feature = "peers")]
-    OldCrate,
+    Http2OverTls,
 }
 
-impl Kind {
+impl Protocol {
     const ALL: &[Self] = &[
-        Self::Loop,
-        Self::BareSocket,
-        Self::BareHyper,
-        Self::OursUnprobed,
-        Self::Ours,
+        Self::Http1,
         #[cfg(feature = "peers")]
-        Self::HyperUtil,
+        Self::Http1OverTls,
+        Self::Http2,
         #[cfg(feature = "peers")]
-        Self::Reqwest,
-        #[cfg(feature = "peers")]
-        Self::Pingora,
-        #[cfg(feature = "peers")]
-        Self::OldCrate,
+        Self::Http2OverTls,
     ];
 
-    /// As arguments and tables name it.
-    pub fn name(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
-            Self::Loop => "loop",
-            Self::BareSocket => "socket",
-            Self::BareHyper => "hyper",
-            Self::OursUnprobed => "ours-unprobed",
-            Self::Ours => "ours",
+            Self::Http1 => "http1",
             #[cfg(feature = "peers")]
-            Self::HyperUtil => "hyper-util",
+            Self::Http1OverTls => "http1-over-tls",
+            Self::Http2 => "http2",
             #[cfg(feature = "peers")]
-            Self::Reqwest => "reqwest",
+            Self::Http2OverTls => "http2-over-tls",
+        }
+    }
+
+    pub(crate) fn is_http2(self) -> bool {
+        match self {
+            Self::Http2 => true,
             #[cfg(feature = "peers")]
-            Self::Pingora => "pingora",
-            #[cfg(feature = "peers")]
-            Self::OldCrate => "old-crate",
+            Self::Http2OverTls => true,
+            _ => false,
         }
     }
 }
 
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-impl FromStr for Kind {
+impl FromStr for Protocol {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        let found = Self::ALL.iter().find(|kind| kind.name() == name);
-        found.copied().ok_or_else(|| format!("there is no client `{name}` in this build"))
+        let found = Self::ALL.iter().find(|protocol| protocol.name() == name);
+        found.copied().ok_or_else(|| format!("nothing in this build speaks `{name}`"))
     }
+}
+
+/// What a request and its response carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Payload {
+    /// No body, and one of a few bytes.
+    Small,
+    /// No body, and one of so many bytes.
+    Down(usize),
+    /// A body of so many bytes, and one of a few.
+    Up(usize),
 }
 
 /// How those at once take their turns.
@@ -94,9 +83,6 @@ pub enum Way {
     Bursts,
     /// As `Steady`, but each request asks the server to close, and so opens a connection.
     Opening,
-    /// As `Opening`, over TLS.
-    #[cfg(feature = "peers")]
-    OpeningOverTls,
     /// One burst, and then what the connections hold at rest.
     Rest,
 }
@@ -106,6 +92,10 @@ pub enum Way {
 pub struct Task {
     /// The client.
     pub client: Kind,
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// What each request carries.
+    pub payload: Payload,
     /// How many requests are under way at every moment.
     pub at_once: usize,
     /// How many requests are measured, in all.
@@ -129,6 +119,8 @@ impl Task {
     pub fn new(client: Kind, requests: usize) -> Self {
         Self {
             client,
+            protocol: Protocol::Http1,
+            payload: Payload::Small,
             at_once: 1,
             requests,
             workers: 0,
@@ -142,16 +134,20 @@ impl Task {
 
     /// Requests that go first: every connection is open, every buffer has its size, and every branch was taken.
     pub(crate) fn warm_up(&self) -> usize {
-        200.max(4 * self.at_once).max(2 * self.addresses)
+        let least = if self.payload == Payload::Small { 200 } else { 20 };
+        least.max(4 * self.at_once).max(2 * self.addresses)
     }
 
     /// Whether each request asks the server to close.
     pub(crate) fn opens(&self) -> bool {
-        match self.way {
-            Way::Opening => true,
-            #[cfg(feature = "peers")]
-            Way::OpeningOverTls => true,
-            Way::Steady | Way::Bursts | Way::Rest => false,
+        self.way == Way::Opening
+    }
+
+    /// How long the body of each response is.
+    pub(crate) fn expected(&self) -> usize {
+        match self.payload {
+            Payload::Down(length) => length,
+            Payload::Small | Payload::Up(_) => BODY.len(),
         }
     }
 
@@ -165,6 +161,9 @@ impl Task {
         while let Some(argument) = arguments.next()? {
             match argument {
                 Arg::Long("client") => task.client = arguments.value()?.parse()?,
+                Arg::Long("protocol") => task.protocol = arguments.value()?.parse()?,
+                Arg::Long("down") => task.payload = Payload::Down(arguments.value()?.parse()?),
+                Arg::Long("up") => task.payload = Payload::Up(arguments.value()?.parse()?),
                 Arg::Long("at-once") => task.at_once = arguments.value()?.parse()?,
                 Arg::Long("requests") => task.requests = arguments.value()?.parse()?,
                 Arg::Long("workers") => task.workers = arguments.value()?.parse()?,
@@ -172,8 +171,6 @@ impl Task {
                 Arg::Long("idle") => task.idle = arguments.value()?.parse()?,
                 Arg::Long("bursts") => task.way = Way::Bursts,
                 Arg::Long("opening") => task.way = Way::Opening,
-                #[cfg(feature = "peers")]
-                Arg::Long("opening-over-tls") => task.way = Way::OpeningOverTls,
                 Arg::Long("rest") => task.way = Way::Rest,
                 Arg::Long("latency") => task.latency = true,
                 Arg::Long("server") => task.server = Some(arguments.value()?.parse()?),
@@ -183,12 +180,27 @@ impl Task {
         if task.at_once == 0 || task.requests == 0 || task.addresses == 0 {
             return Err("nothing is measured with none at all".into());
         }
+        if matches!(task.payload, Payload::Down(length) | Payload::Up(length) if length > LARGEST) {
+            return Err(format!("the server sends and reads {LARGEST} bytes at most").into());
+        }
+        if task.protocol != Protocol::Http1 && (task.addresses > 1 || task.idle > 0) {
+            return Err("the server has one address for each other protocol".into());
+        }
+        if task.protocol.is_http2() && task.opens() {
+            return Err("HTTP/2 closes no connection for a request".into());
+        }
         Ok(task)
     }
 
     /// What [`from_arguments`](Self::from_arguments) reads.
     pub(crate) fn arguments(&self) -> Vec<String> {
         let mut words = vec![format!("--client={}", self.client)];
+        words.push(format!("--protocol={}", self.protocol.name()));
+        match self.payload {
+            Payload::Small => {}
+            Payload::Down(length) => words.push(format!("--down={length}")),
+            Payload::Up(length) => words.push(format!("--up={length}")),
+        }
         for (name, number) in [
             ("at-once", self.at_once),
             ("requests", self.requests),
@@ -204,8 +216,6 @@ impl Task {
             Way::Steady => {}
             Way::Bursts => words.push("--bursts".to_owned()),
             Way::Opening => words.push("--opening".to_owned()),
-            #[cfg(feature = "peers")]
-            Way::OpeningOverTls => words.push("--opening-over-tls".to_owned()),
             Way::Rest => words.push("--rest".to_owned()),
         }
         words

@@ -22,7 +22,12 @@ impl Parked {
     pub(crate) fn of(connection: Connection) -> Option<Box<Self>> {
         let (stream, mut core) = connection.give_up_http();
         match stream {
-            Some(stream) => Some(Box::new(Self { stream, core })),
+            Some(stream) => {
+                // No sooner, or each of many uploads would change the option of the socket twice. The stream is read
+                // next, and acts upon it.
+                core.set_uploading(false);
+                Some(Box::new(Self { stream, core }))
+            }
             None => {
                 core.closing(Reason::Failed);
                 None

@@ -20,22 +20,11 @@ impl Connection {
         if self.last_use || !self.is_ready() {
             return Err(self.ended_for());
         }
-        if self.core.uploading {
-            self.end_upload();
-        }
         // The last poll has left the waker with the stream, unless a wake says that more has come.
         if self.core.waker.is_armed() && self.core.waker.become_idle(sequence) {
             return Ok(());
         }
         self.become_idle_after_poll(sequence)
-    }
-
-    /// Only now, and not when the stream has accepted the last of the body: that may lie in the kernel as long as the server
-    /// does not read. The stream is read once more, and acts upon it.
-    #[cold]
-    fn end_upload(&mut self) {
-        self.core.set_uploading(false);
-        self.core.waker.disarm();
     }
 
     /// As [`become_idle`](Self::become_idle), for a connection that may have been closed meanwhile.

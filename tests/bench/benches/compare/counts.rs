@@ -1,16 +1,12 @@
 //! What is counted: instructions, allocations, system calls, heap, connections. It comes out alike on every run, so
 //! once is enough, and as many processes may run together as there are processors.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
-
-use pooled_fetch_bench::{Kind, Server, Task, Way, require};
+use pooled_fetch_bench::{Kind, Protocol, Server, Task, Way, require};
 
 use crate::plan::{ALL, CROWD, OPENING, OPENING_OVER_TLS, Plan, REFERENCE};
 use crate::progress::Progress;
 use crate::table::Table;
-use crate::{Error, PROGRAMS};
+use crate::{Error, PROGRAMS, parallel};
 
 const RESTING: usize = 1_000;
 
@@ -64,14 +60,15 @@ const COUNTS: [Count; 9] = [
     Count {
         clients: OPENING,
         needs: Some("valgrind"),
-        count: |plan, task| opening(plan.counted_requests, OPENERS, Way::Opening, task),
+        count: |plan, task| opening(plan.counted_requests, OPENERS, task),
     },
     Count {
         clients: OPENING_OVER_TLS,
         needs: Some("valgrind"),
         // A handshake takes as long as thirty connections without.
         count: |plan, task| {
-            opening(plan.counted_requests / 4, OPENERS_OVER_TLS, Way::OpeningOverTls, task)
+            let task = Task { protocol: Protocol::Http1OverTls, ..task };
+            opening(plan.counted_requests / 4, OPENERS_OVER_TLS, task)
         },
     },
 ];
@@ -94,29 +91,14 @@ pub(crate) fn tables(
         }
         jobs.extend(count.clients.iter().map(|client| (column, *client)));
     }
-    let results = Mutex::new(Vec::new());
-    let (next, workers) = (AtomicUsize::new(0), thread::available_parallelism()?.get());
-    thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| {
-                while let Some((column, client)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let task = Task { server: Some(server.address), ..Task::new(*client, 1) };
-                    let result = (COUNTS[*column].count)(plan, task);
-                    if let Ok(mut results) = results.lock() {
-                        results.push((*column, *client, result));
-                    }
-                    progress.step();
-                }
-            });
-        }
-    });
-    let mut counted = Vec::new();
-    for (column, client, result) in results.into_inner().map_err(|_| "a worker panicked")? {
-        counted.push((column, client, result?));
-    }
+    let results = parallel::all(&jobs, progress, |(column, client)| {
+        (COUNTS[*column].count)(
+            plan,
+            Task { server: Some(server.address), ..Task::new(*client, 1) },
+        )
+    })?;
     let figure = |column: usize, part: usize, client: &Kind| {
-        let found = counted.iter().find(|it| (it.0, it.1) == (column, *client))?;
-        found.2[part]
+        results[jobs.iter().position(|job| *job == (column, *client))?][part]
     };
     let find = |column, part| ALL.iter().map(|client| figure(column, part, client)).collect();
     let of_openers = |column| OPENING.iter().map(|client| figure(column, 0, client)).collect();
@@ -158,8 +140,8 @@ fn instructions(plan: &Plan, at_once: usize, way: Way, task: Task) -> Counted {
     Ok(PROGRAMS.instructions_and_misses(&task)?.map(Some))
 }
 
-fn opening(requests: usize, at_once: usize, way: Way, task: Task) -> Counted {
-    let task = Task { at_once, way, requests: requests.max(10 * at_once), ..task };
+fn opening(requests: usize, at_once: usize, task: Task) -> Counted {
+    let task = Task { at_once, way: Way::Opening, requests: requests.max(10 * at_once), ..task };
     Ok([Some(PROGRAMS.instructions(&task)?), None])
 }
 

@@ -10,6 +10,8 @@ mod chart;
 mod checkout;
 mod cliff;
 mod counts;
+mod loads;
+mod parallel;
 mod plan;
 mod progress;
 mod table;
@@ -70,6 +72,7 @@ fn run(quick: bool) -> Result<(), Error> {
     let progress = Progress::new(plan.steps());
     let mut tables = turns::tables(&plan, &server, &progress)?;
     tables.extend(counts::tables(&plan, &server, &progress)?);
+    tables.extend(loads::tables(&plan, &server, &progress)?);
     tables.extend(cliff::table(&plan, &server, &progress)?);
     tables.push(checkout::table(&plan, &progress)?);
     progress.finish();

@@ -81,6 +81,8 @@ pub(crate) const LOADS: [Load; 4] = [
 /// How much of everything.
 pub(crate) struct Plan {
     pub(crate) rounds: usize,
+    /// For the loads that are many and differ less from turn to turn.
+    pub(crate) rounds_of_loads: usize,
     /// How much longer each turn is than in a quick run.
     pub(crate) longer: usize,
     /// Instructions are read off so many requests and three times as many.
@@ -90,15 +92,17 @@ pub(crate) struct Plan {
 impl Plan {
     pub(crate) fn new(quick: bool) -> Self {
         match quick {
-            true => Self { rounds: 3, longer: 1, counted_requests: 300 },
-            false => Self { rounds: 25, longer: 2, counted_requests: 2_000 },
+            true => Self { rounds: 3, rounds_of_loads: 2, longer: 1, counted_requests: 300 },
+            false => Self { rounds: 25, rounds_of_loads: 9, longer: 2, counted_requests: 2_000 },
         }
     }
 
     /// As many as [`Progress`](crate::progress::Progress) is told of.
     pub(crate) fn steps(&self) -> usize {
         let turns: usize = LOADS.iter().map(|load| load.clients.len()).sum();
-        self.rounds * (turns + crate::cliff::CASES.len() + 1) + crate::counts::steps()
+        self.rounds * (turns + crate::cliff::CASES.len() + 1)
+            + crate::counts::steps()
+            + crate::loads::steps(self)
     }
 }
 
