@@ -137,6 +137,9 @@ fn number(text: &[u8]) -> Option<usize> {
 fn chunks(mut rest: &[u8]) -> Option<Vec<u8>> {
     let mut body = Vec::new();
     loop {
+        // Zeros before a size are no part of it, however many; httparse counts them as digits.
+        let zeros = rest.iter().take_while(|byte| **byte == b'0').count();
+        rest = &rest[zeros.saturating_sub(1)..];
         let size = httparse::parse_chunk_size(rest).ok()?;
         let httparse::Status::Complete((line, size)) = size else { return None };
         rest = &rest[line..];

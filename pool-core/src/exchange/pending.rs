@@ -39,8 +39,8 @@ pub(crate) struct PendingRequest {
 }
 
 impl PendingRequest {
-    // Inlined into the code of callers, where that saves moving the request.
-    #[inline]
+    // A call would move the request once more.
+    #[inline(always)]
     pub(crate) fn new(request: Request<RequestBody>) -> Self {
         let reuse = Reuse::of(request.extensions());
         let http1_only = Http1Only::is_in(request.extensions());
