@@ -6,6 +6,7 @@ mod cancel;
 mod concurrency;
 mod connection_info;
 mod dials;
+mod endless;
 mod errors;
 mod facade;
 mod failing_bodies;

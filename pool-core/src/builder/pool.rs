@@ -280,7 +280,8 @@ impl<C: Connector> Builder<C> {
     /// How much of a response body that was dropped early is read on, in bytes and in time, to save its
     /// connection.
     ///
-    /// A body that announces more is not read at all. Zero bytes close the connection at once, also where only the
+    /// The bytes are those of the stream, framing included; a connection reads them in pieces of 128 KiB and one buffer at
+    /// most, and closes after the piece that goes beyond. A body that announces more is not read at all. Zero bytes close the connection at once, also where only the
     /// request body is still going out. Over HTTP/2 the stream is reset instead. Defaults to 64 KiB and 20 ms, about
     /// what opening a connection to another region costs; Go allows 256 KiB and 50 ms.
     pub fn drain_limit(mut self, bytes: u64, time: Duration) -> Self {

@@ -72,7 +72,7 @@ impl State {
     const NOTHING: Self = Self::Arrived { data: None, trailers: None };
 
     /// The state of a message, as far as hyper has come with it.
-    fn of(mut incoming: Incoming, lease: ConnectionLease) -> Self {
+    fn of(mut incoming: Incoming, mut lease: ConnectionLease) -> Self {
         if lease.connection.is_ready() {
             let suppressed = SuppressWakes::begin();
             let Arrived { data, trailers, .. } = Arrived::of(&mut incoming);
@@ -82,6 +82,7 @@ impl State {
         } else if lease.connection.is_finished() {
             Self::of_closed(incoming, lease)
         } else {
+            lease.connection.begin_body();
             Self::Streaming { incoming, lease }
         }
     }
@@ -162,6 +163,15 @@ impl Body {
         }
     }
 
+    #[cold]
+    fn fail_mostly_framing(&mut self) -> Error {
+        let State::Streaming { lease, .. } = &self.state else { unreachable!("it is framed") };
+        let attempt = lease.connection.attempt();
+        let error = Error::mostly_framing(lease.lane().name()).at(attempt);
+        self.fail(Reason::Failed);
+        error
+    }
+
     /// The caller does not read on, or only the request body is still going out.
     fn leave_unfinished(&mut self) {
         match self.take() {
@@ -182,9 +192,13 @@ impl Body {
         let next = |cx: &mut Context<'_>| Pin::new(&mut *incoming).poll_frame(cx);
         let polled =
             self.timer.poll_within(cx, |cx| lease.connection.poll(cx, WaitsFor::Rest, next));
-        let frame = match ready!(polled) {
-            Ok(frame) => frame,
-            Err(limit) => {
+        let frame = match polled {
+            Poll::Pending if lease.connection.is_mostly_framing(None) => {
+                return Poll::Ready(Some(Err(self.fail_mostly_framing())));
+            }
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Ok(frame)) => frame,
+            Poll::Ready(Err(limit)) => {
                 let attempt = lease.connection.attempt();
                 let error = Error::body_timeout(lease.lane().name(), limit).at(attempt);
                 self.fail(Reason::TimedOut);
@@ -193,6 +207,10 @@ impl Body {
         };
         match frame {
             Some(Ok(frame)) => {
+                let bytes = frame.data_ref().map_or(0, Bytes::len);
+                if lease.connection.is_mostly_framing(Some(bytes)) {
+                    return Poll::Ready(Some(Err(self.fail_mostly_framing())));
+                }
                 self.settle();
                 Poll::Ready(Some(Ok(frame)))
             }

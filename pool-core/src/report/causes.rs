@@ -120,6 +120,11 @@ impl Error {
         Self::new(ErrorKind::EndlessInformational, address, Cause::Text(why))
     }
 
+    pub(crate) fn mostly_framing(address: &Arc<str>) -> Self {
+        let why = "its chunks are framed by far more than they carry";
+        Self::new(ErrorKind::ResponseBody, address, Cause::Text(why))
+    }
+
     pub(crate) fn body_timeout(address: &Arc<str>, after: Duration) -> Self {
         Self::new(ErrorKind::BodyTimeout, address, Cause::After("no frame", after))
     }

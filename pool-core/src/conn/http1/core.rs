@@ -64,6 +64,7 @@ impl Core {
         mut poll: impl FnMut(&mut Context<'_>) -> Poll<()>,
     ) -> bool {
         let mut no_task = Context::from_waker(Waker::noop());
+        self.traffic.turn().begin();
         for _ in 0..2 {
             self.waker.begin();
             let once = |_: &mut Context<'_>| {

@@ -74,7 +74,7 @@ pub(super) enum Ending {
 
 #[expect(clippy::large_enum_variant, reason = "it lives in the box of its connection")]
 enum Driver<S: AsyncRead + AsyncWrite + Unpin> {
-    Http(Http<ArmedIo<Counted<S>>>),
+    Http(Http<ArmedIo<S>>),
     Upgradeable(Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>),
     Finished(Ending, Option<hyper::Error>),
 }
@@ -139,7 +139,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Drive for Driver<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
-    fn into_stream(self) -> Option<ArmedIo<Counted<S>>> {
+    fn into_stream(self) -> Option<ArmedIo<S>> {
         let Self::Http(connection) = self else { return None };
         let parts = connection.into_parts();
         parts.read_buf.is_empty().then_some(parts.io)
