@@ -13,6 +13,7 @@ mod failing_bodies;
 mod framing;
 mod grpc;
 mod http2;
+mod incoming;
 mod informational;
 mod layers;
 mod lifecycle;

@@ -18,6 +18,7 @@ use super::http1_framing::check_framing;
 use super::pending::PendingRequest;
 use super::response_body::Body;
 use super::timers::HeadLimits;
+use super::unfitting::check_status;
 use crate::conn::http1::{SendRequest, Unanswered};
 use crate::io::{Unsolicited, WaitsFor};
 use crate::lanes::ConnectionLease;
@@ -173,7 +174,9 @@ where
             }
             if let Some(answer) = response {
                 let length = answer.body().size_hint().exact();
-                if let Err(why) = check_framing(answer.headers_mut(), length) {
+                let checked = check_status(answer.status(), pending.facts)
+                    .and_then(|()| check_framing(answer.headers_mut(), length));
+                if let Err(why) = checked {
                     *response = None;
                     let lease = ended(this.lease, this.limits, this.gate);
                     return Poll::Ready(Err(fail_misframed(lease, why)));

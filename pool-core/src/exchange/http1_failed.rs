@@ -77,7 +77,7 @@ pub(super) fn fail_out_of_step(mut lease: ConnectionLease, pending: &mut Pending
     Error::out_of_step(host.name()).at(attempt)
 }
 
-/// The head of the response contradicts itself, and the connection closes. The request was answered, so it is not sent
+/// The head of the response contradicts itself or the request, and the connection closes. The request was answered, so it is not sent
 /// again.
 #[cold]
 pub(super) fn fail_misframed(lease: ConnectionLease, why: &'static str) -> Error {

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use h2::RecvStream;
-use http::{HeaderMap, Response};
+use http::{HeaderMap, Response, StatusCode};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::bookkeeping;
@@ -154,6 +154,9 @@ impl AwaitingHead {
             self.interim_bytes += FOR_FIELD + size_of_fields(&fields);
             if self.interim_bytes > self.max_head {
                 return Poll::Ready(Err(HeadOverrun::Interim));
+            }
+            if status == StatusCode::SWITCHING_PROTOCOLS {
+                return Poll::Ready(Err(HeadOverrun::Switch));
             }
             self.interim.pass(status, &fields);
         }

@@ -9,6 +9,7 @@
 //! | `pending` | the request between its attempts |
 //! | `http1` | one request over an HTTP/1 connection, up to the head of its response |
 //! | `http1_framing` | a response that contradicts itself about its length is none |
+//! | `unfitting` | what the libraries let through, and a gateway must not pass on |
 //! | `http1_failed` | how that ends without a response |
 //! | `response_body` | the response body, and when its connection is checked in |
 //! | `arrived` | what hyper holds of a message when it has done with it |
@@ -36,6 +37,7 @@ mod request_future;
 mod response_body;
 mod stream_body;
 mod timers;
+mod unfitting;
 pub mod upgrade;
 
 pub(crate) use pending::PendingRequest;

@@ -26,6 +26,7 @@ use super::drain;
 use super::open_stream::OpenStream;
 use super::stream_body::StreamBody;
 use super::timers::FrameTimer;
+use super::unfitting::unfitting;
 use crate::io::{SuppressWakes, WaitsFor};
 use crate::lanes::ConnectionLease;
 use crate::report::{Attempt, ConnectionInfo, Error, Reason};
@@ -76,6 +77,10 @@ impl State {
         if lease.connection.is_ready() {
             let suppressed = SuppressWakes::begin();
             let Arrived { data, trailers, .. } = Arrived::of(&mut incoming);
+            if let Some(why) = unfitting(trailers.as_deref()) {
+                drop(suppressed);
+                return Self::of_unfitting(data, incoming, lease, why);
+            }
             drop((incoming, suppressed));
             lease.checkin();
             Self::Arrived { data, trailers }
@@ -92,6 +97,9 @@ impl State {
     fn of_closed(mut incoming: Incoming, mut lease: ConnectionLease) -> Self {
         let Arrived { data, trailers, end } = Arrived::of(&mut incoming);
         let reason = lease.connection.ended_for();
+        if let Some(why) = unfitting(trailers.as_deref()) {
+            return Self::of_unfitting(data, incoming, lease, why);
+        }
         if matches!(end, End::Reached) {
             lease.discard(reason);
             return Self::Arrived { data, trailers };
@@ -100,7 +108,23 @@ impl State {
         let error = lease.connection.take_error().or(end.into_error());
         let address = Arc::clone(lease.lane().name());
         let attempt = lease.connection.attempt();
+        let error = error.map(|error| Error::response_body(&address, error).at(attempt.clone()));
         lease.discard(reason);
+        Self::Disconnected(Box::new(Disconnected { data, incoming, address, attempt, error }))
+    }
+
+    /// The state of a message whose trailers are none.
+    #[cold]
+    fn of_unfitting(
+        data: Option<Bytes>,
+        incoming: Incoming,
+        lease: ConnectionLease,
+        why: &'static str,
+    ) -> Self {
+        let address = Arc::clone(lease.lane().name());
+        let attempt = lease.connection.attempt();
+        let error = Some(Error::unfitting_trailers(&address, why).at(attempt.clone()));
+        lease.discard(Reason::Failed);
         Self::Disconnected(Box::new(Disconnected { data, incoming, address, attempt, error }))
     }
 }
@@ -210,6 +234,12 @@ impl Body {
                 let bytes = frame.data_ref().map_or(0, Bytes::len);
                 if lease.connection.is_mostly_framing(Some(bytes)) {
                     return Poll::Ready(Some(Err(self.fail_mostly_framing())));
+                }
+                if let Some(why) = unfitting(frame.trailers_ref()) {
+                    let attempt = lease.connection.attempt();
+                    let error = Error::unfitting_trailers(lease.lane().name(), why).at(attempt);
+                    self.fail(Reason::Failed);
+                    return Poll::Ready(Some(Err(error)));
                 }
                 self.settle();
                 Poll::Ready(Some(Ok(frame)))

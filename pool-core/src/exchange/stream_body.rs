@@ -13,6 +13,7 @@ use http_body::{Frame, SizeHint};
 
 use super::open_stream::OpenStream;
 use super::timers::FrameTimer;
+use super::unfitting::unfitting;
 use crate::report::{Attempt, Error};
 
 /// A frame or the end, and whether it is the last.
@@ -62,7 +63,13 @@ impl StreamBody {
                 if ended {
                     self.stream.response_ended();
                 }
-                (Some(Ok(frame)), ended)
+                match unfitting(frame.trailers_ref()) {
+                    None => (Some(Ok(frame)), ended),
+                    Some(why) => {
+                        let error = Error::unfitting_trailers(name, why).at(self.attempt.clone());
+                        (Some(Err(error)), true)
+                    }
+                }
             }
             Ok(Some(Err(error))) => {
                 let error = match self.stream.take_upload_failure() {

@@ -26,10 +26,13 @@ pub(super) struct HeadLimits {
     read_before: u64,
 }
 
-/// Which limit was reached before the head had come.
+/// Why no head is waited for any more.
 pub(super) enum HeadOverrun {
     Time(Duration),
+    /// 1xx answers have come to more than they may.
     Interim,
+    /// Over HTTP/2, which has no upgrades: RFC 9113 8.6.
+    Switch,
 }
 
 impl HeadLimits {
@@ -72,6 +75,7 @@ impl HeadOverrun {
         match self {
             Self::Time(limit) => Error::response_timeout(address, limit),
             Self::Interim => Error::endless_informational(address),
+            Self::Switch => Error::misframed(address, "101 over HTTP/2, which has no upgrades"),
         }
     }
 }

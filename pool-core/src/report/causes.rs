@@ -120,6 +120,10 @@ impl Error {
         Self::new(ErrorKind::EndlessInformational, address, Cause::Text(why))
     }
 
+    pub(crate) fn unfitting_trailers(address: &Arc<str>, why: &'static str) -> Self {
+        Self::new(ErrorKind::ResponseBody, address, Cause::Text(why))
+    }
+
     pub(crate) fn mostly_framing(address: &Arc<str>) -> Self {
         let why = "its chunks are framed by far more than they carry";
         Self::new(ErrorKind::ResponseBody, address, Cause::Text(why))

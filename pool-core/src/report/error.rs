@@ -77,7 +77,7 @@ pub enum ErrorKind {
     /// The caller's request body failed, or broke the promise of its length.
     RequestBody,
     /// The request may have reached the server, but no response came back, or none that can be believed: its head is no
-    /// HTTP, or contradicts itself about the length of its body.
+    /// HTTP, contradicts itself about the length of its body, or switches protocols unasked.
     Response,
     /// The head of the response was not complete within the response timeout.
     ResponseTimeout,
@@ -85,7 +85,7 @@ pub enum ErrorKind {
     EndlessInformational,
     /// The next frame of the response body did not come within the body timeout.
     BodyTimeout,
-    /// The response came, but its body did not arrive whole.
+    /// The response came, but its body did not arrive whole, or its trailers are none that may follow it.
     ResponseBody,
 }
 

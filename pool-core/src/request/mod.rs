@@ -44,6 +44,7 @@ pub(crate) use framing::HeadFacts;
 pub(crate) use gate::Gate;
 pub(crate) use head::{DefaultTarget, check_head, check_secure, fit_http1, fit_http2};
 pub use hop_by_hop::Http10;
+pub(crate) use hop_by_hop::is_hop_by_hop;
 pub use informational::on_informational;
 pub(crate) use informational::{Interim, route_informational};
 pub(crate) use replayable::BoxError;
