@@ -32,6 +32,7 @@ mod task_budget;
 mod tcp;
 mod timeouts;
 mod tls;
+mod total;
 mod upgrades;
 mod uploads;
 mod websocket;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::connector::Connector;
 use crate::pool::Pool;
 use crate::report::{Observed, Observer};
+use crate::request::LeastRate;
 use crate::settings::{Backoff, BuildError, DrainLimit, Settings};
 
 /// Sets up a [`Pool`]. Made by [`Pool::builder`].
@@ -125,6 +126,33 @@ impl<C: Connector> Builder<C> {
     /// `None`, as [`response_timeout`](Self::response_timeout), and then no timer exists.
     pub fn body_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.settings.body_timeout = timeout.into();
+        self
+    }
+
+    /// How long a whole exchange may take: from when its request is sent off by the caller to the end of its response body;
+    /// `None` for ever.
+    ///
+    /// Waiting for a connection, attempts that fail, 1xx answers and the time in which the caller does not read are all part
+    /// of it. What is not done by then fails with [`ErrorKind::TotalTimeout`](crate::ErrorKind::TotalTimeout), and its
+    /// connection closes; over HTTP/2 its stream is reset. A body of which all has arrived can be read later. The stream of
+    /// an upgrade or a tunnel is not bounded. [`total_timeout`](crate::total_timeout()) sets it for one request. Zero is
+    /// refused. Defaults to `None`, as in Go, curl and reqwest, and then no timer exists: only the caller knows how large a
+    /// response is.
+    pub fn total_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.settings.total_timeout = timeout.into();
+        self
+    }
+
+    /// How many bytes of a response body must come in each period in which they are waited for; `None` for any number.
+    ///
+    /// A server that sends a byte now and then never runs into the [body timeout](Self::body_timeout). This is curl's
+    /// `--speed-limit` and `--speed-time`. Only time in which a task waits for the next frame counts, so a caller that reads
+    /// slowly blames no server; content counts, and not its framing. A body that is slower fails with
+    /// [`ErrorKind::SlowBody`](crate::ErrorKind::SlowBody), and its connection closes; over HTTP/2 its stream is reset.
+    /// [`least_rate`](crate::least_rate()) sets it for one request, such as one for events that are rare. A period of zero is
+    /// refused. Defaults to `None`, as in curl, and then no timer exists.
+    pub fn least_rate(mut self, rate: impl Into<Option<LeastRate>>) -> Self {
+        self.settings.least_rate = rate.into();
         self
     }
 
@@ -303,7 +331,8 @@ impl<C: Connector> Builder<C> {
     ///
     /// A [`BuildError`] that names the setting that makes no sense:
     ///
-    /// * zero connections, uses or streams, or a connect timeout of zero, with which nothing could ever be sent
+    /// * zero connections, uses or streams, or a connect or total timeout of zero, with which nothing could ever be sent
+    /// * a least rate in a period of zero
     /// * an interval of zero between questions for a sign of life, or windows and frames that HTTP/2 does not have
     /// * a response head of less than 8 KiB
     /// * more idle connections than connections

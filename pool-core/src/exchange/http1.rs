@@ -17,7 +17,7 @@ use super::http1_failed::{fail, fail_misframed, fail_out_of_step, give_up};
 use super::http1_framing::check_framing;
 use super::pending::PendingRequest;
 use super::response_body::Body;
-use super::timers::HeadLimits;
+use super::timers::{HeadLimits, HeadOverrun};
 use super::unfitting::check_status;
 use crate::conn::http1::{SendRequest, Unanswered};
 use crate::io::{Unsolicited, WaitsFor};
@@ -183,6 +183,10 @@ where
                 }
             }
             return Poll::Ready(Ok(()));
+        }
+        if let Poll::Ready(limit) = pending.poll_total(cx) {
+            let lease = ended(this.lease, this.limits, this.gate);
+            return Poll::Ready(Err(give_up(lease, HeadOverrun::Total(limit), pending)));
         }
         let overrun = ready!(this.limits.poll(cx, lease.connection.traffic()));
         let lease = ended(this.lease, this.limits, this.gate);

@@ -53,6 +53,11 @@ pub(super) fn give_up(
 ) -> Error {
     let attempt = lease.connection.attempt();
     let host = Arc::clone(lease.lane().host());
+    if let HeadOverrun::Total(limit) = overrun {
+        // It says nothing of this connection, nor of others.
+        lease.discard(Reason::TimedOut);
+        return Error::total_timeout(host.name(), limit).at(attempt);
+    }
     let tried = host.is_tried(lease.connection.id()) && attempt.is_unanswered();
     bookkeeping::timed_out(&lease);
     let again = if tried { lease.connection.take_back(None) } else { None };

@@ -83,7 +83,11 @@ async fn send(
         read_before,
         info,
     };
-    match poll_fn(|cx| awaiting.poll(cx)).await {
+    let within_total = |cx: &mut Context<'_>| match awaiting.poll(cx) {
+        Poll::Pending => pending.poll_total(cx).map(|limit| Err(HeadOverrun::Total(limit))),
+        ready => ready,
+    };
+    match poll_fn(within_total).await {
         Ok(Ok(response)) => awaiting.receive(response),
         Ok(Err(error)) => {
             let attempt = awaiting.attempt();

@@ -19,12 +19,14 @@
 //! | `stream_body` | the body of a response over a stream |
 //! | `upgrade` | what a connection or a stream becomes after an upgrade or a tunnel |
 //! | `bookkeeping` | what is noted: begun, stale, and what a failure tells of other connections |
-//! | `timers` | the limits for head and body |
+//! | `timers` | the limits for the head |
+//! | `bounds` | the total time, and the time and the rate of a body |
 //!
 //! `pool` takes the future of a request and the body of its response.
 
 mod arrived;
 mod bookkeeping;
+mod bounds;
 mod drain;
 mod http1;
 mod http1_failed;

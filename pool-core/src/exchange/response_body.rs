@@ -22,10 +22,10 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::arrived::{Arrived, Disconnected, End};
+use super::bounds::{BodyBounds, Bounds};
 use super::drain;
 use super::open_stream::OpenStream;
 use super::stream_body::StreamBody;
-use super::timers::FrameTimer;
 use super::unfitting::unfitting;
 use crate::io::{SuppressWakes, WaitsFor};
 use crate::lanes::ConnectionLease;
@@ -52,7 +52,7 @@ use crate::report::{Attempt, ConnectionInfo, Error, Reason};
 pub struct Body {
     state: State,
     connection: ConnectionInfo,
-    timer: FrameTimer,
+    bounds: BodyBounds,
 }
 
 enum State {
@@ -134,8 +134,8 @@ type NextFrame = Option<Result<Frame<Bytes>, Error>>;
 impl Body {
     pub(super) fn new(incoming: Incoming, lease: ConnectionLease) -> Self {
         let connection = lease.connection.info();
-        let timer = FrameTimer::new(lease.settings().body_timeout);
-        Self { state: State::of(incoming, lease), connection, timer }
+        let bounds = BodyBounds::new(lease.settings().body_timeout);
+        Self { state: State::of(incoming, lease), connection, bounds }
     }
 
     /// The body of a response over a stream of a shared connection, whose lease it keeps to its end.
@@ -146,18 +146,23 @@ impl Body {
         fields: &HeaderMap,
     ) -> Self {
         let connection = attempt.connection().clone();
-        let timer = FrameTimer::new(stream.lease().lane().settings().body_timeout);
+        let bounds = BodyBounds::new(stream.lease().lane().settings().body_timeout);
         let state = if incoming.is_end_stream() {
             stream.response_ended();
             State::NOTHING
         } else {
             State::Stream(Box::new(StreamBody::new(incoming, stream, attempt, fields)))
         };
-        Self { state, connection, timer }
+        Self { state, connection, bounds }
     }
 
     pub(super) fn empty(connection: ConnectionInfo) -> Self {
-        Self { state: State::NOTHING, connection, timer: FrameTimer::new(None) }
+        Self { state: State::NOTHING, connection, bounds: BodyBounds::default() }
+    }
+
+    #[cold]
+    pub(super) fn add_bounds(&mut self, bounds: Bounds) {
+        self.bounds.add(bounds);
     }
 
     /// The connection that carried this response, as it was then.
@@ -215,16 +220,16 @@ impl Body {
         };
         let next = |cx: &mut Context<'_>| Pin::new(&mut *incoming).poll_frame(cx);
         let polled =
-            self.timer.poll_within(cx, |cx| lease.connection.poll(cx, WaitsFor::Rest, next));
+            self.bounds.poll_within(cx, |cx| lease.connection.poll(cx, WaitsFor::Rest, next));
         let frame = match polled {
             Poll::Pending if lease.connection.is_mostly_framing(None) => {
                 return Poll::Ready(Some(Err(self.fail_mostly_framing())));
             }
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Ok(frame)) => frame,
-            Poll::Ready(Err(limit)) => {
+            Poll::Ready(Err(overrun)) => {
                 let attempt = lease.connection.attempt();
-                let error = Error::body_timeout(lease.lane().name(), limit).at(attempt);
+                let error = overrun.into_error(lease.lane().name()).at(attempt);
                 self.fail(Reason::TimedOut);
                 return Poll::Ready(Some(Err(error)));
             }
@@ -275,7 +280,7 @@ impl HttpBody for Body {
             State::Streaming { .. } => this.poll_streaming(cx),
             State::Disconnected(rest) => rest.poll_frame(cx),
             State::Stream(stream) => {
-                let (frame, ended) = ready!(stream.poll_frame(cx, &mut this.timer));
+                let (frame, ended) = ready!(stream.poll_frame(cx, &mut this.bounds));
                 if ended {
                     this.state = State::NOTHING;
                 }

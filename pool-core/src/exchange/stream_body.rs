@@ -11,8 +11,8 @@ use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
 use http_body::{Frame, SizeHint};
 
+use super::bounds::BodyBounds;
 use super::open_stream::OpenStream;
-use super::timers::FrameTimer;
 use super::unfitting::unfitting;
 use crate::report::{Attempt, Error};
 
@@ -48,9 +48,9 @@ impl StreamBody {
     pub(super) fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,
-        timer: &mut FrameTimer,
+        bounds: &mut BodyBounds,
     ) -> Poll<Polled> {
-        let Poll::Ready(polled) = timer.poll_within(cx, |cx| self.poll_incoming(cx)) else {
+        let Poll::Ready(polled) = bounds.poll_within(cx, |cx| self.poll_incoming(cx)) else {
             self.read_before.get_or_insert(self.stream.lease().connection.wire().read());
             return Poll::Pending;
         };
@@ -82,12 +82,12 @@ impl StreamBody {
                 self.stream.response_ended();
                 (None, true)
             }
-            Err(limit) => {
+            Err(overrun) => {
                 if read_before == Some(lease.connection.wire().read()) {
                     lease.connection.doubt();
                 }
                 self.stream.give_up();
-                (Some(Err(Error::body_timeout(name, limit).at(self.attempt.clone()))), true)
+                (Some(Err(overrun.into_error(name).at(self.attempt.clone()))), true)
             }
         })
     }

@@ -1,4 +1,4 @@
-//! What an exchange does not wait for: a head or a frame that takes too long, and 1xx answers without end.
+//! What an exchange does not wait for: a head that takes too long, and 1xx answers without end.
 //!
 //! No timer exists while its setting is off.
 
@@ -31,6 +31,8 @@ pub(super) enum HeadOverrun {
     Time(Duration),
     /// 1xx answers have come to more than they may.
     Interim,
+    /// The total time is over.
+    Total(Duration),
     /// Over HTTP/2, which has no upgrades: RFC 9113 8.6.
     Switch,
 }
@@ -74,6 +76,7 @@ impl HeadOverrun {
     pub(super) fn into_error(self, address: &Arc<str>) -> Error {
         match self {
             Self::Time(limit) => Error::response_timeout(address, limit),
+            Self::Total(limit) => Error::total_timeout(address, limit),
             Self::Interim => Error::endless_informational(address),
             Self::Switch => Error::misframed(address, "101 over HTTP/2, which has no upgrades"),
         }
@@ -116,44 +119,6 @@ impl HeadTimer {
         // A time too long for the clock is never over.
         if let Some(end) = Instant::now().checked_add(time) {
             self.timer.as_mut().reset(end);
-        }
-    }
-}
-
-/// The body timeout, which runs while a task waits for the next frame.
-#[derive(Debug)]
-pub(super) struct FrameTimer(Option<Box<Running>>);
-
-#[derive(Debug)]
-struct Running {
-    limit: Duration,
-    timer: Option<Pin<Box<Sleep>>>,
-}
-
-impl FrameTimer {
-    pub(super) fn new(limit: Option<Duration>) -> Self {
-        Self(limit.map(|limit| Box::new(Running { limit, timer: None })))
-    }
-
-    /// What `frame` gives, unless it takes longer than the limit.
-    pub(super) fn poll_within<T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        frame: impl FnOnce(&mut Context<'_>) -> Poll<T>,
-    ) -> Poll<Result<T, Duration>> {
-        match (frame(cx), &mut self.0) {
-            (Poll::Ready(frame), None) => Poll::Ready(Ok(frame)),
-            (Poll::Pending, None) => Poll::Pending,
-            (Poll::Ready(frame), Some(running)) => {
-                running.timer = None;
-                Poll::Ready(Ok(frame))
-            }
-            (Poll::Pending, Some(running)) => {
-                let Running { limit, timer } = &mut **running;
-                let timer = timer.get_or_insert_with(|| Box::pin(sleep(*limit)));
-                ready!(timer.as_mut().poll(cx));
-                Poll::Ready(Err(*limit))
-            }
         }
     }
 }

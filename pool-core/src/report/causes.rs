@@ -120,6 +120,15 @@ impl Error {
         Self::new(ErrorKind::EndlessInformational, address, Cause::Text(why))
     }
 
+    pub(crate) fn total_timeout(address: &Arc<str>, after: Duration) -> Self {
+        let what = "not done (total_timeout)";
+        Self::new(ErrorKind::TotalTimeout, address, Cause::After(what, after))
+    }
+
+    pub(crate) fn slow_body(address: &Arc<str>, bytes: u64, period: Duration) -> Self {
+        Self::new(ErrorKind::SlowBody, address, Cause::Slow(bytes, period))
+    }
+
     pub(crate) fn unfitting_trailers(address: &Arc<str>, why: &'static str) -> Self {
         Self::new(ErrorKind::ResponseBody, address, Cause::Text(why))
     }

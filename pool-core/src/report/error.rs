@@ -36,6 +36,8 @@ pub(super) enum Cause {
     Text(&'static str),
     After(&'static str, Duration),
     Paused(Duration),
+    /// Less than so many bytes in so long a time.
+    Slow(u64, Duration),
     Io(Arc<io::Error>),
     Http(Arc<hyper::Error>),
     Http2(Arc<h2::Error>),
@@ -83,8 +85,12 @@ pub enum ErrorKind {
     ResponseTimeout,
     /// The server sent 1xx answers without end, and no final one.
     EndlessInformational,
+    /// The response was not whole within the total timeout.
+    TotalTimeout,
     /// The next frame of the response body did not come within the body timeout.
     BodyTimeout,
+    /// The response body came more slowly than the least rate.
+    SlowBody,
     /// The response came, but its body did not arrive whole, or its trailers are none that may follow it.
     ResponseBody,
 }
@@ -104,7 +110,10 @@ impl ErrorKind {
             Self::Response | Self::ResponseTimeout | Self::EndlessInformational => {
                 "waiting for the response of"
             }
-            Self::ResponseBody | Self::BodyTimeout => "reading the response body from",
+            Self::TotalTimeout => "waiting for the whole response of",
+            Self::ResponseBody | Self::BodyTimeout | Self::SlowBody => {
+                "reading the response body from"
+            }
         }
     }
 }
@@ -149,6 +158,7 @@ impl Error {
             Cause::Text(text) => Cause::Text(text),
             Cause::After(what, after) => Cause::After(what, *after),
             Cause::Paused(pause) => Cause::Paused(*pause),
+            Cause::Slow(bytes, period) => Cause::Slow(*bytes, *period),
             Cause::LargeHead(most) => Cause::LargeHead(*most),
             Cause::Io(error) => Cause::Io(Arc::clone(error)),
             Cause::Http(error) => Cause::Http(Arc::clone(error)),
@@ -195,6 +205,9 @@ impl fmt::Display for Error {
             Cause::Paused(pause) => {
                 write!(f, "it could not be reached several times in a row, next try in {pause:?}")
             }
+            Cause::Slow(bytes, period) => {
+                write!(f, "less than the {bytes} bytes in {period:?} of least_rate")
+            }
             Cause::Io(error) => write_chain(f, &**error),
             Cause::Http(error) => write_chain(f, &**error),
             Cause::Http2(error) => write_chain(f, &**error),
@@ -227,7 +240,11 @@ impl StdError for Error {
             Cause::Http(error) => Some(&**error),
             Cause::Http2(error) => Some(&**error),
             Cause::Body(error) => Some(&**error),
-            Cause::LargeHead(_) | Cause::Text(_) | Cause::After(..) | Cause::Paused(_) => None,
+            Cause::LargeHead(_)
+            | Cause::Text(_)
+            | Cause::After(..)
+            | Cause::Paused(_)
+            | Cause::Slow(..) => None,
         }
     }
 }
