@@ -70,6 +70,7 @@ pub(crate) struct ConnectionSettings {
     pub(crate) lifetime_jitter: f64,
     pub(crate) max_uses: Option<u64>,
     pub(crate) max_response_head: usize,
+    pub(crate) max_response_fields: Option<usize>,
     pub(crate) http2: Http2Settings,
 }
 
@@ -155,6 +156,7 @@ impl Default for Settings {
                 lifetime_jitter: 0.1,
                 max_uses: None,
                 max_response_head: 408 * 1024,
+                max_response_fields: None,
                 http2: Http2Settings {
                     max_streams: None,
                     keep_alive: None,
@@ -220,6 +222,11 @@ impl Settings {
             ),
             (http2.send_buffer == 0, "http2_send_buffer", none),
             (self.connection.max_response_head < MIN_HEAD, "max_response_head", "below 8 KiB"),
+            (
+                self.connection.max_response_fields == Some(0),
+                "max_response_fields",
+                "every response has fields",
+            ),
             (above(self.max_idle, self.max_connections), "max_idle", more),
             (
                 above(self.max_idle_per_address, self.max_connections_per_address),

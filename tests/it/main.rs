@@ -12,6 +12,7 @@ mod facade;
 mod failing_bodies;
 mod framing;
 mod grpc;
+mod heads;
 mod http2;
 mod incoming;
 mod informational;

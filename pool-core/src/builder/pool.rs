@@ -279,14 +279,27 @@ impl<C: Connector> Builder<C> {
         self
     }
 
-    /// How large the head of a response may be, in bytes, 1xx answers included; over HTTP/2 with the 32 bytes for each field
+    /// How large the head of a response may be, in bytes, the 1xx answers before it included; over HTTP/2 with the 32 bytes for each field
     /// that RFC 9113 6.5.2 counts.
     ///
-    /// A response beyond it fails with [`ErrorKind::Response`](crate::ErrorKind::Response). Over HTTP/2 that costs its
-    /// stream alone, unless it is twice as large or more. Less than 8 KiB is refused. Defaults to 408 KiB, what hyper takes
+    /// A response beyond it fails with [`ErrorKind::Response`](crate::ErrorKind::Response), and 1xx answers that come to more
+    /// with [`ErrorKind::EndlessInformational`](crate::ErrorKind::EndlessInformational). Over HTTP/1, where these are counted
+    /// after each turn of the connection, they may be a turn of 128 KiB late, and the connection closes. Over HTTP/2 that
+    /// costs its stream alone, unless the head is twice as large or more. Less than 8 KiB is refused. Defaults to 408 KiB, what hyper takes
     /// over HTTP/1: large enough for any set of cookies that browsers keep.
     pub fn max_response_head(mut self, bytes: usize) -> Self {
         self.settings.connection.max_response_head = bytes;
+        self
+    }
+
+    /// How many fields the head of a response over HTTP/1 may have, and its trailers; `None` for the 100 of hyper.
+    ///
+    /// A response beyond it fails with [`ErrorKind::Response`](crate::ErrorKind::Response). Over HTTP/2 fields count by their
+    /// bytes alone, of which each has 32 more for that; see [`max_response_head`](Self::max_response_head). Zero is refused.
+    /// Defaults to `None`, because any number has its price: with one set, hyper fills two tables of that size each time that
+    /// it parses a head, and beyond 100 it allocates both. It says five in a hundred of its speed.
+    pub fn max_response_fields(mut self, fields: impl Into<Option<usize>>) -> Self {
+        self.settings.connection.max_response_fields = fields.into();
         self
     }
 
@@ -334,7 +347,7 @@ impl<C: Connector> Builder<C> {
     /// * zero connections, uses or streams, or a connect or total timeout of zero, with which nothing could ever be sent
     /// * a least rate in a period of zero
     /// * an interval of zero between questions for a sign of life, or windows and frames that HTTP/2 does not have
-    /// * a response head of less than 8 KiB
+    /// * a response head of less than 8 KiB, or without fields
     /// * more idle connections than connections
     /// * a jitter outside 0 to 1
     pub fn build(self) -> Result<Pool<C>, BuildError> {

@@ -99,11 +99,12 @@ where
             }
         }
         let limit = lease.settings().response_timeout;
+        let max_head = lease.settings().connection.max_response_head;
         let (traffic, host) = (lease.connection.traffic(), lease.lane().host());
         *this.limits = if host.tries_idle() && host.is_tried(lease.connection.id()) {
-            HeadLimits::of_trial(limit, traffic)
+            HeadLimits::of_trial(limit, max_head, traffic)
         } else {
-            HeadLimits::new(limit, traffic)
+            HeadLimits::new(limit, max_head, traffic)
         };
         *this.progress = Progress::Begun;
         *this.lease = Some(lease);

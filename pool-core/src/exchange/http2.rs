@@ -157,7 +157,7 @@ impl AwaitingHead {
         while let Poll::Ready((status, fields)) = head.poll_interim(cx) {
             self.interim_bytes += FOR_FIELD + size_of_fields(&fields);
             if self.interim_bytes > self.max_head {
-                return Poll::Ready(Err(HeadOverrun::Interim));
+                return Poll::Ready(Err(HeadOverrun::Interim(self.max_head)));
             }
             if status == StatusCode::SWITCHING_PROTOCOLS {
                 return Poll::Ready(Err(HeadOverrun::Switch));

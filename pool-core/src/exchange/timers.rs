@@ -12,9 +12,6 @@ use tokio::time::{Instant, Sleep, sleep};
 use crate::io::Traffic;
 use crate::report::Error;
 
-/// More than hyper's limit for one head; only a run of 1xx answers can come to so much.
-const MAX_INTERIM: u64 = 1024 * 1024;
-
 /// The part of the response timeout after which a connection that is tried has shown no sign of life: no server is usually
 /// so near to its limit, and the request has waited little when it goes over another connection.
 pub(super) const TRIED: u32 = 4;
@@ -24,13 +21,14 @@ pub(super) const TRIED: u32 = 4;
 pub(super) struct HeadLimits {
     timer: Option<Box<HeadTimer>>,
     read_before: u64,
+    max_head: usize,
 }
 
 /// Why no head is waited for any more.
 pub(super) enum HeadOverrun {
     Time(Duration),
     /// 1xx answers have come to more than they may.
-    Interim,
+    Interim(usize),
     /// The total time is over.
     Total(Duration),
     /// Over HTTP/2, which has no upgrades: RFC 9113 8.6.
@@ -39,16 +37,16 @@ pub(super) enum HeadOverrun {
 
 impl HeadLimits {
     #[inline]
-    pub(super) fn new(limit: Option<Duration>, traffic: &Traffic) -> Self {
+    pub(super) fn new(limit: Option<Duration>, max_head: usize, traffic: &Traffic) -> Self {
         let start = |limit| HeadTimer::start(limit, None);
-        Self { timer: limit.map(start), read_before: traffic.read() }
+        Self { timer: limit.map(start), read_before: traffic.read(), max_head }
     }
 
     /// As [`new`](Self::new), for a connection that is tried: it has to show a sign of life sooner.
     #[cold]
-    pub(super) fn of_trial(limit: Option<Duration>, traffic: &Traffic) -> Self {
+    pub(super) fn of_trial(limit: Option<Duration>, max_head: usize, traffic: &Traffic) -> Self {
         let start = |limit| HeadTimer::start(limit, Some(limit / TRIED));
-        Self { timer: limit.map(start), read_before: traffic.read() }
+        Self { timer: limit.map(start), read_before: traffic.read(), max_head }
     }
 
     /// The head has come: no timer is left that would wake the task.
@@ -59,8 +57,9 @@ impl HeadLimits {
 
     #[inline]
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, traffic: &Traffic) -> Poll<HeadOverrun> {
-        if traffic.read() - self.read_before > MAX_INTERIM {
-            return Poll::Ready(HeadOverrun::Interim);
+        // hyper ends a single head by itself, so there were 1xx answers.
+        if traffic.read() - self.read_before > self.max_head as u64 {
+            return Poll::Ready(HeadOverrun::Interim(self.max_head));
         }
         match &mut self.timer {
             Some(timer) => {
@@ -77,7 +76,7 @@ impl HeadOverrun {
         match self {
             Self::Time(limit) => Error::response_timeout(address, limit),
             Self::Total(limit) => Error::total_timeout(address, limit),
-            Self::Interim => Error::endless_informational(address),
+            Self::Interim(most) => Error::endless_informational(address, most),
             Self::Switch => Error::misframed(address, "101 over HTTP/2, which has no upgrades"),
         }
     }

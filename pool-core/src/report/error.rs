@@ -44,6 +44,10 @@ pub(super) enum Cause {
     Body(Arc<dyn StdError + Send + Sync>),
     /// Than so many bytes.
     LargeHead(usize),
+    /// Than so many.
+    ManyFields(usize),
+    /// 1xx answers of more than so many bytes.
+    EndlessInformational(usize),
 }
 
 /// The step that failed.
@@ -160,6 +164,8 @@ impl Error {
             Cause::Paused(pause) => Cause::Paused(*pause),
             Cause::Slow(bytes, period) => Cause::Slow(*bytes, *period),
             Cause::LargeHead(most) => Cause::LargeHead(*most),
+            Cause::ManyFields(most) => Cause::ManyFields(*most),
+            Cause::EndlessInformational(most) => Cause::EndlessInformational(*most),
             Cause::Io(error) => Cause::Io(Arc::clone(error)),
             Cause::Http(error) => Cause::Http(Arc::clone(error)),
             Cause::Http2(error) => Cause::Http2(Arc::clone(error)),
@@ -215,6 +221,12 @@ impl fmt::Display for Error {
             Cause::LargeHead(most) => {
                 write!(f, "the head is larger than the {most} bytes of max_response_head")
             }
+            Cause::ManyFields(most) => {
+                write!(f, "the head has more fields than the {most} of max_response_fields")
+            }
+            Cause::EndlessInformational(most) => {
+                write!(f, "1xx answers without end, beyond the {most} bytes of max_response_head")
+            }
         }?;
         match self.0.evidence.connection() {
             Some(_) => write!(f, " ({})", self.0.evidence),
@@ -241,6 +253,8 @@ impl StdError for Error {
             Cause::Http2(error) => Some(&**error),
             Cause::Body(error) => Some(&**error),
             Cause::LargeHead(_)
+            | Cause::ManyFields(_)
+            | Cause::EndlessInformational(_)
             | Cause::Text(_)
             | Cause::After(..)
             | Cause::Paused(_)

@@ -182,9 +182,11 @@ pub(super) struct Buffers {
     pub(super) gathers: bool,
     /// How large the head of a response may be.
     pub(super) max_head: usize,
+    /// How many fields it may have; as many as hyper takes by itself if none is said.
+    pub(super) max_fields: Option<usize>,
 }
 
-/// What hyper takes by itself.
+/// How large a head hyper takes by itself.
 const HYPERS_MAX_HEAD: usize = 408 * 1024;
 
 type Http<S> = http1::Connection<S, BodyHandle>;
@@ -199,6 +201,9 @@ where
     }
     if how.max_head != HYPERS_MAX_HEAD {
         builder.max_buf_size(how.max_head);
+    }
+    if let Some(fields) = how.max_fields {
+        builder.max_headers(fields);
     }
     let handshake = pin!(builder.handshake(stream));
     match handshake.poll(&mut Context::from_waker(Waker::noop())) {
