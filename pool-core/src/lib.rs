@@ -111,7 +111,7 @@ pub use report::{
     Stats, Written,
 };
 pub use request::{
-    Http10, ReplayableBody, RequestBody, Reuse, extended_connect, http1_only, on_informational,
-    reuse,
+    Http10, LeastRate, ReplayableBody, RequestBody, Reuse, extended_connect, http1_only,
+    least_rate, on_informational, reuse, total_timeout,
 };
 pub use settings::{Backoff, BuildError, Http2};

@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::report::Observed;
+use crate::request::LeastRate;
 
 /// Whether a pool speaks HTTP/2; see [`Builder::http2`](crate::Builder::http2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -45,6 +46,8 @@ pub(crate) struct Settings {
     pub(crate) checkout_timeout: Option<Duration>,
     pub(crate) response_timeout: Option<Duration>,
     pub(crate) body_timeout: Option<Duration>,
+    pub(crate) total_timeout: Option<Duration>,
+    pub(crate) least_rate: Option<LeastRate>,
     pub(crate) expect_continue_timeout: Duration,
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) park_after: Option<Duration>,
@@ -67,6 +70,7 @@ pub(crate) struct ConnectionSettings {
     pub(crate) lifetime_jitter: f64,
     pub(crate) max_uses: Option<u64>,
     pub(crate) max_response_head: usize,
+    pub(crate) max_response_fields: Option<usize>,
     pub(crate) http2: Http2Settings,
 }
 
@@ -135,6 +139,8 @@ impl Default for Settings {
             checkout_timeout: Some(Duration::from_secs(30)),
             response_timeout: None,
             body_timeout: None,
+            total_timeout: None,
+            least_rate: None,
             expect_continue_timeout: Duration::from_secs(1),
             idle_timeout: Some(Duration::from_secs(90)),
             park_after: Some(Duration::from_secs(10)),
@@ -150,6 +156,7 @@ impl Default for Settings {
                 lifetime_jitter: 0.1,
                 max_uses: None,
                 max_response_head: 408 * 1024,
+                max_response_fields: None,
                 http2: Http2Settings {
                     max_streams: None,
                     keep_alive: None,
@@ -186,6 +193,12 @@ impl Settings {
             (self.max_connections_per_address == Some(0), "max_connections_per_address", none),
             (self.connection.max_uses == Some(0), "max_uses", none),
             (self.connect_timeout == Some(Duration::ZERO), "connect_timeout", none),
+            (self.total_timeout == Some(Duration::ZERO), "total_timeout", none),
+            (
+                self.least_rate.is_some_and(|rate| rate.period.is_zero()),
+                "least_rate",
+                "nothing comes within a period of zero",
+            ),
             (self.connection.http2.max_streams == Some(0), "http2_max_streams", none),
             (
                 self.connection.http2.keep_alive.is_some_and(|ping| ping.interval.is_zero()),
@@ -209,6 +222,11 @@ impl Settings {
             ),
             (http2.send_buffer == 0, "http2_send_buffer", none),
             (self.connection.max_response_head < MIN_HEAD, "max_response_head", "below 8 KiB"),
+            (
+                self.connection.max_response_fields == Some(0),
+                "max_response_fields",
+                "every response has fields",
+            ),
             (above(self.max_idle, self.max_connections), "max_idle", more),
             (
                 above(self.max_idle_per_address, self.max_connections_per_address),

@@ -90,6 +90,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let (wire, _) = self.tls.get_mut();
+        wire.begin_read();
         Pin::new(&mut self.tls).poll_read(cx, buffer)
     }
 }

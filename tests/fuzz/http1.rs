@@ -104,7 +104,8 @@ fn message(given: &Given) -> Option<(u16, Vec<u8>)> {
         };
         let (codings, lengths) = (values("transfer-encoding"), values("content-length"));
         match status {
-            101 => return Some((status, Vec::new())),
+            // Nobody asked for it.
+            101 => return None,
             100..200 => continue,
             204 | 304 => return Some((status, Vec::new())),
             _ => {}

@@ -67,7 +67,8 @@ async fn interim_answers_without_end_are_an_error(backend: Backend) {
     let error = client.await.expect("no panic").expect_err("no final answer");
     assert_eq!(error.kind(), ErrorKind::EndlessInformational);
     let told = format!(
-        "waiting for the response of {:?}: 1xx answers without end \
+        "waiting for the response of {:?}: 1xx answers without end, beyond the 417792 bytes of \
+         max_response_head \
          (request 1 of a fresh connection, written, something read)",
         caller.address
     );

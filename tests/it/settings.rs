@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pool_core::Pool;
+use pool_core::{LeastRate, Pool};
 use pooled_fetch_tests::{Backend, Endpoint, Probe, Settings};
 
 #[tokio::test]
@@ -17,6 +17,9 @@ async fn settings_that_make_no_sense_are_refused_by_their_name() {
         ("max_connections_per_address", |settings| settings.max_connections_per_address(0)),
         ("max_uses", |settings| settings.max_uses(0)),
         ("connect_timeout", |settings| settings.connect_timeout(Duration::ZERO)),
+        ("max_response_fields", |settings| settings.max_response_fields(0)),
+        ("total_timeout", |settings| settings.total_timeout(Duration::ZERO)),
+        ("least_rate", |settings| settings.least_rate(LeastRate::new(1, Duration::ZERO))),
         ("max_idle", |settings| settings.max_connections(3).max_idle(4)),
         ("max_idle_per_address", |settings| {
             settings.max_connections_per_address(3).max_idle_per_address(4)
@@ -35,6 +38,8 @@ async fn settings_that_make_no_sense_are_refused_by_their_name() {
         |settings| settings.max_connections(None).max_idle(0),
         |settings| settings.max_waiters_per_address(0),
         |settings| settings.lifetime_jitter(0.0),
+        |settings| settings.total_timeout(Duration::MAX),
+        |settings| settings.least_rate(LeastRate::new(0, Duration::MAX)),
         |settings| settings.lifetime_jitter(1.0),
         |settings| settings.checkout_timeout(Duration::ZERO).idle_timeout(Duration::ZERO),
         |settings| settings.checkout_timeout(Duration::MAX).idle_timeout(Duration::MAX),

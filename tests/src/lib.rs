@@ -34,8 +34,8 @@ pub use bounded::{bounded, eventually};
 pub use caller::{Boxed, Caller, Settings, Whole, get, post, start, start_elsewhere, start_with};
 pub use certs::{Authority, Issued, Valid};
 pub use connectors::{
-    Address, AnyConnector, AnyStream, Failing, Fate, Interrupted, NextRead, OverPath, Path, Probe,
-    Watch,
+    Address, AnyConnector, AnyStream, Endless, Failing, Fate, Interrupted, NextRead, OverPath,
+    Path, Probe, Watch,
 };
 pub use cut_http1::{Cut, CutHttp1, How};
 pub use cut_http2::CutHttp2;
@@ -47,5 +47,5 @@ pub use nginx::{Nginx, Served, Setup};
 pub use protocol::{Protocol, start_hyper_server, start_protocol};
 pub use scripted_http1::{Connection, Received, Server, answer};
 pub use scripted_http2::{Http2Server, Stream};
-pub use steps::{Lent, let_pass, poll_once, settle};
+pub use steps::{Lent, let_pass, longest_turn, poll_once, settle};
 pub use tls::{Handshakes, counting_tls_endpoint, tls_endpoint};

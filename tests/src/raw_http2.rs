@@ -247,3 +247,18 @@ fn literal(name: u8, value: &str) -> Vec<u8> {
     field.extend(value.as_bytes());
     field
 }
+
+/// A field of any name and value, RFC 7541 6.2.2; neither is checked.
+///
+/// # Panics
+///
+/// When one of them has more than 126 bytes.
+pub fn field(name: &str, value: impl AsRef<[u8]>) -> Vec<u8> {
+    let value = value.as_ref();
+    let length = |bytes: usize| u8::try_from(bytes).ok().filter(|short| *short < 127);
+    let mut field = vec![0, length(name.len()).expect("a short name")];
+    field.extend(name.as_bytes());
+    field.push(length(value.len()).expect("a short value"));
+    field.extend(value);
+    field
+}

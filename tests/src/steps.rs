@@ -1,13 +1,16 @@
 //! Steps in which a test leads a connection or a future from one state to the next.
 
+use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use http::Response;
 use pool_core::Body;
 use tokio::task::yield_now;
 
-use crate::{Caller, Connection, Server, Whole, get};
+use crate::{Caller, Connection, Server, Watch, Whole, get};
 
 /// A connection that is lent: half of its response has come.
 #[derive(Debug)]
@@ -55,4 +58,26 @@ pub async fn settle() {
 pub async fn let_pass(time: std::time::Duration) {
     // Nothing comes but the end of the time.
     tokio::time::timeout(time, std::future::pending::<()>()).await.ok();
+}
+
+/// What `client` gives, and the most that was read between two turns of a task that is always ready: how long, in bytes,
+/// others wait for the thread.
+///
+/// In a runtime of one thread, where each task that is ready has its turn after all others.
+pub async fn longest_turn<T>(watch: &Watch, client: impl Future<Output = T>) -> (T, u64) {
+    let (longest, counted) = (Arc::<AtomicU64>::default(), watch.clone());
+    let other = tokio::spawn({
+        let (longest, mut before) = (Arc::clone(&longest), watch.read());
+        poll_fn(move |cx| -> Poll<()> {
+            let now = counted.read();
+            longest.fetch_max(now - std::mem::replace(&mut before, now), Ordering::Relaxed);
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+    });
+    let output = client.await;
+    // Its last turn, after whatever came before this one.
+    settle().await;
+    other.abort();
+    (output, longest.load(Ordering::Relaxed))
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::connector::Connector;
 use crate::pool::Pool;
 use crate::report::{Observed, Observer};
+use crate::request::LeastRate;
 use crate::settings::{Backoff, BuildError, DrainLimit, Settings};
 
 /// Sets up a [`Pool`]. Made by [`Pool::builder`].
@@ -125,6 +126,33 @@ impl<C: Connector> Builder<C> {
     /// `None`, as [`response_timeout`](Self::response_timeout), and then no timer exists.
     pub fn body_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.settings.body_timeout = timeout.into();
+        self
+    }
+
+    /// How long a whole exchange may take: from when its request is sent off by the caller to the end of its response body;
+    /// `None` for ever.
+    ///
+    /// Waiting for a connection, attempts that fail, 1xx answers and the time in which the caller does not read are all part
+    /// of it. What is not done by then fails with [`ErrorKind::TotalTimeout`](crate::ErrorKind::TotalTimeout), and its
+    /// connection closes; over HTTP/2 its stream is reset. A body of which all has arrived can be read later. The stream of
+    /// an upgrade or a tunnel is not bounded. [`total_timeout`](crate::total_timeout()) sets it for one request. Zero is
+    /// refused. Defaults to `None`, as in Go, curl and reqwest, and then no timer exists: only the caller knows how large a
+    /// response is.
+    pub fn total_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.settings.total_timeout = timeout.into();
+        self
+    }
+
+    /// How many bytes of a response body must come in each period in which they are waited for; `None` for any number.
+    ///
+    /// A server that sends a byte now and then never runs into the [body timeout](Self::body_timeout). This is curl's
+    /// `--speed-limit` and `--speed-time`. Only time in which a task waits for the next frame counts, so a caller that reads
+    /// slowly blames no server; content counts, and not its framing. A body that is slower fails with
+    /// [`ErrorKind::SlowBody`](crate::ErrorKind::SlowBody), and its connection closes; over HTTP/2 its stream is reset.
+    /// [`least_rate`](crate::least_rate()) sets it for one request, such as one for events that are rare. A period of zero is
+    /// refused. Defaults to `None`, as in curl, and then no timer exists.
+    pub fn least_rate(mut self, rate: impl Into<Option<LeastRate>>) -> Self {
+        self.settings.least_rate = rate.into();
         self
     }
 
@@ -251,14 +279,27 @@ impl<C: Connector> Builder<C> {
         self
     }
 
-    /// How large the head of a response may be, in bytes, 1xx answers included; over HTTP/2 with the 32 bytes for each field
+    /// How large the head of a response may be, in bytes, the 1xx answers before it included; over HTTP/2 with the 32 bytes for each field
     /// that RFC 9113 6.5.2 counts.
     ///
-    /// A response beyond it fails with [`ErrorKind::Response`](crate::ErrorKind::Response). Over HTTP/2 that costs its
-    /// stream alone, unless it is twice as large or more. Less than 8 KiB is refused. Defaults to 408 KiB, what hyper takes
+    /// A response beyond it fails with [`ErrorKind::Response`](crate::ErrorKind::Response), and 1xx answers that come to more
+    /// with [`ErrorKind::EndlessInformational`](crate::ErrorKind::EndlessInformational). Over HTTP/1, where these are counted
+    /// after each turn of the connection, they may be a turn of 128 KiB late, and the connection closes. Over HTTP/2 that
+    /// costs its stream alone, unless the head is twice as large or more. Less than 8 KiB is refused. Defaults to 408 KiB, what hyper takes
     /// over HTTP/1: large enough for any set of cookies that browsers keep.
     pub fn max_response_head(mut self, bytes: usize) -> Self {
         self.settings.connection.max_response_head = bytes;
+        self
+    }
+
+    /// How many fields the head of a response over HTTP/1 may have, and its trailers; `None` for the 100 of hyper.
+    ///
+    /// A response beyond it fails with [`ErrorKind::Response`](crate::ErrorKind::Response). Over HTTP/2 fields count by their
+    /// bytes alone, of which each has 32 more for that; see [`max_response_head`](Self::max_response_head). Zero is refused.
+    /// Defaults to `None`, because any number has its price: with one set, hyper fills two tables of that size each time that
+    /// it parses a head, and beyond 100 it allocates both. It says five in a hundred of its speed.
+    pub fn max_response_fields(mut self, fields: impl Into<Option<usize>>) -> Self {
+        self.settings.connection.max_response_fields = fields.into();
         self
     }
 
@@ -280,7 +321,8 @@ impl<C: Connector> Builder<C> {
     /// How much of a response body that was dropped early is read on, in bytes and in time, to save its
     /// connection.
     ///
-    /// A body that announces more is not read at all. Zero bytes close the connection at once, also where only the
+    /// The bytes are those of the stream, framing included; a connection reads them in pieces of 128 KiB and one buffer at
+    /// most, and closes after the piece that goes beyond. A body that announces more is not read at all. Zero bytes close the connection at once, also where only the
     /// request body is still going out. Over HTTP/2 the stream is reset instead. Defaults to 64 KiB and 20 ms, about
     /// what opening a connection to another region costs; Go allows 256 KiB and 50 ms.
     pub fn drain_limit(mut self, bytes: u64, time: Duration) -> Self {
@@ -302,9 +344,10 @@ impl<C: Connector> Builder<C> {
     ///
     /// A [`BuildError`] that names the setting that makes no sense:
     ///
-    /// * zero connections, uses or streams, or a connect timeout of zero, with which nothing could ever be sent
+    /// * zero connections, uses or streams, or a connect or total timeout of zero, with which nothing could ever be sent
+    /// * a least rate in a period of zero
     /// * an interval of zero between questions for a sign of life, or windows and frames that HTTP/2 does not have
-    /// * a response head of less than 8 KiB
+    /// * a response head of less than 8 KiB, or without fields
     /// * more idle connections than connections
     /// * a jitter outside 0 to 1
     pub fn build(self) -> Result<Pool<C>, BuildError> {

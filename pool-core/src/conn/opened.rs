@@ -16,6 +16,7 @@ pub(crate) struct Opened {
     pub(super) kernel_check: Option<KernelCheck>,
     pub(super) lifetime: Lifetime,
     pub(super) max_head: usize,
+    pub(super) max_fields: Option<usize>,
     pub(super) hold: Box<dyn Hold>,
 }
 
@@ -34,6 +35,7 @@ impl Opened {
             kernel_check,
             lifetime: Lifetime::new(settings, now),
             max_head: settings.max_response_head,
+            max_fields: settings.max_response_fields,
             hold,
         }
     }

@@ -74,7 +74,7 @@ pub(super) struct Disconnected {
     pub(super) incoming: Incoming,
     pub(super) address: Arc<str>,
     pub(super) attempt: Attempt,
-    pub(super) error: Option<hyper::Error>,
+    pub(super) error: Option<Error>,
 }
 
 impl Disconnected {
@@ -85,10 +85,10 @@ impl Disconnected {
         if let Some(data) = self.data.take() {
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }
-        let next = match self.error.take() {
-            Some(error) => Poll::Ready(Some(Err(error))),
-            None => Pin::new(&mut self.incoming).poll_frame(cx),
-        };
+        if let Some(error) = self.error.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
+        let next = Pin::new(&mut self.incoming).poll_frame(cx);
         next.map_err(|error| Error::response_body(&self.address, error).at(self.attempt.clone()))
     }
 

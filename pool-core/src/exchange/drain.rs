@@ -2,7 +2,7 @@
 //!
 //! A response body was dropped before its end, or ended while the request body was still going out. The drop itself
 //! does no I/O: the watcher of the connection's runtime reads on for a little while and a little volume, and the
-//! connection closes if that was not enough.
+//! connection closes if that was not enough. What counts is what is read of the stream, and not what it carries.
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -34,7 +34,8 @@ pub(super) fn leave_to_watcher(incoming: Incoming, lease: ConnectionLease) {
     }
     let lane = Arc::clone(lease.lane());
     let deadline = after(limit.time);
-    lane.leave_to_watcher(Drain { incoming, lease: Some(lease) }.run(limit.bytes, deadline));
+    let end = lease.connection.traffic().read().saturating_add(limit.bytes);
+    lane.leave_to_watcher(Drain { incoming, lease: Some(lease), end }.run(deadline));
 }
 
 fn after(time: Duration) -> Instant {
@@ -46,21 +47,23 @@ struct Drain {
     incoming: Incoming,
     /// None when it has ended.
     lease: Option<ConnectionLease>,
+    /// How much may have been read of the stream.
+    end: u64,
 }
 
 /// What a poll has found.
 enum Step {
-    Read(u64),
+    Read,
     /// The connection is ready for another request.
     Done,
     Closed,
-    /// The time is over, or the request body of the user has panicked.
+    /// The time is over, enough was read, or too much of it was framing; or the request body of the user has panicked.
     GivenUp,
 }
 
 impl Drain {
     /// Cancel safety: the connection closes.
-    async fn run(mut self, mut bytes_left: u64, deadline: Instant) {
+    async fn run(mut self, deadline: Instant) {
         let mut timer = pin!(sleep_until(deadline));
         let (mut written, mut frames) = (self.written(), 0);
         loop {
@@ -74,16 +77,13 @@ impl Drain {
                 // By the clock too: a timer gets no turn while the connection uses up the budget of the task.
                 let is_late = timer.deadline() <= Instant::now();
                 match step {
-                    Poll::Ready(Step::Read(_)) if is_late => Poll::Ready(Step::GivenUp),
+                    Poll::Ready(Step::Read) if is_late => Poll::Ready(Step::GivenUp),
                     Poll::Pending => timer.as_mut().poll(cx).map(|()| Step::GivenUp),
                     ready => ready,
                 }
             });
             match step.await {
-                Step::Read(bytes) => match bytes_left.checked_sub(bytes) {
-                    Some(left) => bytes_left = left,
-                    None => return,
-                },
+                Step::Read => {}
                 Step::Done => return self.end(ConnectionLease::checkin),
                 Step::Closed => return self.end(|lease| lease.discard(Reason::Ended)),
                 Step::GivenUp => return,
@@ -103,28 +103,30 @@ impl Drain {
     }
 
     fn poll_connection(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
-        let Self { incoming, lease } = self;
+        let Self { incoming, lease, end } = self;
         let Some(ConnectionLease { connection, .. }) = lease else {
             return Poll::Ready(Step::GivenUp);
         };
         let read = connection.poll(cx, WaitsFor::Rest, |cx| {
             match Pin::new(&mut *incoming).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
-                    Poll::Ready(frame.data_ref().map_or(0, |data| data.len() as u64))
+                    Poll::Ready(frame.data_ref().map_or(0, |data| data.len()))
                 }
                 // Ended, so that only the connection itself can still change.
                 _ => Poll::Pending,
             }
         });
-        if let Poll::Ready(bytes) = read {
-            return Poll::Ready(Step::Read(bytes));
-        }
-        if connection.is_ready() {
-            Poll::Ready(Step::Done)
-        } else if connection.is_finished() {
-            Poll::Ready(Step::Closed)
-        } else {
-            Poll::Pending
+        let has_read_enough = connection.traffic().read() > *end;
+        match read {
+            Poll::Pending if connection.is_ready() => Poll::Ready(Step::Done),
+            Poll::Pending if connection.is_finished() => Poll::Ready(Step::Closed),
+            _ if has_read_enough => Poll::Ready(Step::GivenUp),
+            Poll::Ready(bytes) if connection.is_mostly_framing(Some(bytes)) => {
+                Poll::Ready(Step::GivenUp)
+            }
+            Poll::Ready(_) => Poll::Ready(Step::Read),
+            Poll::Pending if connection.is_mostly_framing(None) => Poll::Ready(Step::GivenUp),
+            Poll::Pending => Poll::Pending,
         }
     }
 

@@ -17,7 +17,8 @@ use super::http1_failed::{fail, fail_misframed, fail_out_of_step, give_up};
 use super::http1_framing::check_framing;
 use super::pending::PendingRequest;
 use super::response_body::Body;
-use super::timers::HeadLimits;
+use super::timers::{HeadLimits, HeadOverrun};
+use super::unfitting::check_status;
 use crate::conn::http1::{SendRequest, Unanswered};
 use crate::io::{Unsolicited, WaitsFor};
 use crate::lanes::ConnectionLease;
@@ -98,11 +99,12 @@ where
             }
         }
         let limit = lease.settings().response_timeout;
+        let max_head = lease.settings().connection.max_response_head;
         let (traffic, host) = (lease.connection.traffic(), lease.lane().host());
         *this.limits = if host.tries_idle() && host.is_tried(lease.connection.id()) {
-            HeadLimits::of_trial(limit, traffic)
+            HeadLimits::of_trial(limit, max_head, traffic)
         } else {
-            HeadLimits::new(limit, traffic)
+            HeadLimits::new(limit, max_head, traffic)
         };
         *this.progress = Progress::Begun;
         *this.lease = Some(lease);
@@ -173,13 +175,19 @@ where
             }
             if let Some(answer) = response {
                 let length = answer.body().size_hint().exact();
-                if let Err(why) = check_framing(answer.headers_mut(), length) {
+                let checked = check_status(answer.status(), pending.facts)
+                    .and_then(|()| check_framing(answer.headers_mut(), length));
+                if let Err(why) = checked {
                     *response = None;
                     let lease = ended(this.lease, this.limits, this.gate);
                     return Poll::Ready(Err(fail_misframed(lease, why)));
                 }
             }
             return Poll::Ready(Ok(()));
+        }
+        if let Poll::Ready(limit) = pending.poll_total(cx) {
+            let lease = ended(this.lease, this.limits, this.gate);
+            return Poll::Ready(Err(give_up(lease, HeadOverrun::Total(limit), pending)));
         }
         let overrun = ready!(this.limits.poll(cx, lease.connection.traffic()));
         let lease = ended(this.lease, this.limits, this.gate);

@@ -15,6 +15,9 @@ use crate::report::{Error, Reason};
 /// hyper's words for a head beyond its limits, which its clients can tell from others by nothing else.
 const TOO_LARGE: &str = "message head is too large";
 
+/// What hyper takes by itself.
+const HYPERS_MAX_FIELDS: usize = 100;
+
 /// There is no response, and the connection closes.
 pub(super) fn fail(
     mut lease: ConnectionLease,
@@ -35,13 +38,26 @@ pub(super) fn fail(
     let error = if unsent && !error.is_user() {
         Error::unsent(host.name(), error)
     } else if error.is_parse() && error.to_string() == TOO_LARGE {
-        Error::large_head(host.name(), lease.settings().connection.max_response_head)
+        beyond_limits(&lease)
     } else {
         Error::exchange(host.name(), error)
     };
     let reason = if unsent { lease.connection.closed_for() } else { Reason::Failed };
     lease.discard(reason);
     error.at(attempt)
+}
+
+/// hyper has taken no more of a head. It parses before it looks at the bytes, so with fewer than may come there were too
+/// many fields.
+#[cold]
+fn beyond_limits(lease: &ConnectionLease) -> Error {
+    let (name, settings) = (lease.lane().name(), &lease.settings().connection);
+    let (_, read) = lease.connection.progress();
+    if read >= settings.max_response_head as u64 {
+        Error::large_head(name, settings.max_response_head)
+    } else {
+        Error::many_fields(name, settings.max_response_fields.unwrap_or(HYPERS_MAX_FIELDS))
+    }
 }
 
 /// The head has not come in time, and the connection closes. A request that has only tried the connection is sent again.
@@ -53,6 +69,11 @@ pub(super) fn give_up(
 ) -> Error {
     let attempt = lease.connection.attempt();
     let host = Arc::clone(lease.lane().host());
+    if let HeadOverrun::Total(limit) = overrun {
+        // It says nothing of this connection, nor of others.
+        lease.discard(Reason::TimedOut);
+        return Error::total_timeout(host.name(), limit).at(attempt);
+    }
     let tried = host.is_tried(lease.connection.id()) && attempt.is_unanswered();
     bookkeeping::timed_out(&lease);
     let again = if tried { lease.connection.take_back(None) } else { None };
@@ -77,7 +98,7 @@ pub(super) fn fail_out_of_step(mut lease: ConnectionLease, pending: &mut Pending
     Error::out_of_step(host.name()).at(attempt)
 }
 
-/// The head of the response contradicts itself, and the connection closes. The request was answered, so it is not sent
+/// The head of the response contradicts itself or the request, and the connection closes. The request was answered, so it is not sent
 /// again.
 #[cold]
 pub(super) fn fail_misframed(lease: ConnectionLease, why: &'static str) -> Error {

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use h2::RecvStream;
-use http::{HeaderMap, Response};
+use http::{HeaderMap, Response, StatusCode};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::bookkeeping;
@@ -83,7 +83,11 @@ async fn send(
         read_before,
         info,
     };
-    match poll_fn(|cx| awaiting.poll(cx)).await {
+    let within_total = |cx: &mut Context<'_>| match awaiting.poll(cx) {
+        Poll::Pending => pending.poll_total(cx).map(|limit| Err(HeadOverrun::Total(limit))),
+        ready => ready,
+    };
+    match poll_fn(within_total).await {
         Ok(Ok(response)) => awaiting.receive(response),
         Ok(Err(error)) => {
             let attempt = awaiting.attempt();
@@ -156,7 +160,10 @@ impl AwaitingHead {
                 Poll::Ready(Some((status, fields))) => {
                     self.interim_bytes += FOR_FIELD + size_of_fields(&fields);
                     if self.interim_bytes > self.max_head {
-                        return Poll::Ready(Err(HeadOverrun::Interim));
+                        return Poll::Ready(Err(HeadOverrun::Interim(self.max_head)));
+                    }
+                    if status == StatusCode::SWITCHING_PROTOCOLS {
+                        return Poll::Ready(Err(HeadOverrun::Switch));
                     }
                     self.interim.pass(status, &fields);
                 }

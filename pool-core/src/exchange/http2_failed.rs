@@ -90,6 +90,9 @@ pub(super) fn timed_out(
 ) -> Error {
     let lease = stream.lease();
     let host = lease.lane().host();
+    if let HeadOverrun::Total(limit) = overrun {
+        return Error::total_timeout(host.name(), limit).at(attempt);
+    }
     let tried = host.is_tried(lease.connection.id()) && !heard;
     bookkeeping::stream_timed_out(lease, &attempt, heard);
     // h2 has the request, and sends what it can of it, whatever becomes of its caller.

@@ -9,6 +9,7 @@
 //! | `pending` | the request between its attempts |
 //! | `http1` | one request over an HTTP/1 connection, up to the head of its response |
 //! | `http1_framing` | a response that contradicts itself about its length is none |
+//! | `unfitting` | what the libraries let through, and a gateway must not pass on |
 //! | `http1_failed` | how that ends without a response |
 //! | `response_body` | the response body, and when its connection is checked in |
 //! | `arrived` | what hyper holds of a message when it has done with it |
@@ -18,12 +19,14 @@
 //! | `stream_body` | the body of a response over a stream |
 //! | `upgrade` | what a connection or a stream becomes after an upgrade or a tunnel |
 //! | `bookkeeping` | what is noted: begun, stale, and what a failure tells of other connections |
-//! | `timers` | the limits for head and body |
+//! | `timers` | the limits for the head |
+//! | `bounds` | the total time, and the time and the rate of a body |
 //!
 //! `pool` takes the future of a request and the body of its response.
 
 mod arrived;
 mod bookkeeping;
+mod bounds;
 mod drain;
 mod http1;
 mod http1_failed;
@@ -36,6 +39,7 @@ mod request_future;
 mod response_body;
 mod stream_body;
 mod timers;
+mod unfitting;
 pub mod upgrade;
 
 pub(crate) use pending::PendingRequest;

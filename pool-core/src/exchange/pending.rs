@@ -1,18 +1,20 @@
 //! A request on its way: whole and as its caller gave it, except while an attempt has it.
 
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{Method, Request};
 
+use super::bounds::Bounds;
 use crate::lanes::Wants;
 use crate::policy::{Host, RetryToken};
 use crate::report::{Error, ErrorKind, Event};
 use crate::request::{
-    Failure, HeadFacts, Http1Only, REFUSED_TRIES, RequestBody, Reuse, STALE_TRIES, Verdict,
+    Failure, HeadFacts, Http1Only, Own, REFUSED_TRIES, RequestBody, Reuse, STALE_TRIES, Verdict,
     check_head, is_idempotent, may_repeat, pause_after_refusals,
 };
-use crate::settings::Http2;
+use crate::settings::{Http2, Settings};
 
 #[derive(Default)]
 pub(crate) struct PendingRequest {
@@ -36,6 +38,8 @@ pub(crate) struct PendingRequest {
     http1_only: bool,
     /// How long the next attempt waits before it looks for a connection.
     pause: Option<Duration>,
+    /// What bounds all attempts, and the response body; none where nothing is set.
+    pub(super) bounds: Option<Box<Bounds>>,
 }
 
 impl PendingRequest {
@@ -56,6 +60,7 @@ impl PendingRequest {
             insists: None,
             http1_only,
             pause: None,
+            bounds: None,
         }
     }
 
@@ -65,6 +70,24 @@ impl PendingRequest {
             self.facts = check_head(request)?;
         }
         Ok(())
+    }
+
+    /// The exchange begins now, if it has not begun before.
+    #[inline]
+    pub(super) fn begin(&mut self, settings: &Settings) {
+        if self.attempts == 0 && self.bounds.is_none() {
+            let own = self.request.as_ref().and_then(|request| Own::of(request.extensions()));
+            self.bounds = Bounds::of(own, settings);
+        }
+    }
+
+    /// Ready with the total time when it is over.
+    #[inline]
+    pub(super) fn poll_total(&mut self, cx: &mut Context<'_>) -> Poll<Duration> {
+        match &mut self.bounds {
+            Some(bounds) => bounds.poll_total(cx),
+            None => Poll::Pending,
+        }
     }
 
     /// Which connections it may go over.

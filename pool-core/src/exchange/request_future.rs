@@ -20,6 +20,7 @@ use http::Response;
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 
+use super::bounds::Bounds;
 use super::http1::Http1Exchange;
 use super::http2;
 use super::pending::PendingRequest;
@@ -89,16 +90,25 @@ where
             let mut this = self.as_mut().project();
             let went_on = match this.stage {
                 Stage::Begins => this.begin(),
-                Stage::Waits(lease) => {
-                    let lease = ready!(lease.as_mut().poll(cx));
-                    lease.and_then(|lease| this.go_over(lease))
-                }
+                Stage::Waits(lease) => match lease.as_mut().poll(cx) {
+                    Poll::Ready(lease) => lease.and_then(|lease| this.go_over(lease)),
+                    Poll::Pending => {
+                        let limit = ready!(this.pending.poll_total(cx));
+                        let name = format!("{:?}", this.address).into();
+                        Err(Error::total_timeout(&name, limit))
+                    }
+                },
                 Stage::Http1 => match ready!(this.http1.as_mut().poll(cx, this.pending)) {
                     Err(error) => Err(error),
                     Ok(()) => {
                         *this.stage = Stage::Ended;
+                        let bounds = this.pending.bounds.take();
                         this.pending.let_go();
-                        return Poll::Ready(Ok(this.http1.into_response()));
+                        let mut response = this.http1.into_response();
+                        if let Some(bounds) = bounds {
+                            response.body_mut().add_bounds(*bounds);
+                        }
+                        return Poll::Ready(Ok(response));
                     }
                 },
                 Stage::Http2(exchange) => match ready!(exchange.as_mut().poll(cx)) {
@@ -106,8 +116,9 @@ where
                         *this.pending = back;
                         Err(error)
                     }
-                    (_, done) => {
+                    (back, mut done) => {
                         this.end();
+                        bound(&mut done, back.bounds);
                         return Poll::Ready(done);
                     }
                 },
@@ -141,6 +152,7 @@ where
         let mut lane = self.hosts.lane_for(self.address, http1_only)?;
         check_secure(self.pending.facts, lane.default_target())
             .map_err(|why| Error::invalid_request(lane.name(), why))?;
+        self.pending.begin(lane.host().settings());
         if self.pending.attempts == 0 {
             lane.host().counters().requested();
         }
@@ -185,6 +197,14 @@ where
     }
 }
 
+/// What bounds an exchange bounds the body of its response.
+#[inline]
+fn bound(sent: &mut Sent, bounds: Option<Box<Bounds>>) {
+    if let (Ok(response), Some(bounds)) = (sent, bounds) {
+        response.body_mut().add_bounds(*bounds);
+    }
+}
+
 async fn send_once(unused: Unused, pending: &mut PendingRequest) -> Sent {
     let lane = Arc::clone(unused.lane());
     let refuse = |why| Error::invalid_request(lane.name(), why);
@@ -193,8 +213,9 @@ async fn send_once(unused: Unused, pending: &mut PendingRequest) -> Sent {
     if !unused.can_carry(pending.facts.needs_chunks) {
         return Err(refuse("its server speaks HTTP/1.0, which knows no body of unknown length"));
     }
+    pending.begin(lane.host().settings());
     lane.host().counters().requested();
-    let sent = match unused.use_now() {
+    let mut sent = match unused.use_now() {
         Lease::Connection(lease) => {
             let mut http1 = pin!(Http1Exchange::new(Connection::send));
             http1.as_mut().begin(lease, pending)?;
@@ -210,5 +231,6 @@ async fn send_once(unused: Unused, pending: &mut PendingRequest) -> Sent {
             sent
         }
     };
+    bound(&mut sent, pending.bounds.take());
     sent.inspect_err(|error| pending.note(error))
 }

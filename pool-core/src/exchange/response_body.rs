@@ -22,10 +22,11 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::arrived::{Arrived, Disconnected, End};
+use super::bounds::{BodyBounds, Bounds};
 use super::drain;
 use super::open_stream::OpenStream;
 use super::stream_body::{Left, StreamBody};
-use super::timers::FrameTimer;
+use super::unfitting::unfitting;
 use crate::io::{SuppressWakes, WaitsFor};
 use crate::lanes::ConnectionLease;
 use crate::report::{Attempt, ConnectionInfo, Error, Reason};
@@ -51,7 +52,7 @@ use crate::report::{Attempt, ConnectionInfo, Error, Reason};
 pub struct Body {
     state: State,
     connection: ConnectionInfo,
-    timer: FrameTimer,
+    bounds: BodyBounds,
 }
 
 enum State {
@@ -72,16 +73,21 @@ impl State {
     const NOTHING: Self = Self::Arrived { data: None, trailers: None };
 
     /// The state of a message, as far as hyper has come with it.
-    fn of(mut incoming: Incoming, lease: ConnectionLease) -> Self {
+    fn of(mut incoming: Incoming, mut lease: ConnectionLease) -> Self {
         if lease.connection.is_ready() {
             let suppressed = SuppressWakes::begin();
             let Arrived { data, trailers, .. } = Arrived::of(&mut incoming);
+            if let Some(why) = unfitting(trailers.as_deref()) {
+                drop(suppressed);
+                return Self::of_unfitting(data, incoming, lease, why);
+            }
             drop((incoming, suppressed));
             lease.checkin();
             Self::Arrived { data, trailers }
         } else if lease.connection.is_finished() {
             Self::of_closed(incoming, lease)
         } else {
+            lease.connection.begin_body();
             Self::Streaming { incoming, lease }
         }
     }
@@ -91,6 +97,9 @@ impl State {
     fn of_closed(mut incoming: Incoming, mut lease: ConnectionLease) -> Self {
         let Arrived { data, trailers, end } = Arrived::of(&mut incoming);
         let reason = lease.connection.ended_for();
+        if let Some(why) = unfitting(trailers.as_deref()) {
+            return Self::of_unfitting(data, incoming, lease, why);
+        }
         if matches!(end, End::Reached) {
             lease.discard(reason);
             return Self::Arrived { data, trailers };
@@ -99,7 +108,23 @@ impl State {
         let error = lease.connection.take_error().or(end.into_error());
         let address = Arc::clone(lease.lane().name());
         let attempt = lease.connection.attempt();
+        let error = error.map(|error| Error::response_body(&address, error).at(attempt.clone()));
         lease.discard(reason);
+        Self::Disconnected(Box::new(Disconnected { data, incoming, address, attempt, error }))
+    }
+
+    /// The state of a message whose trailers are none.
+    #[cold]
+    fn of_unfitting(
+        data: Option<Bytes>,
+        incoming: Incoming,
+        lease: ConnectionLease,
+        why: &'static str,
+    ) -> Self {
+        let address = Arc::clone(lease.lane().name());
+        let attempt = lease.connection.attempt();
+        let error = Some(Error::unfitting_trailers(&address, why).at(attempt.clone()));
+        lease.discard(Reason::Failed);
         Self::Disconnected(Box::new(Disconnected { data, incoming, address, attempt, error }))
     }
 }
@@ -109,8 +134,8 @@ type NextFrame = Option<Result<Frame<Bytes>, Error>>;
 impl Body {
     pub(super) fn new(incoming: Incoming, lease: ConnectionLease) -> Self {
         let connection = lease.connection.info();
-        let timer = FrameTimer::new(lease.settings().body_timeout);
-        Self { state: State::of(incoming, lease), connection, timer }
+        let bounds = BodyBounds::new(lease.settings().body_timeout);
+        Self { state: State::of(incoming, lease), connection, bounds }
     }
 
     /// The body of a response over a stream of a shared connection, whose lease it keeps to its end.
@@ -121,18 +146,23 @@ impl Body {
         fields: &HeaderMap,
     ) -> Self {
         let connection = attempt.connection().clone();
-        let timer = FrameTimer::new(stream.lease().lane().settings().body_timeout);
+        let bounds = BodyBounds::new(stream.lease().lane().settings().body_timeout);
         let state = if incoming.is_end_stream() {
             stream.response_ended();
             State::NOTHING
         } else {
             State::Stream(Box::new(StreamBody::new(incoming, stream, attempt, fields)))
         };
-        Self { state, connection, timer }
+        Self { state, connection, bounds }
     }
 
     pub(super) fn empty(connection: ConnectionInfo) -> Self {
-        Self { state: State::NOTHING, connection, timer: FrameTimer::new(None) }
+        Self { state: State::NOTHING, connection, bounds: BodyBounds::default() }
+    }
+
+    #[cold]
+    pub(super) fn add_bounds(&mut self, bounds: Bounds) {
+        self.bounds.add(bounds);
     }
 
     /// The connection that carried this response, as it was then.
@@ -162,6 +192,15 @@ impl Body {
         }
     }
 
+    #[cold]
+    fn fail_mostly_framing(&mut self) -> Error {
+        let State::Streaming { lease, .. } = &self.state else { unreachable!("it is framed") };
+        let attempt = lease.connection.attempt();
+        let error = Error::mostly_framing(lease.lane().name()).at(attempt);
+        self.fail(Reason::Failed);
+        error
+    }
+
     /// The caller does not read on, or only the request body is still going out.
     fn leave_unfinished(&mut self) {
         match self.take() {
@@ -181,18 +220,32 @@ impl Body {
         };
         let next = |cx: &mut Context<'_>| Pin::new(&mut *incoming).poll_frame(cx);
         let polled =
-            self.timer.poll_within(cx, |cx| lease.connection.poll(cx, WaitsFor::Rest, next));
-        let frame = match ready!(polled) {
-            Ok(frame) => frame,
-            Err(limit) => {
+            self.bounds.poll_within(cx, |cx| lease.connection.poll(cx, WaitsFor::Rest, next));
+        let frame = match polled {
+            Poll::Pending if lease.connection.is_mostly_framing(None) => {
+                return Poll::Ready(Some(Err(self.fail_mostly_framing())));
+            }
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Ok(frame)) => frame,
+            Poll::Ready(Err(overrun)) => {
                 let attempt = lease.connection.attempt();
-                let error = Error::body_timeout(lease.lane().name(), limit).at(attempt);
+                let error = overrun.into_error(lease.lane().name()).at(attempt);
                 self.fail(Reason::TimedOut);
                 return Poll::Ready(Some(Err(error)));
             }
         };
         match frame {
             Some(Ok(frame)) => {
+                let bytes = frame.data_ref().map_or(0, Bytes::len);
+                if lease.connection.is_mostly_framing(Some(bytes)) {
+                    return Poll::Ready(Some(Err(self.fail_mostly_framing())));
+                }
+                if let Some(why) = unfitting(frame.trailers_ref()) {
+                    let attempt = lease.connection.attempt();
+                    let error = Error::unfitting_trailers(lease.lane().name(), why).at(attempt);
+                    self.fail(Reason::Failed);
+                    return Poll::Ready(Some(Err(error)));
+                }
                 self.settle();
                 Poll::Ready(Some(Ok(frame)))
             }
@@ -227,7 +280,7 @@ impl HttpBody for Body {
             State::Streaming { .. } => this.poll_streaming(cx),
             State::Disconnected(rest) => rest.poll_frame(cx),
             State::Stream(stream) => {
-                let (frame, left) = ready!(stream.poll_frame(cx, &mut this.timer));
+                let (frame, left) = ready!(stream.poll_frame(cx, &mut this.bounds));
                 match left {
                     Left::More => {}
                     Left::Nothing => this.state = State::NOTHING,

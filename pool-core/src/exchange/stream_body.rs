@@ -11,8 +11,9 @@ use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
 use http_body::{Frame, SizeHint};
 
+use super::bounds::BodyBounds;
 use super::open_stream::OpenStream;
-use super::timers::FrameTimer;
+use super::unfitting::unfitting;
 use crate::report::{Attempt, Error};
 
 /// A frame or the end, and what is left after it.
@@ -55,9 +56,9 @@ impl StreamBody {
     pub(super) fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,
-        timer: &mut FrameTimer,
+        bounds: &mut BodyBounds,
     ) -> Poll<Polled> {
-        let Poll::Ready(polled) = timer.poll_within(cx, |cx| self.poll_incoming(cx)) else {
+        let Poll::Ready(polled) = bounds.poll_within(cx, |cx| self.poll_incoming(cx)) else {
             self.read_before.get_or_insert(self.stream.lease().connection.wire().read());
             return Poll::Pending;
         };
@@ -70,7 +71,13 @@ impl StreamBody {
                 if ended {
                     self.stream.response_ended();
                 }
-                (Some(Ok(frame)), if ended { Left::Nothing } else { Left::More })
+                match unfitting(frame.trailers_ref()) {
+                    None => (Some(Ok(frame)), if ended { Left::Nothing } else { Left::More }),
+                    Some(why) => {
+                        let error = Error::unfitting_trailers(name, why).at(self.attempt.clone());
+                        (Some(Err(error)), Left::Nothing)
+                    }
+                }
             }
             Ok(Some(Err(error))) => {
                 let error = match self.stream.take_upload_failure() {
@@ -83,12 +90,11 @@ impl StreamBody {
                 self.stream.response_ended();
                 (None, Left::Nothing)
             }
-            Err(limit) => {
+            Err(overrun) => {
                 if read_before == Some(lease.connection.wire().read()) {
                     lease.connection.doubt();
                 }
-                let error = Error::body_timeout(name, limit).at(self.attempt.clone());
-                (Some(Err(error)), Left::Unread)
+                (Some(Err(overrun.into_error(name).at(self.attempt.clone()))), Left::Unread)
             }
         })
     }

@@ -1,4 +1,4 @@
-//! What an exchange does not wait for: a head or a frame that takes too long, and 1xx answers without end.
+//! What an exchange does not wait for: a head that takes too long, and 1xx answers without end.
 //!
 //! No timer exists while its setting is off.
 
@@ -12,9 +12,6 @@ use tokio::time::{Instant, Sleep, sleep};
 use crate::io::Traffic;
 use crate::report::Error;
 
-/// More than hyper's limit for one head; only a run of 1xx answers can come to so much.
-const MAX_INTERIM: u64 = 1024 * 1024;
-
 /// The part of the response timeout after which a connection that is tried has shown no sign of life: no server is usually
 /// so near to its limit, and the request has waited little when it goes over another connection.
 pub(super) const TRIED: u32 = 4;
@@ -24,26 +21,32 @@ pub(super) const TRIED: u32 = 4;
 pub(super) struct HeadLimits {
     timer: Option<Box<HeadTimer>>,
     read_before: u64,
+    max_head: usize,
 }
 
-/// Which limit was reached before the head had come.
+/// Why no head is waited for any more.
 pub(super) enum HeadOverrun {
     Time(Duration),
-    Interim,
+    /// 1xx answers have come to more than they may.
+    Interim(usize),
+    /// The total time is over.
+    Total(Duration),
+    /// Over HTTP/2, which has no upgrades: RFC 9113 8.6.
+    Switch,
 }
 
 impl HeadLimits {
     #[inline]
-    pub(super) fn new(limit: Option<Duration>, traffic: &Traffic) -> Self {
+    pub(super) fn new(limit: Option<Duration>, max_head: usize, traffic: &Traffic) -> Self {
         let start = |limit| HeadTimer::start(limit, None);
-        Self { timer: limit.map(start), read_before: traffic.read() }
+        Self { timer: limit.map(start), read_before: traffic.read(), max_head }
     }
 
     /// As [`new`](Self::new), for a connection that is tried: it has to show a sign of life sooner.
     #[cold]
-    pub(super) fn of_trial(limit: Option<Duration>, traffic: &Traffic) -> Self {
+    pub(super) fn of_trial(limit: Option<Duration>, max_head: usize, traffic: &Traffic) -> Self {
         let start = |limit| HeadTimer::start(limit, Some(limit / TRIED));
-        Self { timer: limit.map(start), read_before: traffic.read() }
+        Self { timer: limit.map(start), read_before: traffic.read(), max_head }
     }
 
     /// The head has come: no timer is left that would wake the task.
@@ -54,8 +57,9 @@ impl HeadLimits {
 
     #[inline]
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, traffic: &Traffic) -> Poll<HeadOverrun> {
-        if traffic.read() - self.read_before > MAX_INTERIM {
-            return Poll::Ready(HeadOverrun::Interim);
+        // hyper ends a single head by itself, so there were 1xx answers.
+        if traffic.read() - self.read_before > self.max_head as u64 {
+            return Poll::Ready(HeadOverrun::Interim(self.max_head));
         }
         match &mut self.timer {
             Some(timer) => {
@@ -71,7 +75,9 @@ impl HeadOverrun {
     pub(super) fn into_error(self, address: &Arc<str>) -> Error {
         match self {
             Self::Time(limit) => Error::response_timeout(address, limit),
-            Self::Interim => Error::endless_informational(address),
+            Self::Total(limit) => Error::total_timeout(address, limit),
+            Self::Interim(most) => Error::endless_informational(address, most),
+            Self::Switch => Error::misframed(address, "101 over HTTP/2, which has no upgrades"),
         }
     }
 }
@@ -112,44 +118,6 @@ impl HeadTimer {
         // A time too long for the clock is never over.
         if let Some(end) = Instant::now().checked_add(time) {
             self.timer.as_mut().reset(end);
-        }
-    }
-}
-
-/// The body timeout, which runs while a task waits for the next frame.
-#[derive(Debug)]
-pub(super) struct FrameTimer(Option<Box<Running>>);
-
-#[derive(Debug)]
-struct Running {
-    limit: Duration,
-    timer: Option<Pin<Box<Sleep>>>,
-}
-
-impl FrameTimer {
-    pub(super) fn new(limit: Option<Duration>) -> Self {
-        Self(limit.map(|limit| Box::new(Running { limit, timer: None })))
-    }
-
-    /// What `frame` gives, unless it takes longer than the limit.
-    pub(super) fn poll_within<T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        frame: impl FnOnce(&mut Context<'_>) -> Poll<T>,
-    ) -> Poll<Result<T, Duration>> {
-        match (frame(cx), &mut self.0) {
-            (Poll::Ready(frame), None) => Poll::Ready(Ok(frame)),
-            (Poll::Pending, None) => Poll::Pending,
-            (Poll::Ready(frame), Some(running)) => {
-                running.timer = None;
-                Poll::Ready(Ok(frame))
-            }
-            (Poll::Pending, Some(running)) => {
-                let Running { limit, timer } = &mut **running;
-                let timer = timer.get_or_insert_with(|| Box::pin(sleep(*limit)));
-                ready!(timer.as_mut().poll(cx));
-                Poll::Ready(Err(*limit))
-            }
         }
     }
 }

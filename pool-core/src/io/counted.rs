@@ -12,11 +12,15 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::turn::Turn;
+
 /// What has gone through a stream since it was opened.
 #[derive(Debug, Default)]
 pub(crate) struct Traffic {
     written: AtomicU64,
     read: AtomicU64,
+    last_read: AtomicU64,
+    turn: Turn,
     flushed: AtomicBool,
     body_ended: AtomicBool,
     asked: AtomicBool,
@@ -47,6 +51,17 @@ impl Traffic {
     #[inline]
     pub(crate) fn read(&self) -> u64 {
         self.read.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that the stream had delivered before its last read.
+    pub(crate) fn read_before_last(&self) -> u64 {
+        self.read() - self.last_read.load(Ordering::Relaxed)
+    }
+
+    /// What the present poll of the connection has read.
+    #[inline]
+    pub(crate) fn turn(&self) -> &Turn {
+        &self.turn
     }
 
     /// A request is about to go out; its body has ended already, or [`end_body`](Self::end_body) follows.
@@ -100,6 +115,8 @@ impl Traffic {
     #[inline]
     fn note_read(&self, bytes: &[u8]) {
         count(&self.read, bytes.len());
+        self.last_read.store(bytes.len() as u64, Ordering::Relaxed);
+        self.turn.note_read(bytes.len());
         if !bytes.is_empty() && !self.asked.load(Ordering::Relaxed) {
             let timeout = bytes.starts_with(b"HTTP/1.1 408") || bytes.starts_with(b"HTTP/1.0 408");
             let what = if timeout { REQUEST_TIMEOUT } else { BYTES };
@@ -129,6 +146,11 @@ impl<S> Counted<S> {
     pub(crate) fn new(stream: S) -> (Self, Arc<Traffic>) {
         let traffic = Arc::<Traffic>::default();
         (Self { stream, traffic: Arc::clone(&traffic) }, traffic)
+    }
+
+    #[inline]
+    pub(crate) fn traffic(&self) -> &Traffic {
+        &self.traffic
     }
 
     fn accepted(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {

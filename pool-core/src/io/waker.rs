@@ -11,7 +11,8 @@
 //! ```
 //!
 //! The waker also remembers whether the stream is armed: whether the stream still holds this waker for reading. hyper
-//! reads several times in each poll, though one read is enough to be woken when something comes.
+//! reads several times in each poll, though one read is enough to be woken when something comes. A read that finds nothing
+//! because its poll has read enough (`turn`) wakes the connection itself, and so leaves the stream unarmed.
 //!
 //! What must hold: no wake is lost. A wake during a poll is noted, and the note is either looked at before the task
 //! waits or the connection becomes idle, or forgotten because the poll returned `Ready`. Every transition is a
@@ -326,6 +327,18 @@ mod tests {
             read().is_ready() || read().is_ready()
         }
 
+        /// A poll that has read enough, and in which hyper reads twice more.
+        fn poll_giving_up(&self) {
+            self.connection.begin();
+            for _ in 0..2 {
+                let read = self.connection.read(|| {
+                    self.connection.wake_by_ref();
+                    Poll::<()>::Pending
+                });
+                assert!(read.is_pending());
+            }
+        }
+
         fn wait(&self) {
             self.connection.wait(&Waker::from(Arc::clone(&self.task)), WaitsFor::Head);
         }
@@ -556,6 +569,40 @@ mod tests {
             stream.join().unwrap();
             assert!(seen || scene.wakes() > 0, "the task waits for what has arrived");
             assert!(seen || scene.poll_reading(), "what has arrived is not read");
+        });
+    }
+
+    #[test]
+    fn a_poll_that_gives_up_its_turn_has_another_in_which_the_stream_is_read() {
+        model(|| {
+            let scene = Scene::new();
+            let stream = {
+                let scene = Arc::clone(&scene);
+                thread::spawn(move || scene.arrive())
+            };
+            scene.poll_giving_up();
+            assert!(!scene.connection.is_armed(), "the stream holds no waker");
+            scene.wait();
+            assert_eq!(scene.wakes(), 1, "nothing else will wake the task");
+            stream.join().unwrap();
+            assert!(scene.poll_reading(), "what has arrived is not read");
+        });
+    }
+
+    #[test]
+    fn a_connection_that_gives_up_its_turn_is_not_idle_before_its_stream_was_read() {
+        model(|| {
+            let scene = Scene::new();
+            let stream = {
+                let scene = Arc::clone(&scene);
+                thread::spawn(move || scene.arrive())
+            };
+            scene.poll_giving_up();
+            assert!(!scene.become_idle());
+            let seen = scene.poll_reading();
+            let idle = scene.become_idle();
+            stream.join().unwrap();
+            assert!(seen || !idle || scene.found() > 0, "an idle connection was woken unseen");
         });
     }
 

@@ -102,6 +102,10 @@ impl Error {
         Self::new(ErrorKind::Response, address, Cause::LargeHead(most))
     }
 
+    pub(crate) fn many_fields(address: &Arc<str>, most: usize) -> Self {
+        Self::new(ErrorKind::Response, address, Cause::ManyFields(most))
+    }
+
     /// The connection ended, or takes no stream, before any of the request was written.
     pub(crate) fn stream_unsent(address: &Arc<str>, error: h2::Error) -> Self {
         Self::new(ErrorKind::Unsent, address, Cause::Http2(Arc::new(error)))
@@ -115,9 +119,26 @@ impl Error {
         Self::new(ErrorKind::ResponseTimeout, address, Cause::After("no response", after))
     }
 
-    pub(crate) fn endless_informational(address: &Arc<str>) -> Self {
-        let why = "1xx answers without end";
-        Self::new(ErrorKind::EndlessInformational, address, Cause::Text(why))
+    pub(crate) fn endless_informational(address: &Arc<str>, most: usize) -> Self {
+        Self::new(ErrorKind::EndlessInformational, address, Cause::EndlessInformational(most))
+    }
+
+    pub(crate) fn total_timeout(address: &Arc<str>, after: Duration) -> Self {
+        let what = "not done (total_timeout)";
+        Self::new(ErrorKind::TotalTimeout, address, Cause::After(what, after))
+    }
+
+    pub(crate) fn slow_body(address: &Arc<str>, bytes: u64, period: Duration) -> Self {
+        Self::new(ErrorKind::SlowBody, address, Cause::Slow(bytes, period))
+    }
+
+    pub(crate) fn unfitting_trailers(address: &Arc<str>, why: &'static str) -> Self {
+        Self::new(ErrorKind::ResponseBody, address, Cause::Text(why))
+    }
+
+    pub(crate) fn mostly_framing(address: &Arc<str>) -> Self {
+        let why = "its chunks are framed by far more than they carry";
+        Self::new(ErrorKind::ResponseBody, address, Cause::Text(why))
     }
 
     pub(crate) fn body_timeout(address: &Arc<str>, after: Duration) -> Self {

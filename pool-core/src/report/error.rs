@@ -36,12 +36,18 @@ pub(super) enum Cause {
     Text(&'static str),
     After(&'static str, Duration),
     Paused(Duration),
+    /// Less than so many bytes in so long a time.
+    Slow(u64, Duration),
     Io(Arc<io::Error>),
     Http(Arc<hyper::Error>),
     Http2(Arc<h2::Error>),
     Body(Arc<dyn StdError + Send + Sync>),
     /// Than so many bytes.
     LargeHead(usize),
+    /// Than so many.
+    ManyFields(usize),
+    /// 1xx answers of more than so many bytes.
+    EndlessInformational(usize),
 }
 
 /// The step that failed.
@@ -77,15 +83,19 @@ pub enum ErrorKind {
     /// The caller's request body failed, or broke the promise of its length.
     RequestBody,
     /// The request may have reached the server, but no response came back, or none that can be believed: its head is no
-    /// HTTP, or contradicts itself about the length of its body.
+    /// HTTP, contradicts itself about the length of its body, or switches protocols unasked.
     Response,
     /// The head of the response was not complete within the response timeout.
     ResponseTimeout,
     /// The server sent 1xx answers without end, and no final one.
     EndlessInformational,
+    /// The response was not whole within the total timeout.
+    TotalTimeout,
     /// The next frame of the response body did not come within the body timeout.
     BodyTimeout,
-    /// The response came, but its body did not arrive whole.
+    /// The response body came more slowly than the least rate.
+    SlowBody,
+    /// The response came, but its body did not arrive whole, or its trailers are none that may follow it.
     ResponseBody,
 }
 
@@ -104,7 +114,10 @@ impl ErrorKind {
             Self::Response | Self::ResponseTimeout | Self::EndlessInformational => {
                 "waiting for the response of"
             }
-            Self::ResponseBody | Self::BodyTimeout => "reading the response body from",
+            Self::TotalTimeout => "waiting for the whole response of",
+            Self::ResponseBody | Self::BodyTimeout | Self::SlowBody => {
+                "reading the response body from"
+            }
         }
     }
 }
@@ -149,7 +162,10 @@ impl Error {
             Cause::Text(text) => Cause::Text(text),
             Cause::After(what, after) => Cause::After(what, *after),
             Cause::Paused(pause) => Cause::Paused(*pause),
+            Cause::Slow(bytes, period) => Cause::Slow(*bytes, *period),
             Cause::LargeHead(most) => Cause::LargeHead(*most),
+            Cause::ManyFields(most) => Cause::ManyFields(*most),
+            Cause::EndlessInformational(most) => Cause::EndlessInformational(*most),
             Cause::Io(error) => Cause::Io(Arc::clone(error)),
             Cause::Http(error) => Cause::Http(Arc::clone(error)),
             Cause::Http2(error) => Cause::Http2(Arc::clone(error)),
@@ -195,12 +211,21 @@ impl fmt::Display for Error {
             Cause::Paused(pause) => {
                 write!(f, "it could not be reached several times in a row, next try in {pause:?}")
             }
+            Cause::Slow(bytes, period) => {
+                write!(f, "less than the {bytes} bytes in {period:?} of least_rate")
+            }
             Cause::Io(error) => write_chain(f, &**error),
             Cause::Http(error) => write_chain(f, &**error),
             Cause::Http2(error) => write_chain(f, &**error),
             Cause::Body(error) => write_chain(f, &**error),
             Cause::LargeHead(most) => {
                 write!(f, "the head is larger than the {most} bytes of max_response_head")
+            }
+            Cause::ManyFields(most) => {
+                write!(f, "the head has more fields than the {most} of max_response_fields")
+            }
+            Cause::EndlessInformational(most) => {
+                write!(f, "1xx answers without end, beyond the {most} bytes of max_response_head")
             }
         }?;
         match self.0.evidence.connection() {
@@ -227,7 +252,13 @@ impl StdError for Error {
             Cause::Http(error) => Some(&**error),
             Cause::Http2(error) => Some(&**error),
             Cause::Body(error) => Some(&**error),
-            Cause::LargeHead(_) | Cause::Text(_) | Cause::After(..) | Cause::Paused(_) => None,
+            Cause::LargeHead(_)
+            | Cause::ManyFields(_)
+            | Cause::EndlessInformational(_)
+            | Cause::Text(_)
+            | Cause::After(..)
+            | Cause::Paused(_)
+            | Cause::Slow(..) => None,
         }
     }
 }

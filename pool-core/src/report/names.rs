@@ -47,7 +47,9 @@ names!(ErrorKind {
     Response => "response",
     ResponseTimeout => "response_timeout",
     EndlessInformational => "endless_informational",
+    TotalTimeout => "total_timeout",
     BodyTimeout => "body_timeout",
+    SlowBody => "slow_body",
     ResponseBody => "response_body",
 });
 

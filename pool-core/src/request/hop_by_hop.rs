@@ -37,7 +37,7 @@ impl Http10 {
 }
 
 /// Whether a field is of one connection, and unknown to HTTP/2, RFC 9113 8.2.2.
-pub(super) fn is_hop_by_hop(name: &HeaderName) -> bool {
+pub(crate) fn is_hop_by_hop(name: &HeaderName) -> bool {
     *name == TRANSFER_ENCODING || REMOVED.iter().any(|removed| removed == name)
 }
 

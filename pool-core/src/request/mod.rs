@@ -17,6 +17,7 @@
 //! | `extended_connect` | a stream of HTTP/2 that is to speak another protocol |
 //! | `saved` | the copy by which a request is sent again |
 //! | `retry` | the rule by which a request is sent again, as a table |
+//! | `limits` | how long a response may take and how fast its body must come: what a request carries for itself |
 //! | `reuse` | which connections a request may go over: what a request carries for itself |
 //!
 //! `conn` takes the body, the copy and the facts of a head; `exchange` checks and fits heads, and asks the rule; `lanes`
@@ -30,6 +31,7 @@ mod gate;
 mod head;
 mod hop_by_hop;
 mod informational;
+mod limits;
 mod repeated;
 mod replayable;
 mod retry;
@@ -44,8 +46,11 @@ pub(crate) use framing::HeadFacts;
 pub(crate) use gate::Gate;
 pub(crate) use head::{DefaultTarget, check_head, check_secure, fit_http1, fit_http2};
 pub use hop_by_hop::Http10;
+pub(crate) use hop_by_hop::is_hop_by_hop;
 pub use informational::on_informational;
 pub(crate) use informational::{Interim, route_informational};
+pub(crate) use limits::Own;
+pub use limits::{LeastRate, least_rate, total_timeout};
 pub(crate) use replayable::BoxError;
 pub use replayable::ReplayableBody;
 pub(crate) use retry::{

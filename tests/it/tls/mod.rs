@@ -6,6 +6,7 @@ mod handshakes;
 mod identities;
 mod records;
 mod tickets;
+mod without_content;
 
 use std::net::SocketAddr;
 

@@ -1,6 +1,7 @@
 //! Connectors: one for every backend, and those over any other that watch its streams or make them misbehave.
 
 mod any;
+mod endless;
 mod failing;
 mod fate;
 mod interrupted;
@@ -12,6 +13,7 @@ use pool_core::Connected;
 use crate::Duplex;
 
 pub use any::{Address, AnyConnector};
+pub use endless::Endless;
 pub use failing::Failing;
 pub use fate::Fate;
 pub use interrupted::{Interrupted, NextRead};

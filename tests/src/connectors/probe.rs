@@ -31,6 +31,7 @@ impl<C> Probe<C> {
         let watch = Watch(Arc::new(State {
             opened: AtomicU64::new(0),
             written: AtomicU64::new(0),
+            read: AtomicU64::new(0),
             reads: AtomicU64::new(0),
             gathered: AtomicU64::new(0),
             open: watch::Sender::new(0),
@@ -53,6 +54,7 @@ pub struct Watch(Arc<State>);
 struct State {
     opened: AtomicU64,
     written: AtomicU64,
+    read: AtomicU64,
     reads: AtomicU64,
     gathered: AtomicU64,
     open: watch::Sender<usize>,
@@ -88,6 +90,11 @@ impl Watch {
     /// Bytes written to all streams so far.
     pub fn written(&self) -> u64 {
         self.0.written.load(Ordering::Acquire)
+    }
+
+    /// Bytes read from all streams so far.
+    pub fn read(&self) -> u64 {
+        self.0.read.load(Ordering::Acquire)
     }
 
     /// How often any stream was read from so far, whether there was anything or not.
@@ -240,7 +247,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for ProbeStream<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.open.watch.0.reads.fetch_add(1, Ordering::AcqRel);
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        let before = buffer.filled().len();
+        let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        let read = buffer.filled().len() - before;
+        self.open.watch.0.read.fetch_add(read as u64, Ordering::AcqRel);
+        result
     }
 }
 

@@ -23,6 +23,7 @@ use tokio::time::Instant;
 
 use super::core::Core;
 use super::driver::{self, Bare, Drive, Ending, Sender};
+use super::overhead::Overhead;
 use crate::conn::Opened;
 use crate::io::{ConnectionWaker, Counted, Traffic, Unsolicited, WaitsFor};
 use crate::report::{Attempt, ConnectionInfo, Reason, Usage, Written};
@@ -41,6 +42,7 @@ pub(crate) struct Connection {
     /// The copy of the last request, by which that can be sent again.
     pub(super) saved: SavedRequest,
     pub(super) attempted: Attempted,
+    overhead: Overhead,
     pub(super) idle_for: Duration,
     /// Since when it was idle before it was lent, or has been free to be; none if it comes straight from its dial.
     pub(super) idle_since: Option<Instant>,
@@ -82,6 +84,7 @@ impl Connection {
             sent: false,
             saved: SavedRequest::default(),
             attempted: Attempted::default(),
+            overhead: Overhead::default(),
             idle_for: Duration::ZERO,
             idle_since: None,
             queue_time: Duration::ZERO,
@@ -99,6 +102,7 @@ impl Connection {
         waits_for: WaitsFor,
         mut answer: impl FnMut(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
+        self.core.traffic.turn().begin();
         // A poll of the answer may itself ask hyper for more, which the waker notes: hence twice. A wake that is noted
         // after that goes to the task, so that hyper's own yields are honoured.
         for _ in 0..2 {
@@ -128,6 +132,24 @@ impl Connection {
         let (traffic, Attempted { written_before, read_before, .. }) =
             (&self.core.traffic, &self.attempted);
         (traffic.written() - written_before, traffic.read() - read_before)
+    }
+
+    /// The body of a response is to be read.
+    pub(crate) fn begin_body(&mut self) {
+        self.overhead = Overhead::since(self.core.traffic.read());
+    }
+
+    /// Whether the body is framed by far more than it carries, as far as is known after a poll that has brought a piece of
+    /// so many bytes, or nothing.
+    pub(crate) fn is_mostly_framing(&mut self, piece: Option<usize>) -> bool {
+        let traffic = &self.core.traffic;
+        if let Some(bytes) = piece {
+            self.overhead.note_content(bytes);
+            return self.overhead.is_too_much(traffic.read_before_last());
+        }
+        let is_too_much = self.overhead.is_too_much(traffic.read());
+        self.overhead.settle(traffic.read());
+        is_too_much
     }
 
     /// Whether hyper has done with the last message, both ways, and takes another request.

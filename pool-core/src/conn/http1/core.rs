@@ -36,7 +36,7 @@ pub(crate) struct Core {
 
 impl Core {
     pub(super) fn new(opened: Opened, traffic: Arc<Traffic>, waker: Arc<ConnectionWaker>) -> Self {
-        let Opened { established, kernel_check, lifetime, max_head, hold } = opened;
+        let Opened { established, kernel_check, lifetime, max_head, max_fields, hold } = opened;
         Self {
             own_waker: Waker::from(Arc::clone(&waker)),
             waker,
@@ -44,7 +44,7 @@ impl Core {
             established: Arc::new(established),
             uses: 0,
             speaks_http10: false,
-            buffers: Buffers { gathers: false, max_head },
+            buffers: Buffers { gathers: false, max_head, max_fields },
             hint: None,
             kernel_check,
             uploading: false,
@@ -64,6 +64,7 @@ impl Core {
         mut poll: impl FnMut(&mut Context<'_>) -> Poll<()>,
     ) -> bool {
         let mut no_task = Context::from_waker(Waker::noop());
+        self.traffic.turn().begin();
         for _ in 0..2 {
             self.waker.begin();
             let once = |_: &mut Context<'_>| {

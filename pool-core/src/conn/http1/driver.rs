@@ -74,7 +74,7 @@ pub(super) enum Ending {
 
 #[expect(clippy::large_enum_variant, reason = "it lives in the box of its connection")]
 enum Driver<S: AsyncRead + AsyncWrite + Unpin> {
-    Http(Http<ArmedIo<Counted<S>>>),
+    Http(Http<ArmedIo<S>>),
     Upgradeable(Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>),
     Finished(Ending, Option<hyper::Error>),
 }
@@ -139,7 +139,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Drive for Driver<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
-    fn into_stream(self) -> Option<ArmedIo<Counted<S>>> {
+    fn into_stream(self) -> Option<ArmedIo<S>> {
         let Self::Http(connection) = self else { return None };
         let parts = connection.into_parts();
         parts.read_buf.is_empty().then_some(parts.io)
@@ -182,9 +182,11 @@ pub(super) struct Buffers {
     pub(super) gathers: bool,
     /// How large the head of a response may be.
     pub(super) max_head: usize,
+    /// How many fields it may have; as many as hyper takes by itself if none is said.
+    pub(super) max_fields: Option<usize>,
 }
 
-/// What hyper takes by itself.
+/// How large a head hyper takes by itself.
 const HYPERS_MAX_HEAD: usize = 408 * 1024;
 
 type Http<S> = http1::Connection<S, BodyHandle>;
@@ -199,6 +201,9 @@ where
     }
     if how.max_head != HYPERS_MAX_HEAD {
         builder.max_buf_size(how.max_head);
+    }
+    if let Some(fields) = how.max_fields {
+        builder.max_headers(fields);
     }
     let handshake = pin!(builder.handshake(stream));
     match handshake.poll(&mut Context::from_waker(Waker::noop())) {

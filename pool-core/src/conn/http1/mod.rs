@@ -12,6 +12,7 @@
 //! | `driver` | hyper's side: opened over a stream, polled, ended, taken off again |
 //! | `armed_io` | the stream as hyper sees it: not read again while it holds the waker |
 //! | `body_handle` | the handle by which hyper knows a request body |
+//! | `overhead` | how much of a response body is framing |
 //! | `keep_alive` | what a server says of its own idle limit |
 
 mod armed_io;
@@ -20,6 +21,7 @@ mod connection;
 mod core;
 mod driver;
 mod keep_alive;
+mod overhead;
 mod parked;
 mod rest;
 mod send;

@@ -61,7 +61,8 @@ where
     let (stream, wire) = Watched::new(stream);
     let (sender, mut connection) = builder.handshake(stream).await?;
     let ping = connection.ping_pong();
-    Ok(Handshaken { sender, http2: Box::new(connection), ping, wire, settings })
+    let http2 = Box::new(Driven { connection, wire: Arc::clone(&wire) });
+    Ok(Handshaken { sender, http2, ping, wire, settings })
 }
 
 impl Handshaken {
@@ -86,12 +87,18 @@ impl Handshaken {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Drive for client::Connection<S, Bytes> {
+struct Driven<S> {
+    connection: client::Connection<Watched<S>, Bytes>,
+    wire: Arc<Wire>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Drive for Driven<S> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
-        Future::poll(Pin::new(self), cx)
+        self.wire.turn().begin();
+        Pin::new(&mut self.connection).poll(cx)
     }
 
     fn streams(&self) -> usize {
-        self.max_concurrent_send_streams()
+        self.connection.max_concurrent_send_streams()
     }
 }

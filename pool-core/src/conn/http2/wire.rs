@@ -16,11 +16,13 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::flood::Flood;
 use super::frames::{Frames, Kind};
+use crate::io::Turn;
 
 /// What has gone over the wire since the connection was opened.
 #[derive(Debug, Default)]
 pub(crate) struct Wire {
     read: AtomicU64,
+    turn: Turn,
     messages: AtomicU64,
     /// The server has said SETTINGS.
     greeted: AtomicBool,
@@ -40,6 +42,11 @@ impl Wire {
     /// The bytes read.
     pub(crate) fn read(&self) -> u64 {
         self.read.load(Ordering::Relaxed)
+    }
+
+    /// What the present poll of the connection has read.
+    pub(super) fn turn(&self) -> &Turn {
+        &self.turn
     }
 
     /// How many frames of responses were read.
@@ -173,8 +180,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let Self { stream, wire, incoming, flood, .. } = self.get_mut();
+        if wire.turn.is_over() {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
         let result = ready!(Pin::new(stream).poll_read(cx, buffer));
+        wire.turn.note_read(buffer.filled().len() - before);
         Poll::Ready(match result {
             Ok(()) => wire.note_read(incoming, flood, &buffer.filled()[before..]),
             Err(error) => {
