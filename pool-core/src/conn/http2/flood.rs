@@ -25,6 +25,9 @@ const FOR_SENT_DATA: u32 = 4;
 /// A DATA frame of a response: a ping.
 const FOR_READ_DATA: u32 = 1;
 
+/// SETTINGS or a ping of ours: its acknowledgement. Acknowledgements of nothing are frames for nothing.
+const FOR_QUESTION: u32 = 1;
+
 #[derive(Debug)]
 pub(super) struct Flood {
     credit: u32,
@@ -44,7 +47,7 @@ impl Flood {
     pub(super) fn read(&mut self, head: Head) {
         if head.kind == Kind::Data && head.payload > 0 {
             self.grant(FOR_READ_DATA);
-        } else if !head.acknowledges {
+        } else {
             match self.credit.checked_sub(1) {
                 Some(credit) => self.credit = credit,
                 None => self.refill(),
@@ -58,6 +61,7 @@ impl Flood {
         match head.kind {
             Kind::Headers => self.grant(FOR_REQUEST),
             Kind::Data => self.grant(FOR_SENT_DATA),
+            Kind::Settings | Kind::Other if !head.acknowledges => self.grant(FOR_QUESTION),
             Kind::Settings | Kind::GoAway | Kind::Other => {}
         }
     }
@@ -119,6 +123,21 @@ mod tests {
             let frames = read_until_over(&mut Flood::default(), kind);
             assert!((AT_ONCE..10_000).contains(&frames), "{kind:?}: {frames}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn acknowledgements_are_a_flood_only_where_nothing_was_asked() {
+        let acknowledgement = Head { acknowledges: true, ..head(Kind::Other, 8) };
+        let mut flood = Flood::default();
+        for _ in 0..100_000 {
+            flood.written(head(Kind::Other, 8));
+            flood.read(acknowledgement);
+        }
+        assert!(!flood.is_over());
+        for _ in 0..10_000 {
+            flood.read(acknowledgement);
+        }
+        assert!(flood.is_over());
     }
 
     #[tokio::test(start_paused = true)]
