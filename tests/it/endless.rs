@@ -122,14 +122,14 @@ async fn interim_answers_without_end_take_no_thread() {
 async fn frames_without_end_take_no_thread_over_http2() {
     bounded(async {
         let settings = frame(kind::SETTINGS, 0, 0, &[]);
-        // Of a kind that nobody knows, which is to be ignored.
-        let unknown = frame(0xbe, 0, 0, &[0; 4_096]);
-        let server = Endless::new(settings, unknown);
-        let (pool, watch) = pool_with(server, Http2::Assumed);
-        let (answer, longest) = longest_turn(&watch, pool.http(&"memory.test", get("/"))).await;
-        let error = answer.expect_err("no answer");
-        assert!(longest <= 192 * 1024, "{longest} bytes in one poll");
-        assert_eq!(pool.stats().closed(Reason::Flooded), 1, "{error}");
+        // Of a kind that nobody knows, which is to be ignored; and the answer to a PING that nobody has sent.
+        for frames in [frame(0xbe, 0, 0, &[0; 4_096]), frame(kind::PING, 1, 0, &[0; 8])] {
+            let (pool, watch) = pool_with(Endless::new(&settings, frames), Http2::Assumed);
+            let (answer, longest) = longest_turn(&watch, pool.http(&"memory.test", get("/"))).await;
+            let error = answer.expect_err("no answer");
+            assert!(longest <= 192 * 1024, "{longest} bytes in one poll");
+            assert_eq!(pool.stats().closed(Reason::Flooded), 1, "{error}");
+        }
     })
     .await;
 }

@@ -12,6 +12,7 @@
 //! | `unfitting` | what the libraries let through, and a gateway must not pass on |
 //! | `http1_failed` | how that ends without a response |
 //! | `response_body` | the response body, and when its connection is checked in |
+//! | `body_state` | how far a response body has come |
 //! | `arrived` | what hyper holds of a message when it has done with it |
 //! | `drain` | a body that was dropped early is read on for a little while |
 //! | `http2`, `http2_failed` | one request over one stream, up to the head of its response; how that ends without one |
@@ -25,6 +26,7 @@
 //! `pool` takes the future of a request and the body of its response.
 
 mod arrived;
+mod body_state;
 mod bookkeeping;
 mod bounds;
 mod drain;

@@ -12,7 +12,6 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -21,13 +20,13 @@ use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::arrived::{Arrived, Disconnected, End};
+use super::body_state::State;
 use super::bounds::{BodyBounds, Bounds};
 use super::drain;
 use super::open_stream::OpenStream;
 use super::stream_body::{Left, StreamBody};
 use super::unfitting::unfitting;
-use crate::io::{SuppressWakes, WaitsFor};
+use crate::io::WaitsFor;
 use crate::lanes::ConnectionLease;
 use crate::report::{Attempt, ConnectionInfo, Error, Reason};
 
@@ -42,9 +41,16 @@ use crate::report::{Attempt, ConnectionInfo, Error, Reason};
 /// of the request body is sent on as long as the server takes it in without a pause longer than the time of the drain
 /// limit; then the connection closes.
 ///
-/// A frame fails with [`ErrorKind::ResponseBody`](crate::ErrorKind::ResponseBody) if the body does not arrive whole,
-/// with [`BodyTimeout`](crate::ErrorKind::BodyTimeout) after the [`body_timeout`](crate::Builder::body_timeout), and
-/// with [`RequestBody`](crate::ErrorKind::RequestBody) if the request body that is still going out fails.
+/// A frame fails with [`ErrorKind::ResponseBody`](crate::ErrorKind::ResponseBody) if the body does not arrive whole, if its
+/// chunks bring 32 KiB of framing more than their content allows, or if its trailers hold a field that frames or routes a
+/// message. It fails with [`BodyTimeout`](crate::ErrorKind::BodyTimeout) after the
+/// [`body_timeout`](crate::Builder::body_timeout), with [`TotalTimeout`](crate::ErrorKind::TotalTimeout) after the
+/// [`total_timeout`](crate::Builder::total_timeout), with [`SlowBody`](crate::ErrorKind::SlowBody) below the
+/// [`least_rate`](crate::Builder::least_rate), and with [`RequestBody`](crate::ErrorKind::RequestBody) if the request body
+/// that is still going out fails.
+///
+/// Framing is measured by Go's rule: sixteen bytes for each chunk and twice its content are allowed, and what goes beyond adds
+/// up. Go ends it at 16 KiB; as much again is for trailers.
 ///
 /// # Cancel safety
 ///
@@ -53,80 +59,6 @@ pub struct Body {
     state: State,
     connection: ConnectionInfo,
     bounds: BodyBounds,
-}
-
-enum State {
-    Streaming {
-        incoming: Incoming,
-        lease: ConnectionLease,
-    },
-    Arrived {
-        data: Option<Bytes>,
-        trailers: Option<Box<HeaderMap>>,
-    },
-    Disconnected(Box<Disconnected>),
-    /// A stream of a shared connection, which its task drives.
-    Stream(Box<StreamBody>),
-}
-
-impl State {
-    const NOTHING: Self = Self::Arrived { data: None, trailers: None };
-
-    /// The state of a message, as far as hyper has come with it.
-    fn of(mut incoming: Incoming, mut lease: ConnectionLease) -> Self {
-        if lease.connection.is_ready() {
-            let suppressed = SuppressWakes::begin();
-            let Arrived { data, trailers, .. } = Arrived::of(&mut incoming);
-            if let Some(why) = unfitting(trailers.as_deref()) {
-                drop(suppressed);
-                return Self::of_unfitting(data, incoming, lease, why);
-            }
-            drop((incoming, suppressed));
-            lease.checkin();
-            Self::Arrived { data, trailers }
-        } else if lease.connection.is_finished() {
-            Self::of_closed(incoming, lease)
-        } else {
-            lease.connection.begin_body();
-            Self::Streaming { incoming, lease }
-        }
-    }
-
-    /// The state of a message whose connection hyper has closed, as it does with the last of a connection.
-    #[inline(never)]
-    fn of_closed(mut incoming: Incoming, mut lease: ConnectionLease) -> Self {
-        let Arrived { data, trailers, end } = Arrived::of(&mut incoming);
-        let reason = lease.connection.ended_for();
-        if let Some(why) = unfitting(trailers.as_deref()) {
-            return Self::of_unfitting(data, incoming, lease, why);
-        }
-        if matches!(end, End::Reached) {
-            lease.discard(reason);
-            return Self::Arrived { data, trailers };
-        }
-        // What ended the connection says more than that it ended.
-        let error = lease.connection.take_error().or(end.into_error());
-        let address = Arc::clone(lease.lane().name());
-        let attempt = lease.connection.attempt();
-        let error = error.map(|error| Error::response_body(&address, error).at(attempt.clone()));
-        lease.discard(reason);
-        Self::Disconnected(Box::new(Disconnected { data, incoming, address, attempt, error }))
-    }
-
-    /// The state of a message whose trailers are none.
-    #[cold]
-    fn of_unfitting(
-        data: Option<Bytes>,
-        incoming: Incoming,
-        lease: ConnectionLease,
-        why: &'static str,
-    ) -> Self {
-        let address = Arc::clone(lease.lane().name());
-        let attempt = lease.connection.attempt();
-        let error = Some(Error::unfitting_trailers(&address, why).at(attempt.clone()));
-        lease.discard(Reason::Failed);
-        Self::Disconnected(Box::new(Disconnected { data, incoming, address, attempt, error }))
-    }
 }
 
 type NextFrame = Option<Result<Frame<Bytes>, Error>>;

@@ -27,6 +27,9 @@ const READ_AT_ONCE: usize = 4096;
 /// A DATA frame of a response: a ping.
 const FOR_READ_DATA: u32 = 1;
 
+/// SETTINGS or a ping of ours: its acknowledgement. Acknowledgements of nothing are frames for nothing.
+const FOR_QUESTION: u32 = 1;
+
 #[derive(Debug)]
 pub(super) struct Flood {
     credit: u32,
@@ -46,7 +49,7 @@ impl Flood {
     pub(super) fn read(&mut self, head: Head) {
         if head.kind == Kind::Data && head.payload > 0 {
             self.grant(FOR_READ_DATA);
-        } else if !head.acknowledges {
+        } else {
             match self.credit.checked_sub(1) {
                 Some(credit) => self.credit = credit,
                 None => self.refill(),
@@ -63,6 +66,7 @@ impl Flood {
                 let reads = u32::try_from(1 + head.payload / READ_AT_ONCE).unwrap_or(u32::MAX);
                 self.grant(FOR_SENT_DATA.saturating_mul(reads));
             }
+            Kind::Settings | Kind::Other if !head.acknowledges => self.grant(FOR_QUESTION),
             Kind::Settings | Kind::GoAway | Kind::Other => {}
         }
     }
@@ -124,6 +128,21 @@ mod tests {
             let frames = read_until_over(&mut Flood::default(), kind);
             assert!((AT_ONCE..10_000).contains(&frames), "{kind:?}: {frames}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn acknowledgements_are_a_flood_only_where_nothing_was_asked() {
+        let acknowledgement = Head { acknowledges: true, ..head(Kind::Other, 8) };
+        let mut flood = Flood::default();
+        for _ in 0..100_000 {
+            flood.written(head(Kind::Other, 8));
+            flood.read(acknowledgement);
+        }
+        assert!(!flood.is_over());
+        for _ in 0..10_000 {
+            flood.read(acknowledgement);
+        }
+        assert!(flood.is_over());
     }
 
     #[tokio::test(start_paused = true)]
