@@ -112,6 +112,9 @@ const MAX_FRAME: u32 = (1 << 24) - 1;
 /// The least buffer that hyper reads heads with.
 const MIN_HEAD: usize = 8 * 1024;
 
+/// As many as a map of fields holds.
+const MAX_FIELDS: usize = 24_576;
+
 /// When the server of an HTTP/2 connection is asked for a sign of life.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeepAlive {
@@ -223,9 +226,11 @@ impl Settings {
             (http2.send_buffer == 0, "http2_send_buffer", none),
             (self.connection.max_response_head < MIN_HEAD, "max_response_head", "below 8 KiB"),
             (
-                self.connection.max_response_fields == Some(0),
+                self.connection
+                    .max_response_fields
+                    .is_some_and(|most| !(1..=MAX_FIELDS).contains(&most)),
                 "max_response_fields",
-                "every response has fields",
+                "not between 1 and 24,576",
             ),
             (above(self.max_idle, self.max_connections), "max_idle", more),
             (

@@ -18,6 +18,7 @@ async fn settings_that_make_no_sense_are_refused_by_their_name() {
         ("max_uses", |settings| settings.max_uses(0)),
         ("connect_timeout", |settings| settings.connect_timeout(Duration::ZERO)),
         ("max_response_fields", |settings| settings.max_response_fields(0)),
+        ("max_response_fields", |settings| settings.max_response_fields(24_577)),
         ("total_timeout", |settings| settings.total_timeout(Duration::ZERO)),
         ("least_rate", |settings| settings.least_rate(LeastRate::new(1, Duration::ZERO))),
         ("max_idle", |settings| settings.max_connections(3).max_idle(4)),

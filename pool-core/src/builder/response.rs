@@ -91,8 +91,8 @@ impl<C: Connector> Builder<C> {
     /// How many fields the head of a response over HTTP/1 may have, and its trailers; `None` for the 100 of hyper.
     ///
     /// A response beyond it fails with [`ErrorKind::Response`](crate::ErrorKind::Response). Over HTTP/2 fields count by their
-    /// bytes alone, of which each has 32 more for that; see [`max_response_head`](Self::max_response_head). Zero is refused.
-    /// Defaults to `None`, because any number has its price: with one set, hyper fills two tables of that size each time that
+    /// bytes alone, of which each has 32 more for that; see [`max_response_head`](Self::max_response_head). Zero is refused,
+    /// and so is more than the 24,576 that a map of fields holds. Defaults to `None`, because any number has its price: with one set, hyper fills two tables of that size each time that
     /// it parses a head, and beyond 100 it allocates both. It says five in a hundred of its speed.
     pub fn max_response_fields(mut self, fields: impl Into<Option<usize>>) -> Self {
         self.settings.connection.max_response_fields = fields.into();

@@ -1,6 +1,7 @@
 //! What is known of a stream that was just opened.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -16,7 +17,7 @@ pub(crate) struct Opened {
     pub(super) kernel_check: Option<KernelCheck>,
     pub(super) lifetime: Lifetime,
     pub(super) max_head: usize,
-    pub(super) max_fields: Option<usize>,
+    pub(super) max_fields: Option<NonZeroU16>,
     pub(super) hold: Box<dyn Hold>,
 }
 
@@ -35,7 +36,9 @@ impl Opened {
             kernel_check,
             lifetime: Lifetime::new(settings, now),
             max_head: settings.max_response_head,
-            max_fields: settings.max_response_fields,
+            max_fields: settings
+                .max_response_fields
+                .and_then(|most| NonZeroU16::new(u16::try_from(most).unwrap_or(u16::MAX))),
             hold,
         }
     }

@@ -114,6 +114,7 @@ impl BodyBounds {
     }
 
     /// What bounds the whole exchange bounds this too.
+    #[cold]
     pub(super) fn add(&mut self, bounds: Bounds) {
         let running = self.0.get_or_insert_default();
         running.total = bounds.total.map(|total| (total.end, total.limit));

@@ -13,6 +13,7 @@ use pin_project_lite::pin_project;
 use tokio::task::coop::{has_budget_remaining, unconstrained};
 
 use super::bookkeeping;
+use super::bounds::Bounds;
 use super::http1_failed::{fail, fail_misframed, fail_out_of_step, give_up};
 use super::http1_framing::check_framing;
 use super::pending::PendingRequest;
@@ -197,7 +198,10 @@ where
     /// The response that has come. Nothing of the request is left here.
     // Inlined, and the response in parts, because a function that passes a response on whole moves it.
     #[inline(always)]
-    pub(super) fn into_response(self: Pin<&mut Self>) -> Response<Body> {
+    pub(super) fn into_response(
+        self: Pin<&mut Self>,
+        bounds: Option<Box<Bounds>>,
+    ) -> Response<Body> {
         let this = self.project();
         if let Some(gate) = this.gate.take() {
             gate.refuse();
@@ -205,7 +209,7 @@ where
         let lease = ended(this.lease, this.limits, this.gate);
         let Some(response) = this.response.take() else { unreachable!("it has come") };
         let (head, incoming) = response.into_parts();
-        let body = receive(lease, &head, incoming);
+        let body = receive(lease, &head, incoming, bounds);
         Response::from_parts(head, body)
     }
 }
@@ -256,7 +260,12 @@ fn check_in_unsent(mut lease: ConnectionLease) {
 
 /// The head of the response has come, and its body goes on with the lease.
 #[inline]
-fn receive(mut lease: ConnectionLease, head: &response::Parts, incoming: Incoming) -> Body {
+fn receive(
+    mut lease: ConnectionLease,
+    head: &response::Parts,
+    incoming: Incoming,
+    bounds: Option<Box<Bounds>>,
+) -> Body {
     lease.connection.answered(head);
     let usage = lease.connection.usage();
     let host = lease.lane().host();
@@ -270,5 +279,5 @@ fn receive(mut lease: ConnectionLease, head: &response::Parts, incoming: Incomin
         lease.discard(Reason::Upgraded);
         return Body::empty(info);
     }
-    Body::new(incoming, lease)
+    Body::new(incoming, lease, bounds)
 }

@@ -104,11 +104,7 @@ where
                         *this.stage = Stage::Ended;
                         let bounds = this.pending.bounds.take();
                         this.pending.let_go();
-                        let mut response = this.http1.into_response();
-                        if let Some(bounds) = bounds {
-                            response.body_mut().add_bounds(*bounds);
-                        }
-                        return Poll::Ready(Ok(response));
+                        return Poll::Ready(Ok(this.http1.into_response(bounds)));
                     }
                 },
                 Stage::Http2(exchange) => match ready!(exchange.as_mut().poll(cx)) {
@@ -220,7 +216,7 @@ async fn send_once(unused: Unused, pending: &mut PendingRequest) -> Sent {
             let mut http1 = pin!(Http1Exchange::new(Connection::send));
             http1.as_mut().begin(lease, pending)?;
             match poll_fn(|cx| http1.as_mut().poll(cx, pending)).await {
-                Ok(()) => Ok(http1.into_response()),
+                Ok(()) => Ok(http1.into_response(pending.bounds.take())),
                 Err(error) => Err(error),
             }
         }

@@ -64,9 +64,17 @@ pub struct Body {
 type NextFrame = Option<Result<Frame<Bytes>, Error>>;
 
 impl Body {
-    pub(super) fn new(incoming: Incoming, lease: ConnectionLease) -> Self {
+    pub(super) fn new(
+        incoming: Incoming,
+        lease: ConnectionLease,
+        bounds: Option<Box<Bounds>>,
+    ) -> Self {
         let connection = lease.connection.info();
-        let bounds = BodyBounds::new(lease.settings().body_timeout);
+        let mut bounds_of_body = BodyBounds::new(lease.settings().body_timeout);
+        if let Some(bounds) = bounds {
+            bounds_of_body.add(*bounds);
+        }
+        let bounds = bounds_of_body;
         Self { state: State::of(incoming, lease), connection, bounds }
     }
 

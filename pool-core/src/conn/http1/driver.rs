@@ -6,6 +6,7 @@
 #![expect(clippy::disallowed_types, reason = "hyper's side of HTTP/1 lives here")]
 
 use std::error::Error as _;
+use std::num::NonZeroU16;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -183,7 +184,7 @@ pub(super) struct Buffers {
     /// How large the head of a response may be.
     pub(super) max_head: usize,
     /// How many fields it may have; as many as hyper takes by itself if none is said.
-    pub(super) max_fields: Option<usize>,
+    pub(super) max_fields: Option<NonZeroU16>,
 }
 
 /// How large a head hyper takes by itself.
@@ -203,7 +204,7 @@ where
         builder.max_buf_size(how.max_head);
     }
     if let Some(fields) = how.max_fields {
-        builder.max_headers(fields);
+        builder.max_headers(usize::from(fields.get()));
     }
     let handshake = pin!(builder.handshake(stream));
     match handshake.poll(&mut Context::from_waker(Waker::noop())) {
