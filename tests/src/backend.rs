@@ -17,6 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
+use tokio_rustls::TlsAcceptor;
 
 use crate::connectors::boxed;
 use crate::{Address, AnyConnector, AnyStream, Authority, Issued, Valid, tls_endpoint};
@@ -62,6 +63,8 @@ pub enum Backend {
     Tls,
     /// TLS over TCP on the loopback; both sides offer HTTP/2 and HTTP/1.1.
     TlsOfBoth,
+    /// TLS over streams in memory, with the clock that can be paused; both sides offer HTTP/2 and HTTP/1.1.
+    TlsInMemory,
 }
 
 impl Backend {
@@ -73,6 +76,7 @@ impl Backend {
             // A connector that offers more opens one connection, and waits for what is chosen.
             Self::Tls => trusted_tls_endpoint(&["http/1.1"], false).await,
             Self::TlsOfBoth => trusted_tls_endpoint(&["h2", "http/1.1"], true).await,
+            Self::TlsInMemory => tls_in_memory(&["h2", "http/1.1"]),
         }
     }
 }
@@ -221,13 +225,42 @@ static TRUST: LazyLock<Trust> = LazyLock::new(|| {
 async fn trusted_tls_endpoint(protocols: &[&str], http2: bool) -> Endpoint {
     let config = Arc::new(TRUST.shown.server(protocols, None));
     let (address, acceptor) = tls_endpoint(config).await;
-    let name = ServerName::try_from(SERVER_NAME).expect("a valid name");
-    let connector = TlsConnector::builder(TcpConnector::new()).roots(TRUST.roots.clone());
-    let connector = connector.http2(http2).build().expect("a provider that can be used");
     Endpoint {
-        connector: AnyConnector::Tls(Box::new(connector)),
-        address: Address::Tls(TlsAddress::new(address, name)),
+        connector: AnyConnector::Tls(Box::new(trusting(TcpConnector::new(), http2))),
+        address: Address::Tls(TlsAddress::new(address, server_name())),
         acceptor,
+    }
+}
+
+fn trusting<C: Connector>(inner: C, http2: bool) -> TlsConnector<C> {
+    let connector = TlsConnector::builder(inner).roots(TRUST.roots.clone());
+    connector.http2(http2).build().expect("a provider that can be used")
+}
+
+fn server_name() -> ServerName<'static> {
+    ServerName::try_from(SERVER_NAME).expect("a valid name")
+}
+
+fn tls_in_memory(protocols: &[&str]) -> Endpoint {
+    let Endpoint { connector, address, mut acceptor } = memory_endpoint();
+    let tls = TlsAcceptor::from(Arc::new(TRUST.shown.server(protocols, None)));
+    let (ready, streams) = mpsc::unbounded_channel();
+    let task = tokio::spawn(async move {
+        while let Some(stream) = acceptor.accept().await {
+            let (tls, ready) = (tls.clone(), ready.clone());
+            tokio::spawn(async move {
+                if let Ok(stream) = tls.accept(stream).await {
+                    let stream: Box<dyn Duplex> = Box::new(stream);
+                    // The server may have gone.
+                    ready.send(stream).ok();
+                }
+            });
+        }
+    });
+    Endpoint {
+        connector: AnyConnector::TlsInMemory(Box::new(trusting(connector, true))),
+        address: Address::TlsInMemory(TlsAddress::new(address, server_name())),
+        acceptor: Acceptor::new(streams, Some(task.abort_handle())),
     }
 }
 

@@ -10,6 +10,14 @@ use tokio::time::timeout;
 use super::signs::SECOND;
 use super::*;
 
+super::over_tls_too! {
+    a_request_that_times_out_while_it_may_still_go_out_is_not_told_to_be_unsent,
+    a_post_that_is_held_up_when_its_connection_fails_is_not_sent_twice,
+    a_post_that_is_held_up_when_its_server_leaves_is_not_sent_twice,
+    a_sign_of_life_that_cannot_be_asked_for_stops_no_reading,
+    a_connection_that_takes_nothing_any_more_is_replaced,
+}
+
 /// A connection that has served, whose streams may carry so much, and the connection as a whole.
 async fn served_with_windows(
     caller: &Caller,

@@ -10,6 +10,19 @@ use pooled_fetch_tests::{bounded, ends_idle, get, post};
 
 use super::*;
 
+super::over_tls_too! {
+    a_body_that_is_cut_by_a_reset_is_never_told_to_be_whole,
+    a_body_that_is_cut_with_its_connection_is_never_told_to_be_whole,
+    a_reset_after_the_end_of_a_body_takes_nothing_of_it,
+    a_body_of_another_length_than_it_announced_is_an_error,
+    a_response_without_a_body_by_rule_is_whole_whatever_length_it_tells,
+    bodies_that_are_held_unread_stall_no_other,
+    many_small_messages_that_are_held_unread_end_no_connection,
+    a_connection_carries_no_more_streams_than_have_room_in_its_window,
+    a_large_head_passes_up_to_the_limit_and_costs_only_its_own_stream_beyond_it,
+    eight_large_cookies_pass_by_default,
+}
+
 #[tokio::test]
 async fn a_body_that_is_cut_by_a_reset_is_never_told_to_be_whole() {
     bounded(async {

@@ -13,6 +13,22 @@ use tokio::time::{Instant, advance};
 
 use super::*;
 
+super::over_tls_too! {
+    a_server_that_goes_away_finishes_what_it_has_and_gets_nothing_more,
+    an_idle_connection_closes_when_its_server_goes_away,
+    trailers_come_and_both_sides_may_speak_at_once,
+    a_stream_keeps_its_place_until_both_sides_have_ended,
+    a_cancelled_request_resets_its_stream_and_no_other,
+    a_dropped_body_resets_its_stream,
+    a_dropped_body_resets_its_stream_even_while_the_request_goes_out,
+    a_tunnel_lasts_when_no_other_stream_is_left,
+    more_cancelled_requests_than_a_server_would_bear_are_read_to_their_end,
+    an_idle_connection_closes_after_the_idle_timeout_and_not_before,
+    a_connection_that_is_old_ends_with_its_last_stream,
+    a_drained_address_lets_streams_end_and_then_has_no_connection,
+    trailers_go_out_after_a_body_of_known_length_too,
+}
+
 #[tokio::test]
 async fn a_server_that_goes_away_finishes_what_it_has_and_gets_nothing_more() {
     bounded(async {

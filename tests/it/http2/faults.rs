@@ -7,11 +7,23 @@ use h2::Reason as Code;
 use http::Request;
 use http_body_util::BodyExt;
 use pool_core::{ErrorKind, Http2, Reason, Written};
-use pooled_fetch_tests::{Backend, bounded, ends_idle, feed, get, post, start_with};
+use pooled_fetch_tests::{bounded, ends_idle, feed, get, post, start_with};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::*;
+
+super::over_tls_too! {
+    a_refused_stream_is_sent_again_whatever_it_is,
+    a_server_that_refuses_all_is_asked_six_times,
+    a_post_whose_stream_is_reset_otherwise_is_not_sent_again,
+    a_connection_that_is_cut_costs_a_post_and_saves_a_get,
+    a_connection_that_does_not_answer_is_replaced,
+    a_server_that_speaks_no_http2_fails_all_waiters_at_once,
+    a_server_that_says_nothing_fails_all_waiters_after_the_connect_timeout,
+    a_connection_whose_server_lives_goes_on_after_a_timeout,
+    a_request_body_that_panics_takes_no_other_stream_along,
+}
 
 #[tokio::test]
 async fn a_refused_stream_is_sent_again_whatever_it_is() {
@@ -110,7 +122,7 @@ async fn a_connection_that_does_not_answer_is_replaced() {
 async fn a_server_that_speaks_no_http2_fails_all_waiters_at_once() {
     bounded(async {
         let (caller, mut server) =
-            start_with(Backend::Memory, |settings| settings.http2(Http2::Assumed)).await;
+            start_with(BACKEND.get(), |settings| settings.http2(Http2::Assumed)).await;
         let mut clients: JoinSet<_> = (0..10).map(|_| caller.fetch(get("/"))).collect();
         let mut connection = server.accept().await;
         connection.write("HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n").await;
@@ -128,7 +140,7 @@ async fn a_server_that_speaks_no_http2_fails_all_waiters_at_once() {
 async fn a_server_that_says_nothing_fails_all_waiters_after_the_connect_timeout() {
     bounded(async {
         let (caller, mut server) =
-            start_with(Backend::Memory, |settings| settings.http2(Http2::Assumed)).await;
+            start_with(BACKEND.get(), |settings| settings.http2(Http2::Assumed)).await;
         let mut clients: JoinSet<_> = (0..10).map(|_| caller.fetch(get("/"))).collect();
         let _connection = server.accept().await;
         let mut timed_out = 0;

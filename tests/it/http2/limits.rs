@@ -11,6 +11,20 @@ use tokio::task::JoinSet;
 
 use super::*;
 
+super::over_tls_too! {
+    a_server_that_allows_no_stream_keeps_requests_waiting_as_long_as_their_checkout_may_last,
+    nothing_is_sent_before_the_first_word_of_the_server,
+    the_limit_is_followed_as_it_moves_and_no_post_is_executed_twice,
+    a_limit_that_falls_in_the_moment_of_a_request_sends_it_elsewhere,
+    a_goaway_as_the_first_word_sends_posts_over_the_next_connection,
+    a_server_that_greets_every_connection_with_goaway_is_not_dialled_without_end,
+    a_goaway_below_an_open_stream_sends_that_one_again_and_finishes_those_before,
+    what_was_answered_however_poorly_is_not_repeated,
+    a_request_is_refused_five_times_and_served_when_a_place_comes_free,
+    the_response_timeout_of_an_upload_that_stalls_runs_from_its_last_piece,
+    the_setting_for_streams_lies_below_the_limit_of_the_server,
+}
+
 const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test(start_paused = true)]

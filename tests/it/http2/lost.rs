@@ -6,6 +6,13 @@ use tokio::task::JoinSet;
 
 use super::*;
 
+super::over_tls_too! {
+    requests_that_are_lost_together_go_over_the_one_connection_that_is_opened_next,
+    requests_that_are_lost_beyond_the_budget_fail_with_their_evidence,
+    a_request_that_was_served_is_under_way_no_longer_though_its_future_is_kept,
+    a_request_that_is_lost_with_the_newer_connection_too_is_sent_a_third_time_at_most,
+}
+
 type Client = JoinSet<Result<Whole, Error>>;
 
 /// So many GETs that the server has on one connection and has not answered.

@@ -13,9 +13,37 @@ mod signs;
 mod uploads;
 mod versions;
 
+use std::cell::Cell;
+
 use pool_core::Http2;
 use pooled_fetch_tests::raw_http2::RawHttp2;
 use pooled_fetch_tests::{Backend, Caller, Http2Server, Settings, Stream, Whole, get, start_with};
+
+thread_local! {
+    /// What the test of this thread runs over: each has a runtime of one thread.
+    static BACKEND: Cell<Backend> = const { Cell::new(Backend::Memory) };
+}
+
+/// Runs tests of this module, which are over streams in the clear, over TLS as well.
+macro_rules! over_tls_too {
+    ($($test:ident),+ $(,)?) => {
+        mod over_tls {
+            $(
+                #[test]
+                fn $test() {
+                    crate::http2::over_tls(super::$test);
+                }
+            )+
+        }
+    };
+}
+use over_tls_too;
+
+fn over_tls(test: fn()) {
+    BACKEND.set(Backend::TlsInMemory);
+    test();
+    BACKEND.set(Backend::Memory);
+}
 
 /// A caller that speaks HTTP/2 from the first byte, and a server that allows so many streams.
 pub(crate) async fn start_http2(
@@ -23,7 +51,7 @@ pub(crate) async fn start_http2(
     settings: impl FnOnce(Settings) -> Settings + Send,
 ) -> (Caller, Http2Server) {
     let (caller, server) =
-        start_with(Backend::Memory, |builder| settings(builder.http2(Http2::Assumed))).await;
+        start_with(BACKEND.get(), |builder| settings(builder.http2(Http2::Assumed))).await;
     (caller, Http2Server::start(server.into_acceptor(), streams))
 }
 
@@ -32,7 +60,7 @@ pub(crate) async fn start_raw(
     settings: impl FnOnce(Settings) -> Settings + Send,
 ) -> (Caller, RawHttp2) {
     let (caller, server) =
-        start_with(Backend::Memory, |builder| settings(builder.http2(Http2::Assumed))).await;
+        start_with(BACKEND.get(), |builder| settings(builder.http2(Http2::Assumed))).await;
     (caller, RawHttp2::new(server.into_acceptor()))
 }
 

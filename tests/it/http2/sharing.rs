@@ -15,6 +15,21 @@ use tokio::task::JoinSet;
 
 use super::*;
 
+super::over_tls_too! {
+    requests_at_once_share_one_connection_and_one_after_the_other_reuse_it,
+    all_waiters_share_one_handshake_and_its_failure,
+    a_shared_dial_fails_no_request_that_came_after_it_had_begun,
+    a_request_that_is_cancelled_takes_no_other_along,
+    a_request_that_is_cancelled_before_the_first_word_takes_no_other_along,
+    a_pool_that_closes_does_not_wait_for_the_first_word_of_a_server,
+    no_stream_is_opened_beyond_the_limit_of_the_server,
+    ten_thousand_requests_at_once_are_served_over_no_more_connections_than_needed,
+    the_busiest_connection_is_used_first_so_that_the_others_come_to_rest,
+    a_limit_of_one_connection_makes_the_others_wait_for_a_stream,
+    what_cannot_be_said_in_http2_is_refused,
+    a_request_for_a_fresh_connection_waits_for_it_while_streams_come_and_go,
+}
+
 #[tokio::test]
 async fn requests_at_once_share_one_connection_and_one_after_the_other_reuse_it() {
     bounded(async {
@@ -121,7 +136,7 @@ async fn a_request_that_is_cancelled_takes_no_other_along() {
 async fn a_request_that_is_cancelled_before_the_first_word_takes_no_other_along() {
     bounded(async {
         let keeps_nothing = |settings: Builder<_>| settings.http2(Http2::Assumed).max_idle(0);
-        let (caller, server) = start_with(Backend::Memory, keeps_nothing).await;
+        let (caller, server) = start_with(BACKEND.get(), keeps_nothing).await;
         let first = tokio::spawn(caller.fetch(get("/first")));
         eventually("it waits", || caller.pool.stats().waiting == 1).await;
         let second = tokio::spawn(caller.fetch(get("/second")));
@@ -142,7 +157,7 @@ async fn a_pool_that_closes_does_not_wait_for_the_first_word_of_a_server() {
     bounded(async {
         let without_end =
             |settings: Builder<_>| settings.http2(Http2::Assumed).connect_timeout(None);
-        let (caller, mut server) = start_with(Backend::Memory, without_end).await;
+        let (caller, mut server) = start_with(BACKEND.get(), without_end).await;
         let client = tokio::spawn(caller.fetch(get("/")));
         let _connection = server.accept().await;
         eventually("its request waits", || caller.pool.stats().waiting == 1).await;

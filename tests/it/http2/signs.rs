@@ -12,6 +12,24 @@ use tokio::time::Instant;
 
 use super::*;
 
+super::over_tls_too! {
+    a_connection_that_falls_silent_costs_one_request_and_is_replaced,
+    a_response_timeout_on_a_silent_connection_asks_for_a_sign_of_life,
+    a_path_that_has_forgotten_its_connections_costs_one_request,
+    a_connection_that_is_tried_carries_no_other_request_meanwhile,
+    a_server_that_closes_a_connection_in_order_says_nothing_of_the_others,
+    an_answer_clears_the_connections_that_were_set_aside_for_a_slow_one,
+    a_doubted_connection_carries_nothing_until_its_server_has_said_something,
+    a_server_is_asked_at_most_twice_before_it_has_sent_a_part_of_a_response,
+    nothing_is_asked_when_something_was_read_since_the_request_was_sent,
+    the_patience_with_a_silent_server_can_be_set,
+    the_keep_alive_asks_within_its_jitter_also_where_no_request_waits,
+    the_keep_alive_can_be_limited_to_connections_on_which_a_request_waits,
+    frames_that_serve_no_request_are_a_flood_which_ends_the_connection,
+    answers_before_the_final_one_without_end_are_ended_at_the_limit_for_heads,
+    a_reset_of_a_cancelled_request_says_that_it_was_cancelled,
+}
+
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 
 /// The frames that have come by now.

@@ -16,6 +16,14 @@ use tokio::time::timeout;
 use super::signs::SECOND;
 use super::*;
 
+super::over_tls_too! {
+    a_trailer_that_http2_does_not_know_fails_the_request,
+    a_large_upload_to_a_server_that_reads_in_small_pieces_is_no_flood,
+    an_upload_that_stalls_after_its_response_gives_its_place_back,
+    a_body_that_was_asked_for_is_sent_on_after_an_early_answer,
+    bodies_that_time_out_are_not_reset_faster_than_other_streams,
+}
+
 /// Ends with a trailer that only HTTP/1 knows.
 struct WithConnection(u8);
 

@@ -19,6 +19,13 @@ use tokio::sync::mpsc;
 
 use super::*;
 
+super::over_tls_too! {
+    with_http2_assumed_a_server_that_requires_http1_is_an_error_that_says_so,
+    an_extended_connect_opens_a_stream_of_another_protocol_where_the_server_allows_it,
+    what_a_tunnel_was_given_arrives_though_it_is_dropped,
+    a_tunnel_that_the_server_resets_fails_and_does_not_end,
+}
+
 /// A server that speaks both versions, over TLS.
 async fn start_both(settings: impl FnOnce(Settings) -> Settings + Send) -> (Caller, RawHttp2) {
     let (caller, server) = start_with(Backend::TlsOfBoth, settings).await;

@@ -20,6 +20,8 @@ pub enum AnyConnector {
     Tcp(TcpConnector),
     /// Over TLS.
     Tls(Box<TlsConnector<TcpConnector>>),
+    /// Over TLS in memory.
+    TlsInMemory(Box<TlsConnector<MemoryConnector>>),
     /// To many servers by their number.
     Many(Vec<(Self, Address)>),
 }
@@ -33,6 +35,8 @@ pub enum Address {
     Tcp(SocketAddr),
     /// Over TLS.
     Tls(TlsAddress<SocketAddr>),
+    /// Over TLS in memory.
+    TlsInMemory(TlsAddress<&'static str>),
     /// One of many.
     Number(usize),
 }
@@ -47,7 +51,9 @@ impl Address {
         match self {
             Self::Tcp(address) => *address,
             Self::Tls(address) => *address.inner(),
-            Self::Memory(_) | Self::Number(_) => panic!("{self:?} has no socket"),
+            Self::Memory(_) | Self::TlsInMemory(_) | Self::Number(_) => {
+                panic!("{self:?} has no socket")
+            }
         }
     }
 }
@@ -58,6 +64,7 @@ impl fmt::Debug for Address {
             Self::Memory(address) => address.fmt(f),
             Self::Tcp(address) => address.fmt(f),
             Self::Tls(address) => address.fmt(f),
+            Self::TlsInMemory(address) => address.fmt(f),
             Self::Number(number) => number.fmt(f),
         }
     }
@@ -83,6 +90,9 @@ impl Connector for AnyConnector {
             (Self::Tls(connector), Address::Tls(address)) => {
                 connector.connect(address, options).await.map(boxed)
             }
+            (Self::TlsInMemory(connector), Address::TlsInMemory(address)) => {
+                connector.connect(address, options).await.map(boxed)
+            }
             (Self::Many(servers), Address::Number(number)) => {
                 let (connector, address) = &servers[*number];
                 connector.connect(address, options).await
@@ -96,6 +106,9 @@ impl Connector for AnyConnector {
             (Self::Memory(connector), Address::Memory(address)) => connector.target(address),
             (Self::Tcp(connector), Address::Tcp(address)) => connector.target(address),
             (Self::Tls(connector), Address::Tls(address)) => connector.target(address),
+            (Self::TlsInMemory(connector), Address::TlsInMemory(address)) => {
+                connector.target(address)
+            }
             (Self::Many(servers), Address::Number(number)) => {
                 let (connector, address) = &servers[*number];
                 connector.target(address)
@@ -108,6 +121,7 @@ impl Connector for AnyConnector {
         match self {
             Self::Tcp(connector) => connector.fault(error),
             Self::Tls(connector) => connector.fault(error),
+            Self::TlsInMemory(connector) => connector.fault(error),
             Self::Memory(_) | Self::Many(_) => Fault::of(error),
         }
     }
