@@ -3,7 +3,7 @@
 //! | file | what it is |
 //! | --- | --- |
 //! | `pool` | what concerns every pool, and how it is built |
-//! | `response` | how long a response may take, how large it may be, and what becomes of one that nobody reads |
+//! | `response` | how long a response may take, how large it may be, and what becomes of one that no caller reads |
 //! | `http2` | what concerns HTTP/2 connections |
 
 mod http2;

@@ -1,4 +1,4 @@
-//! What concerns the response: how long it may take, how large it may be, and what becomes of one that nobody reads.
+//! What concerns the response: how long it may take, how large it may be, and what becomes of one that no caller reads.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! What the task of an HTTP/2 connection drives, in a cell from which any thread can take it to close it.
 //!
-//! Request bodies that are not sent at once, and streams that are read to their end though nobody waits, run in the same
+//! Request bodies that are not sent at once, and streams that are read to their end though no request waits, run in the same
 //! task, so that none outlives the connection. A thread that closes the connection takes the driver out of its cell and
 //! drops it there and then; the task ends when it finds the cell empty.
 //!

@@ -29,7 +29,7 @@ use crate::sync::Mutex;
 /// No window is larger, and h2 counts capacity in four bytes.
 const MOST_RESERVED: usize = (1 << 31) - 1;
 
-/// How far the body of a request has come, for those who wait for the response.
+/// How far the body of a request has come, for the request that waits for the response.
 #[derive(Debug)]
 pub(crate) struct Upload {
     given_up: AtomicBool,
@@ -55,7 +55,7 @@ impl Upload {
         })
     }
 
-    /// Nobody waits for the response any more: the stream is to be reset.
+    /// No request waits for the response any more: the stream is to be reset.
     pub(crate) fn give_up(&self) {
         self.given_up.store(true, Ordering::SeqCst);
         self.task.wake();
@@ -237,7 +237,7 @@ impl Future for Sending {
             }
             Stop::Closed => {}
             Stop::Failed(error) => {
-                // Before the reset, which wakes those who ask for it.
+                // Before the reset, which wakes the tasks that ask for it.
                 *this.upload.failed.lock() = Some(error);
                 this.stream.send_reset(h2::Reason::CANCEL);
             }
