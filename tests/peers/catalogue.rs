@@ -114,6 +114,7 @@ async fn nginx(directory: Directory) -> Result<RealServer, String> {
             Ok(Informational::Expected("PUT", "/expected"))
         };
         let offers = Offers {
+            unread: Ok(()),
             keeps_alive: true,
             trailers: Ok("/trailers"),
             informational,
@@ -131,6 +132,7 @@ async fn nginx(directory: Directory) -> Result<RealServer, String> {
 /// What the site in Node can show; haproxy passes all of it on.
 fn offers_of_node(goaway: Result<GoAway, &'static str>) -> Offers {
     Offers {
+        unread: Ok(()),
         keeps_alive: true,
         trailers: Ok("/trailers"),
         informational: Ok(Informational::Hints("/hints")),
@@ -189,7 +191,10 @@ async fn haproxy(directory: Directory) -> Result<RealServer, String> {
     server.start("haproxy", &words(["-W", "-f", &configuration]), &listens).await?;
     start_node(&mut server, behind).await?;
     for (speaks, address) in PROTOCOLS.into_iter().zip(listens) {
-        server.serves(speaks, address, offers_of_node(leaving(speaks, GoAway::Signal("USR2"))));
+        let offers = offers_of_node(leaving(speaks, GoAway::Signal("USR2")));
+        let unread =
+            Err("in one run of eight it does not end within 20 s, and why is not known yet");
+        server.serves(speaks, address, Offers { unread, ..offers });
     }
     Ok(server)
 }
@@ -245,6 +250,7 @@ async fn apache(directory: Directory) -> Result<RealServer, String> {
     let mut server = RealServer::new("Apache", directory);
     for (speaks, address) in PROTOCOLS.into_iter().zip(listens) {
         let offers = Offers {
+            unread: Ok(()),
             keeps_alive: true,
             trailers: Err("Apache sends none of its own"),
             informational: Ok(Informational::Expected("PUT", "/expected")),
@@ -276,6 +282,7 @@ async fn nghttpd(directory: Directory) -> Result<RealServer, String> {
         };
         server.start("nghttpd", &arguments, &[address]).await?;
         let offers = Offers {
+            unread: Ok(()),
             keeps_alive: true,
             trailers: Ok("/hello"),
             informational: Ok(Informational::Expected("POST", "/hello")),
@@ -308,6 +315,7 @@ async fn s_server(directory: Directory) -> Result<RealServer, String> {
     server.start("openssl", &arguments, &[address]).await?;
     const FILES_ALONE: &str = "s_server serves files, and nothing else";
     let offers = Offers {
+        unread: Ok(()),
         keeps_alive: false,
         trailers: Err(FILES_ALONE),
         informational: Err(FILES_ALONE),

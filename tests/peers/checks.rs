@@ -44,7 +44,7 @@ enum Kind {
 pub(crate) const CHECKS: [Check; 10] = [
     Check { name: "small", applies: |_| Ok(()), kind: Kind::Small },
     Check { name: "16 MiB", applies: |_| Ok(()), kind: Kind::Large },
-    Check { name: "held unread", applies: shared, kind: Kind::Held },
+    Check { name: "held unread", applies: unread, kind: Kind::Held },
     Check { name: "100 cancels", applies: shared, kind: Kind::Cancels },
     Check { name: "trailers", applies: |s| s.offers.trailers.map(drop), kind: Kind::Trailers },
     Check { name: "1xx", applies: |s| s.offers.informational.map(drop), kind: Kind::Informational },
@@ -80,6 +80,10 @@ impl Check {
 /// Where requests share a connection.
 fn shared(site: &Site) -> Applies {
     if site.speaks.is_shared() { Ok(()) } else { Err("each has a connection of its own") }
+}
+
+fn unread(site: &Site) -> Applies {
+    shared(site).and(site.offers.unread)
 }
 
 fn ensure(holds: bool, what: impl FnOnce() -> String) -> Outcome {

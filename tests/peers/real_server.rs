@@ -39,6 +39,8 @@ pub(crate) struct Site {
 /// What a server can show, or why it cannot.
 #[derive(Clone, Copy)]
 pub(crate) struct Offers {
+    /// What is held unread stalls nothing else in it.
+    pub(crate) unread: Result<(), &'static str>,
     /// It keeps a connection after a response.
     pub(crate) keeps_alive: bool,
     /// The path of a response with the trailer `checksum: good`.
