@@ -106,7 +106,7 @@ impl<C: Connector> Pool<C> {
     /// So are a 101 to a request that asks for no upgrade, and any over HTTP/2 (RFC 9113 8.6). Trailers that hold a field
     /// which frames or routes a message, or is of one connection (RFC 9110 6.5.1), fail the body
     /// ([`ErrorKind::ResponseBody`](crate::ErrorKind::ResponseBody)). Fields of the connection in the head of a response over
-    /// HTTP/1 do reach the caller: whoever passes the response on leaves them out, as the example `gateway` does. So does any
+    /// HTTP/1 do reach the caller: a gateway that passes the response on leaves them out, as the example `gateway` does. So does any
     /// status up to 999, as in Go and curl: some servers use them, and RFC 9110 15 has clients take those beyond 599 for 5xx.
     ///
     /// # Cancel safety

@@ -155,7 +155,7 @@ impl Running {
             return None;
         }
         let now = Instant::now();
-        // By the clock too: a body that always has a frame makes nobody wait.
+        // By the clock too: a body that always has a frame makes no caller wait.
         if let Some((_, limit)) = self.total.filter(|(end, _)| *end <= now) {
             return Some(BodyOverrun::Total(limit));
         }

@@ -1,7 +1,7 @@
 //! The head of a response over HTTP/1 tells one truth about the length of its body, RFC 9112 6.3.
 //!
 //! hyper has read the length by then, and hands on all fields that speak of it. Two that contradict each other are read
-//! one way here and may be read another way by whoever gets the head from us: a gateway would pass on a response that its
+//! one way here and may be read another way by the next program that gets the head: a gateway would pass on a response that its
 //! client ends elsewhere. So they are an error, as in Envoy and nginx.
 //!
 //! `gzip, chunked` is legal and refused all the same: hyper takes off the chunks alone, and the field that names the rest

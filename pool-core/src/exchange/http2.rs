@@ -249,7 +249,7 @@ impl Drop for AwaitingHead {
                     read_to_end(response.into_body()).await;
                 }
             };
-            // Nobody waits for what the rest of the request would bring.
+            // No caller waits for what the rest of the request would bring.
             stream.until_resettable(rest).await;
             stream.give_up();
         });

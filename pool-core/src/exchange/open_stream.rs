@@ -55,7 +55,7 @@ impl OpenStream {
         self.0.ends_with_response.store(true, Ordering::Relaxed);
     }
 
-    /// The response has ended, or nobody waits for it any more. What is left of the request is sent on as long as the server
+    /// The response has ended, or no caller waits for it any more. What is left of the request is sent on as long as the server
     /// takes it in, as over HTTP/1.
     pub(super) fn response_ended(&self) {
         let Some(upload) = self.0.upload.clone().filter(|upload| !upload.is_whole()) else {
@@ -68,7 +68,7 @@ impl OpenStream {
         self.lease().connection.spawn(async move { upload.give_up_after(pause).await });
     }
 
-    /// Nobody waits for the stream any more; it is reset if its request is still going out.
+    /// No caller waits for the stream any more; it is reset if its request is still going out.
     pub(super) fn give_up(&self) {
         if let Some(upload) = &self.0.upload {
             upload.give_up();

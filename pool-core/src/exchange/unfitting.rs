@@ -1,4 +1,4 @@
-//! What hyper and h2 let through, and a gateway must not pass on: a 101 that nobody asked for, and trailers that speak as
+//! What hyper and h2 let through, and a gateway must not pass on: a 101 that no request asked for, and trailers that speak as
 //! a head.
 //!
 //! | what a server sends | what becomes of it |

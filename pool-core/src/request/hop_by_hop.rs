@@ -63,7 +63,7 @@ pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap, of: Version) {
 
 /// `TE` goes out as `trailers` or not at all, and gives whether it does.
 ///
-/// HTTP/2 knows no other value, RFC 9113 8.2.2; over HTTP/1 another would ask for codings that nobody here takes off.
+/// HTTP/2 knows no other value, RFC 9113 8.2.2; over HTTP/1 another would ask for codings that the pool does not take off.
 pub(super) fn keep_trailers(headers: &mut HeaderMap) -> bool {
     let Entry::Occupied(mut asked) = headers.entry(TE) else { return false };
     let trailers = asked.iter().any(|value| names(value, "trailers"));
