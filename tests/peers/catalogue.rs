@@ -192,8 +192,9 @@ async fn haproxy(directory: Directory) -> Result<RealServer, String> {
     start_node(&mut server, behind).await?;
     for (speaks, address) in PROTOCOLS.into_iter().zip(listens) {
         let offers = offers_of_node(leaving(speaks, GoAway::Signal("USR2")));
-        let unread =
-            Err("in one run of eight it does not end within 20 s, and why is not known yet");
+        // Its queue of streams to send stays as it is although its buffers are empty, in one run of five. A client of h2
+        // alone, with the same windows, sees it as often; one with windows of 64 KiB never does.
+        let unread = Err("haproxy 2.6 itself stops sending on a connection with large windows");
         server.serves(speaks, address, Offers { unread, ..offers });
     }
     Ok(server)
