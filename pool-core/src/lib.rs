@@ -103,7 +103,9 @@ mod sync;
 
 pub use async_trait::async_trait;
 pub use builder::Builder;
-pub use connector::{ConnectOptions, Connected, Connector, Fault, KernelCheck, Protocol, Target};
+pub use connector::{
+    ConnectOptions, Connected, Connector, Fault, KernelCheck, Protocol, Resolved, Resolving, Target,
+};
 pub use exchange::{Body, upgrade};
 pub use pool::{Checkout, Pool};
 pub use report::{

@@ -19,10 +19,14 @@
 mod builder;
 mod connector;
 mod keep_alive;
+mod names;
 mod runtime;
 mod stream;
 mod user_timeout;
 
 pub use builder::Builder;
 pub use connector::TcpConnector;
+#[cfg(feature = "hickory")]
+pub use names::HickoryResolver;
+pub use names::{Name, NameError, NamesConnector, Resolve, SystemResolver};
 pub use stream::TcpStream;

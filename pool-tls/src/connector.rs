@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pool_core::{ConnectOptions, Connected, Connector, Fault, Protocol, Target};
+use pool_core::{ConnectOptions, Connected, Connector, Fault, Protocol, Resolving, Target};
 use rustls::ClientConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;
@@ -162,6 +162,10 @@ impl<C: Connector> Connector for TlsConnector<C> {
             }
         };
         Ok(connected.map_stream(|_finished| TlsStream::new(stream)).with_protocol(protocol))
+    }
+
+    fn resolve<'a>(&'a self, address: &'a Self::Address) -> Option<Resolving<'a>> {
+        self.inner.resolve(address.inner())
     }
 
     fn target(&self, address: &Self::Address) -> Target {

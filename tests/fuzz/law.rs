@@ -130,9 +130,17 @@ pub(super) fn holds<S: Script, T>(
                 && stats.opened == resting as u64 + stats.closed_total()
                 && stats.opened == server.opened() as u64
         };
-        until("the pool comes to rest", at_rest).await;
+        until("the pool comes to rest", at_rest, || {
+            format!("{:?}, {} open", pool.stats(), server.open())
+        })
+        .await;
         drop(pool);
-        until("every connection closes with the pool", || server.open() == 0).await;
+        until(
+            "every connection closes with the pool",
+            || server.open() == 0,
+            || format!("{} open", server.open()),
+        )
+        .await;
         result
     });
     let taken = HEAP.peak_usage().saturating_sub(before);
@@ -141,7 +149,7 @@ pub(super) fn holds<S: Script, T>(
 }
 
 /// Until that holds: at once, or when what is drained or asked for a sign of life has had its time.
-async fn until(what: &str, holds: impl Fn() -> bool) {
+async fn until(what: &str, holds: impl Fn() -> bool, seen: impl Fn() -> String) {
     for _ in 0..100 {
         for _ in 0..100 {
             if holds() {
@@ -151,7 +159,7 @@ async fn until(what: &str, holds: impl Fn() -> bool) {
         }
         let_pass(TIME).await;
     }
-    panic!("{what}");
+    panic!("{what}: {}", seen());
 }
 
 /// Sends a GET, and reads its response so far.

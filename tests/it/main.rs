@@ -20,6 +20,7 @@ mod layers;
 mod lifecycle;
 mod limits;
 mod misframed;
+mod names;
 mod outgoing;
 mod panics;
 mod protocols;

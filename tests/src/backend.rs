@@ -232,7 +232,8 @@ async fn trusted_tls_endpoint(protocols: &[&str], http2: bool) -> Endpoint {
     }
 }
 
-fn trusting<C: Connector>(inner: C, http2: bool) -> TlsConnector<C> {
+/// TLS over `inner` that trusts the servers of these tests.
+pub fn trusting<C: Connector>(inner: C, http2: bool) -> TlsConnector<C> {
     let connector = TlsConnector::builder(inner).roots(TRUST.roots.clone());
     connector.http2(http2).build().expect("a provider that can be used")
 }

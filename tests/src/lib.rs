@@ -27,7 +27,7 @@ mod tls;
 
 pub use backend::{
     Acceptor, Backend, Duplex, Endpoint, MemoryConnector, SERVER_NAME, memory_endpoint,
-    tcp_endpoint,
+    tcp_endpoint, trusting,
 };
 pub use bodies::{Feed, Gauge, Pattern, Pieces, Upload, feed};
 pub use bounded::{bounded, eventually};

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::hold::Hold;
 use super::lifetime::Lifetime;
-use crate::connector::KernelCheck;
+use crate::connector::{Gone, KernelCheck};
 use crate::report::Established;
 use crate::settings::ConnectionSettings;
 
@@ -27,14 +27,14 @@ impl Opened {
         id: u64,
         (local_address, peer_address): (Option<SocketAddr>, Option<SocketAddr>),
         (now, connect_time): (Instant, Duration),
-        kernel_check: Option<KernelCheck>,
+        (kernel_check, gone): (Option<KernelCheck>, Option<Gone>),
         settings: &ConnectionSettings,
         hold: Box<dyn Hold>,
     ) -> Self {
         Self {
             established: Established { id, local_address, peer_address, connect_time },
             kernel_check,
-            lifetime: Lifetime::new(settings, now),
+            lifetime: Lifetime::new(settings, gone, now),
             max_head: settings.max_response_head,
             max_fields: settings
                 .max_response_fields

@@ -3,7 +3,10 @@
 mod fault;
 mod open;
 mod options;
+mod resolve;
 
 pub use fault::Fault;
 pub use open::{Connected, Connector, KernelCheck, Protocol, Target};
 pub use options::ConnectOptions;
+pub(crate) use resolve::Gone;
+pub use resolve::{Resolved, Resolving};

@@ -18,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::fault::Fault;
 use super::options::ConnectOptions;
+use super::resolve::Resolving;
 
 /// Opens streams to addresses.
 ///
@@ -93,6 +94,23 @@ pub trait Connector: Send + Sync + 'static {
     /// are `https` are refused; see [`Builder::https_over_cleartext`](crate::Builder::https_over_cleartext).
     fn target(&self, address: &Self::Address) -> Target;
 
+    /// The socket addresses behind `address`, where it is a name; none where it is no name, which is the default.
+    ///
+    /// With them the pool tries one after the other, the next beside the one before after 250 ms (RFC 8305 5), each under
+    /// the limits, and tells [`connect`](Self::connect) by [`ConnectOptions::peer`] which. It resolves again when the answer
+    /// is no longer good, and closes connections to addresses that are gone.
+    ///
+    /// A connector over another one passes on what the inner one says. One that does not has a connect without a
+    /// peer, and so the inner one finds an address itself, without any of that.
+    ///
+    /// # Errors
+    ///
+    /// Whatever went wrong. While an earlier answer is known it stays in use.
+    fn resolve<'a>(&'a self, address: &'a Self::Address) -> Option<Resolving<'a>> {
+        let _ = address;
+        None
+    }
+
     /// On whose side [`connect`](Self::connect) has failed with `error`: what this machine lacks is not held against the
     /// address.
     ///
@@ -125,6 +143,10 @@ impl<C: Connector + ?Sized> Connector for Arc<C> {
         (**self).target(address)
     }
 
+    fn resolve<'a>(&'a self, address: &'a Self::Address) -> Option<Resolving<'a>> {
+        (**self).resolve(address)
+    }
+
     fn fault(&self, error: &io::Error) -> Fault {
         (**self).fault(error)
     }
@@ -149,6 +171,10 @@ impl<C: Connector + ?Sized> Connector for Box<C> {
 
     fn target(&self, address: &Self::Address) -> Target {
         (**self).target(address)
+    }
+
+    fn resolve<'a>(&'a self, address: &'a Self::Address) -> Option<Resolving<'a>> {
+        (**self).resolve(address)
     }
 
     fn fault(&self, error: &io::Error) -> Fault {

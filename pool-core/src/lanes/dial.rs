@@ -16,9 +16,10 @@ use tokio::time::{Instant, sleep_until};
 
 use super::lane::{Dial, Lane};
 use super::opening::{self, Dialled};
+use super::race;
 use super::under_way::Begun;
 use crate::conn::{Hold, http2};
-use crate::connector::{ConnectOptions, Connected, Connector, Fault, Protocol, Target};
+use crate::connector::{ConnectOptions, Connector, Fault, Protocol, Target};
 use crate::policy::{Attempt, HANGS, Member, Permit, Turn};
 use crate::report::{Error, Event, Reason};
 use crate::settings::Http2;
@@ -28,6 +29,7 @@ pub(super) struct Dialer<C: Connector> {
     address: C::Address,
     options: ConnectOptions,
     may_share: bool,
+    is_name: bool,
 }
 
 impl<C: Connector> Dialer<C> {
@@ -47,7 +49,8 @@ impl<C: Connector> Dialer<C> {
             };
         let options = ConnectOptions::new().with_http2(!http1_only && http2 != Http2::Off);
         let (connector, address) = (Arc::clone(connector), address.clone());
-        Box::new(Self { connector, address, options, may_share })
+        let is_name = connector.resolve(&address).is_some();
+        Box::new(Self { connector, address, options, may_share, is_name })
     }
 }
 
@@ -56,10 +59,27 @@ impl<C: Connector> Dial for Dialer<C> {
         self.may_share
     }
 
+    fn is_name(&self) -> bool {
+        self.is_name
+    }
+
+    fn resolve(&self, lane: Arc<Lane>) {
+        if !self.is_name {
+            return;
+        }
+        let (connector, address) = (Arc::clone(&self.connector), self.address.clone());
+        tokio::spawn(async move {
+            if let Some(resolving) = connector.resolve(&address) {
+                // Without an answer the one before stays, and is asked for again.
+                race::resolve(&lane, resolving).await.ok();
+            }
+        });
+    }
+
     fn dial(&self, lane: Arc<Lane>, begun: Begun, permit: Permit, attempt: Attempt) {
         let (connector, address) = (Arc::clone(&self.connector), self.address.clone());
         let options = self.options.clone();
-        let Begun { number, unwanted, .. } = begun;
+        let Begun { number, since, unwanted, .. } = begun;
         let is_for_all = attempt.is_for_all();
         let mut under_way = UnderWay { lane, number, before: number, is_for_all };
         // Boxed once, because a spawned future is moved several times, and this one is large.
@@ -69,7 +89,8 @@ impl<C: Connector> Dial for Dialer<C> {
             let lane = Arc::clone(&under_way.lane);
             let started = Instant::now();
             let opened = {
-                let open = pin!(open(&*connector, (&address, &options), &lane, permit, started));
+                let peer = (&address, &options);
+                let open = pin!(open(&*connector, peer, (&lane, number, since), permit, started));
                 while_wanted(&lane, started, unwanted, open).await
             };
             let opened = match opened {
@@ -125,7 +146,9 @@ struct UnderWay {
 
 impl UnderWay {
     fn fail(self, error: Error) {
-        self.lane.dial_failed(self.before, self.is_for_all, error);
+        if !self.lane.queue.has_other(self.number) {
+            self.lane.dial_failed(self.before, self.is_for_all, error);
+        }
     }
 }
 
@@ -167,18 +190,18 @@ impl Hold for Permit {
 async fn open<C: Connector>(
     connector: &C,
     peer: (&C::Address, &ConnectOptions),
-    lane: &Arc<Lane>,
+    (lane, number, since): (&Arc<Lane>, u64, Instant),
     permit: Permit,
     started: Instant,
 ) -> Result<Dialled, Failure> {
-    let connected = connect(connector, peer, lane).await.map_err(|error| {
-        let fault = connector.fault(&error);
-        let error = match fault {
-            Fault::Runtime => Error::runtime_unfit(lane.name(), error),
-            _ => Error::connect(lane.name(), error),
-        };
-        Failure::Failed(error, fault)
-    })?;
+    let connected =
+        race::connect(connector, peer, (lane, number, since)).await.map_err(|(error, fault)| {
+            let error = match fault {
+                Fault::Runtime => Error::runtime_unfit(lane.name(), error),
+                _ => Error::connect(lane.name(), error),
+            };
+            Failure::Failed(error, fault)
+        })?;
     let now = Instant::now();
     let times = (now, now.saturating_duration_since(started));
     let opened = match (lane.settings().http2, connected.protocol) {
@@ -195,20 +218,6 @@ async fn open<C: Connector>(
         (_, Protocol::Http1) => opening::http1(connected, times, lane, permit),
     };
     opened.map_err(Failure::of_peer)
-}
-
-/// Opens a stream; once more if it lacks a descriptor, and an idle connection has one to give.
-async fn connect<C: Connector>(
-    connector: &C,
-    (address, options): (&C::Address, &ConnectOptions),
-    lane: &Lane,
-) -> io::Result<Connected<C::Stream>> {
-    match connector.connect(address, options).await {
-        Err(error) if connector.fault(&error) == Fault::Descriptors && lane.free_descriptor() => {
-            connector.connect(address, options).await
-        }
-        done => done,
-    }
 }
 
 /// Abandons a dial when the connect timeout has passed, the pool closes, or no request waits for it any more.

@@ -30,17 +30,17 @@ impl Lane {
     }
 
     /// Starts dials while more requests wait than dials are under way, and the limits and the pace allow. Only in the
-    /// lane's runtime.
-    pub(super) fn dial(self: &Arc<Self>, mut turn: Turn) {
-        loop {
-            let Some(begun) = self.queue.begin_dial(self.pace()) else { return };
+    /// lane's runtime. True if any has begun.
+    pub(super) fn dial(self: &Arc<Self>, mut turn: Turn) -> bool {
+        let mut any = false;
+        while let Some(begun) = self.queue.begin_dial(self.pace()) {
             let now = begun.at;
             let held = match self.begin(turn, now) {
                 Ok((permit, attempt)) => {
                     self.pool().limit_queue.leave(&**self);
                     self.dialer().dial(Arc::clone(self), begun, permit, attempt);
                     // One place for each turn: other members wait in the limit queue too.
-                    turn = Turn::Own;
+                    (turn, any) = (Turn::Own, true);
                     continue;
                 }
                 Err(held) => held,
@@ -58,7 +58,8 @@ impl Lane {
                     if self.host().has_room() || self.host().idle() > 0 => {}
                 Held::Refused(Refusal::AddressFull) => {
                     self.host().end_one_left_behind();
-                    return self.look_again_if_it_fails(now);
+                    self.look_again_if_it_fails(now);
+                    return any;
                 }
                 Held::Refused(Refusal::PoolFull) => {
                     // The limit queue may have removed this lane, or seen no need, while its dial was counted.
@@ -66,15 +67,18 @@ impl Lane {
                         self.join_limit_queue();
                     }
                     self.look_again_if_it_fails(now);
-                    return self.host().offer_room();
+                    self.host().offer_room();
+                    return any;
                 }
-                Held::Refused(Refusal::WatcherGone) => return,
+                Held::Refused(Refusal::WatcherGone) => return any,
                 Held::Until(at) => {
                     self.dial_at(at);
-                    return self.host().offer_room();
+                    self.host().offer_room();
+                    return any;
                 }
             }
         }
+        any
     }
 
     /// What a dial needs to begin.

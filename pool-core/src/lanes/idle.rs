@@ -139,6 +139,21 @@ impl<T: Send + 'static> Idle<T> {
         newest.and_then(|(_, value)| self.out(value))
     }
 
+    /// Takes out the least recently used of the values that are `wanted`. Costs what it passes over.
+    pub(super) fn pop_first_if(&self, wanted: impl Fn(&T) -> bool) -> Option<T> {
+        let mut entry = self.older.front();
+        while let Some(here) = entry {
+            let taken = here.value().lock().take_if(|value| wanted(value));
+            if let Some(value) = taken {
+                here.remove();
+                return self.out(value);
+            }
+            entry = here.next();
+        }
+        let newest = self.newest.lock().take_if(|(_, value)| wanted(value));
+        newest.and_then(|(_, value)| self.out(value))
+    }
+
     /// Looks at the least recently used value.
     pub(super) fn oldest<R>(&self, look: impl Fn(u64, &T) -> R) -> Option<R> {
         while let Some(entry) = self.older.front() {

@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::conn::http2::Connection;
 use crate::sync::{Mutex, MutexGuard};
@@ -52,6 +55,17 @@ impl List<'_> {
                 && connection.may_become_idle()
         };
         self.list.extract_if(.., unused).collect()
+    }
+
+    /// Takes out one without a stream for so long, which its server has left without room.
+    pub(super) fn take_expired(
+        &mut self,
+        limit: Duration,
+        now: Instant,
+    ) -> Option<Arc<Connection>> {
+        let expired =
+            self.list.iter().position(|connection| connection.is_unused_for(limit, now))?;
+        Some(self.list.remove(expired))
     }
 
     /// Takes all out.

@@ -65,6 +65,12 @@ pub(super) trait Dial: Send + Sync {
 
     /// Whether a connection that it opens may serve many at once.
     fn may_share(&self) -> bool;
+
+    /// Whether the address is a name, so that the first dial shows which of those behind it can be reached.
+    fn is_name(&self) -> bool;
+
+    /// Resolves the name of the address in a task of its own, if it has one, and that is due.
+    fn resolve(&self, lane: Arc<Lane>);
 }
 
 impl Lane {
@@ -75,7 +81,8 @@ impl Lane {
         default_target: DefaultTarget,
         http1_only: bool,
     ) -> Arc<Self> {
-        let queue = WaitQueue::new(Arc::clone(host.waiting()), dialer.may_share());
+        let first_is_for_all = dialer.may_share() || dialer.is_name();
+        let queue = WaitQueue::new(Arc::clone(host.waiting()), first_is_for_all);
         let lane = Arc::new(Self {
             host,
             runtime: Arc::clone(watcher.runtime()),

@@ -52,12 +52,21 @@ impl Watched for Lane {
         self.close(self.idle.pop_oldest_if(lost), Reason::SiblingFailed)
     }
 
+    fn close_one_gone(&self) -> bool {
+        let gone =
+            |idle: &IdleConnection| idle.used_up(Instant::now()).1 == Some(Reason::AddressGone);
+        self.close(self.idle.pop_first_if(gone), Reason::AddressGone)
+    }
+
     fn lend_again(self: Arc<Self>) {
         self.serve_from_idle(Instant::now());
     }
 
     fn reap_or_park_one(self: Arc<Self>, now: Instant) -> bool {
-        self.close_one_lost() || self.reap_one(now) || self.park_one(now)
+        self.close_one_lost()
+            || self.reap_one(now)
+            || self.reap_one_without_room(now)
+            || self.park_one(now)
     }
 
     fn next_pass(&self) -> Option<Instant> {
@@ -72,8 +81,12 @@ impl Watched for Lane {
         expiry.into_iter().chain(parking).min()
     }
 
-    fn relax(&self, now: Instant) {
+    fn relax(self: Arc<Self>, now: Instant) {
         self.host().relax(now);
+        // Where every request finds an idle connection, no dial would.
+        if self.host().has_connections() && self.host().peers().are_due(now) {
+            self.dialer().resolve(Arc::clone(&self));
+        }
     }
 }
 
@@ -114,6 +127,17 @@ impl Lane {
             self.is_expired(idle_for) || idle.is_past_hint(idle_for)
         };
         self.close(self.idle.pop_oldest_if(expired), Reason::IdleTimeout)
+    }
+
+    /// Closes a shared connection on which its server allows no stream, and which has had none for too long. False when there
+    /// is none.
+    fn reap_one_without_room(&self, now: Instant) -> bool {
+        if !self.in_use.is_any() {
+            return false;
+        }
+        let limit = self.host().idle_limit();
+        let expired = limit.and_then(|limit| self.in_use.lock().take_expired(limit, now));
+        expired.map(|connection| connection.close(Reason::IdleTimeout)).is_some()
     }
 
     /// Closes the connection that has been idle longest, if more are set aside than are kept beside those that are

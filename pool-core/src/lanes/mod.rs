@@ -16,6 +16,7 @@
 //! | `wait` | places in that queue, and what their dials have opened |
 //! | `dials`, `under_way` | when a lane dials for its waiters; the dials that it has begun |
 //! | `dial`, `opening` | the task that opens a connection; HTTP over the stream that it has opened |
+//! | `race` | opening a stream to one of the socket addresses behind a name |
 //! | `streams`, `in_use` | HTTP/2: lends streams, the busiest connection first; the list of these |
 //! | `maintenance` | what the watcher and the limits do to idle connections |
 //! | `watcher` | the one background task of a pool in a runtime |
@@ -35,6 +36,7 @@ mod lane;
 mod lease;
 mod maintenance;
 mod opening;
+mod race;
 mod streams;
 mod under_way;
 mod wait;

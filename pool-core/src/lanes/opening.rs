@@ -65,7 +65,8 @@ fn opened<S>(
     let Connected { stream, local_address, peer_address, kernel_check, .. } = connected;
     let id = permit.opened(took);
     let addresses = (local_address, peer_address);
+    let gone = peer_address.and_then(|address| lane.host().peers().gone(address));
     let settings = &lane.settings().connection;
     let permit = Box::new(permit);
-    (stream, Opened::new(id, addresses, (now, took), kernel_check, settings, permit))
+    (stream, Opened::new(id, addresses, (now, took), (kernel_check, gone), settings, permit))
 }

@@ -12,12 +12,19 @@ use tokio::time::Instant;
 const KEPT: usize = 4;
 
 #[derive(Debug, Default)]
-pub(super) struct DialsUnderWay(VecDeque<Entry>);
+pub(super) struct DialsUnderWay {
+    entries: VecDeque<Entry>,
+    /// How many of them are set aside.
+    aside: usize,
+}
 
 #[derive(Debug)]
 struct Entry {
     number: u64,
     begun: Instant,
+    since: Instant,
+    /// It hangs, and another dial tries the next address of the name for the same request.
+    aside: bool,
     end: oneshot::Sender<()>,
 }
 
@@ -26,34 +33,81 @@ struct Entry {
 pub(super) struct Begun {
     pub(super) number: u64,
     pub(super) at: Instant,
+    /// When the first dial for the same request began, of those that hang beside it: addresses that have failed since then
+    /// were tried for it.
+    pub(super) since: Instant,
     /// Comes when no request waits for the dial any more.
     pub(super) unwanted: oneshot::Receiver<()>,
 }
 
 impl DialsUnderWay {
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.entries.len()
+    }
+
+    /// How many hang while others try the next address for their requests.
+    pub(super) fn aside(&self) -> usize {
+        self.aside
+    }
+
+    /// Sets a dial aside. False if it is so already, or is not in the list any more.
+    pub(super) fn set_aside(&mut self, number: u64) -> bool {
+        let done = self.change_aside(number, true);
+        self.aside += usize::from(done);
+        done
+    }
+
+    /// False if the dial was not set aside.
+    pub(super) fn take_back(&mut self, number: u64) -> bool {
+        let done = self.change_aside(number, false);
+        self.aside -= usize::from(done);
+        done
+    }
+
+    fn change_aside(&mut self, number: u64, aside: bool) -> bool {
+        let place = self.entries.binary_search_by_key(&number, |entry| entry.number);
+        let entry = place.ok().and_then(|place| self.entries.get_mut(place));
+        let entry = entry.filter(|entry| entry.aside != aside);
+        entry.map(|entry| entry.aside = aside).is_some()
+    }
+
+    /// Takes back the dial that was set aside last. False if there is none.
+    pub(super) fn take_back_last(&mut self) -> bool {
+        let last = self.last_aside().map(|entry| entry.number);
+        last.is_some_and(|number| self.take_back(number))
+    }
+
+    fn last_aside(&self) -> Option<&Entry> {
+        if self.aside == 0 { None } else { self.entries.iter().rev().find(|entry| entry.aside) }
     }
 
     pub(super) fn begin(&mut self, number: u64, at: Instant) -> Begun {
         let (end, unwanted) = oneshot::channel();
-        self.0.push_back(Entry { number, begun: at, end });
-        Begun { number, at, unwanted }
+        let since = self.last_aside().map_or(at, |hangs| hangs.since);
+        self.entries.push_back(Entry { number, begun: at, since, aside: false, end });
+        Begun { number, at, since, unwanted }
     }
 
     /// A dial has ended, which may have been told to before.
     pub(super) fn end(&mut self, number: u64) {
-        if let Ok(place) = self.0.binary_search_by_key(&number, |entry| entry.number) {
-            self.0.remove(place);
+        if let Ok(place) = self.entries.binary_search_by_key(&number, |entry| entry.number) {
+            self.remove(place);
         }
-        if self.0.is_empty() && self.0.capacity() > KEPT {
-            self.0 = VecDeque::new();
+        if self.entries.is_empty() && self.entries.capacity() > KEPT {
+            self.entries = VecDeque::new();
         }
+    }
+
+    fn remove(&mut self, place: usize) -> Option<Entry> {
+        let entry = self.entries.remove(place)?;
+        self.aside -= usize::from(entry.aside);
+        Some(entry)
     }
 
     /// When the oldest dial has begun that can be ended, besides the oldest `needed`.
     pub(super) fn left_behind_since(&self, needed: usize) -> Option<Instant> {
-        let mut left_behind = self.0.iter().skip(needed).filter(|entry| !entry.end.is_closed());
+        let mut left_behind =
+            self.entries.iter().skip(needed).filter(|entry| !entry.end.is_closed());
         left_behind.next().map(|entry| entry.begun)
     }
 
@@ -65,21 +119,22 @@ impl DialsUnderWay {
         keep: usize,
         most: usize,
     ) -> Vec<oneshot::Sender<()>> {
-        let can_end = |&at: &usize| !self.0[at].end.is_closed();
-        let left_behind: Vec<_> = (needed..self.0.len()).filter(can_end).skip(keep).collect();
+        let can_end = |&at: &usize| !self.entries[at].end.is_closed();
+        let left_behind: Vec<_> = (needed..self.entries.len()).filter(can_end).skip(keep).collect();
         self.take(left_behind.into_iter().rev().take(most))
     }
 
     /// Takes out the dials that can be ended and began before that time.
     pub(super) fn take_begun_before(&mut self, time: Instant) -> Vec<oneshot::Sender<()>> {
-        let hangs = |&at: &usize| self.0[at].begun <= time && !self.0[at].end.is_closed();
-        let hanging: Vec<_> = (0..self.0.len()).filter(hangs).collect();
+        let hangs =
+            |&at: &usize| self.entries[at].begun <= time && !self.entries[at].end.is_closed();
+        let hanging: Vec<_> = (0..self.entries.len()).filter(hangs).collect();
         self.take(hanging.into_iter().rev())
     }
 
     /// Takes out what stands at these places, the last first.
     fn take(&mut self, places: impl Iterator<Item = usize>) -> Vec<oneshot::Sender<()>> {
-        places.filter_map(|at| self.0.remove(at)).map(|entry| entry.end).collect()
+        places.filter_map(|at| self.remove(at)).map(|entry| entry.end).collect()
     }
 }
 
@@ -131,6 +186,22 @@ mod tests {
         let _opens = begin(&mut dials, [2, 3]);
         assert_eq!(tell(dials.take_left_behind(0, 1, usize::MAX)), 1);
         assert_eq!(dials.len(), 2);
+    }
+
+    #[test]
+    fn dials_are_set_aside_and_taken_back_and_counted_whatever_becomes_of_them() {
+        let mut dials = DialsUnderWay::default();
+        let _begun = begin(&mut dials, 1..=4);
+        assert!([1, 2, 3].map(|number| dials.set_aside(number)) == [true; 3]);
+        assert!(!dials.set_aside(1) && !dials.set_aside(9) && dials.aside() == 3);
+        assert!(dials.take_back(1) && !dials.take_back(1));
+        assert!(dials.take_back_last(), "the third");
+        assert!(!dials.take_back(3) && dials.aside() == 1);
+        dials.end(2);
+        assert!(dials.aside() == 0 && !dials.take_back_last());
+        dials.set_aside(3);
+        assert_eq!(dials.take_left_behind(0, 0, usize::MAX).len(), 3);
+        assert_eq!((dials.len(), dials.aside()), (0, 0));
     }
 
     #[test]

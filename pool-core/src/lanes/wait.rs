@@ -82,6 +82,10 @@ impl Lane {
         if let Some(pause) = self.host().refuses_waiters(now) {
             return Err(Refused::BackingOff(pause));
         }
+        if self.dialer().is_name() && !self.host().has_connections() {
+            // Which address can be reached may have changed since.
+            self.queue.set_per_dial(usize::MAX);
+        }
         let place = Place::join(self, wants, now).ok_or(Refused::WatcherGone)?;
         match wants {
             Wants::Any => self.serve_from_idle(now),

@@ -195,14 +195,17 @@ impl<T> WaitQueue<T> {
 
     /// How many waiters the dials under way are for.
     fn covered(&self, state: &State<T>) -> usize {
-        state.dials.len().saturating_mul(self.per_dial())
+        let relied_on = state.dials.len() - state.dials.aside();
+        relied_on.saturating_mul(self.per_dial())
     }
 
     /// How many of the dials under way the waiters need.
     fn needed(&self, state: &State<T>, pace: Pace) -> usize {
         match pace {
             Pace::ForAll if !state.waiters.is_empty() => usize::MAX,
-            _ => state.waiters.len().div_ceil(self.per_dial()),
+            _ if state.waiters.is_empty() => 0,
+            // What was set aside is older than what goes on in its place.
+            _ => state.waiters.len().div_ceil(self.per_dial()) + state.dials.aside(),
         }
     }
 
@@ -239,6 +242,23 @@ impl<T> WaitQueue<T> {
     /// A dial has ended, which may have been told to before.
     pub(super) fn end_dial(&self, number: u64) {
         self.state.lock().dials.end(number);
+    }
+
+    /// A dial hangs: from here on the waiters want another in its place. False if none waits, or they do already.
+    pub(super) fn set_aside(&self, number: u64) -> bool {
+        let mut state = self.state.lock();
+        !state.waiters.is_empty() && state.dials.set_aside(number)
+    }
+
+    /// No other dial has begun in the place of this one.
+    pub(super) fn take_back(&self, number: u64) {
+        self.state.lock().dials.take_back(number);
+    }
+
+    /// A dial has failed. True if the waiters have another one: this was set aside, or another was and is theirs again.
+    pub(super) fn has_other(&self, number: u64) -> bool {
+        let mut state = self.state.lock();
+        state.dials.take_back(number) || state.dials.take_back_last()
     }
 
     /// When the oldest dial has begun that no waiter needs.

@@ -61,6 +61,9 @@ pub(super) trait Watched: Send + Sync {
     /// none.
     fn close_one_lost(&self) -> bool;
 
+    /// Closes an idle connection to an address that is no longer behind the name. False when there is none.
+    fn close_one_gone(&self) -> bool;
+
     /// Lends idle connections that were set aside, and are so no more, to requests that wait.
     fn lend_again(self: Arc<Self>);
 
@@ -70,8 +73,8 @@ pub(super) trait Watched: Send + Sync {
     /// When the next idle connection will have been so for long enough to be closed or parked.
     fn next_pass(&self) -> Option<Instant>;
 
-    /// Tries what was learnt of the server anew, now and then.
-    fn relax(&self, now: Instant);
+    /// Tries what was learnt of the server anew, now and then, and resolves its name again.
+    fn relax(self: Arc<Self>, now: Instant);
 }
 
 /// All lanes of a pool, as a watcher sees them.
@@ -253,7 +256,7 @@ impl Task {
         let lanes = std::mem::take(&mut self.watcher.inbox.lock().reconsidered);
         let mut closed = 0;
         for lane in lanes {
-            while lane.close_one_lost() {
+            while lane.close_one_gone() || lane.close_one_lost() {
                 closed += 1;
                 if closed % BATCH == 0 {
                     yield_now().await;
@@ -285,7 +288,7 @@ impl Task {
             if visited % VISITS == VISITS - 1 {
                 yield_now().await;
             }
-            lane.relax(now);
+            Arc::clone(&lane).relax(now);
             while Arc::clone(&lane).reap_or_park_one(now) {
                 moved += 1;
                 if moved % BATCH == 0 {

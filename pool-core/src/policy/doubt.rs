@@ -65,7 +65,7 @@ impl Host {
     }
 
     /// Has every member close what is lost, and lend what was cleared.
-    fn reconsider_idle(&self) {
+    pub(crate) fn reconsider_idle(&self) {
         // Announce-then-check: a request that joins its queue looks at the marks afterwards.
         fence(Ordering::SeqCst);
         for member in self.members() {

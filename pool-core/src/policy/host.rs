@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use super::idle_limit::LearntIdleLimit;
 use super::member::Member;
 use super::outage::Outage;
+use super::peers::Peers;
 use super::pool_state::PoolState;
 use super::quarantine::Quarantine;
 use super::retry_budget::{RetryBudget, RetryToken};
@@ -34,6 +35,7 @@ pub(crate) struct Host {
     pub(super) siblings: Siblings,
     idle_limit: LearntIdleLimit,
     retry_budget: Arc<RetryBudget>,
+    peers: Peers,
     pub(super) outage: Mutex<Outage>,
     /// Whether the outage is on; changes with it, under its lock, and spares most the lock.
     pub(super) fails: AtomicBool,
@@ -55,6 +57,7 @@ impl Host {
             siblings: Siblings::new(Instant::now()),
             idle_limit: LearntIdleLimit::default(),
             retry_budget: Arc::default(),
+            peers: Peers::default(),
             outage: Mutex::default(),
             fails: AtomicBool::new(false),
             waiting: Arc::default(),
@@ -92,6 +95,11 @@ impl Host {
 
     pub(crate) fn tell<'a>(&self, event: impl FnOnce() -> Event<'a>) {
         self.settings().observed.tell(&self.name, event);
+    }
+
+    /// The socket addresses behind the address; none where it is no name.
+    pub(crate) fn peers(&self) -> &Peers {
+        &self.peers
     }
 
     // What was learnt.
@@ -155,6 +163,7 @@ impl Host {
         self.is_quarantined(now)
             || self.idle_limit.is_remembered(now)
             || self.outage.lock().is_remembered(now)
+            || self.peers.are_remembered(now)
     }
 
     /// Leave to send a request again that had reached the server; none if the budget is spent.

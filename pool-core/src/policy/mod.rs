@@ -1,6 +1,6 @@
 //! What is counted, allowed and learnt about each address.
 //!
-//! This layer may import `report`, `settings` and `sync`. It must not know connections, requests or HTTP; it knows a
+//! This layer may import `report`, `settings`, `connector` (what a resolver answers) and `sync`. It must not know connections, requests or HTTP; it knows a
 //! lane only as a `Member`. Each rule takes the time as an argument, so that it can be tested without a clock.
 //!
 //! | file | what it is |
@@ -14,6 +14,7 @@
 //! | `member` | the part of a host in one runtime, as this layer sees it |
 //! | `runtime` | one runtime, and whether its watcher is needed |
 //! | `outage`, `attempt` | an address that fails; one dial, and what it shows of its address |
+//! | `peers` | the socket addresses behind a name: which is tried next, which are gone |
 //! | `left_behind` | dials for which no request waits any more |
 //! | `siblings`, `doubt` | what one failed connection tells of the idle ones; what a host does then |
 //! | `quarantine` | an address whose server answers out of step |
@@ -33,6 +34,7 @@ mod limit_queue;
 mod lru;
 mod member;
 mod outage;
+mod peers;
 mod permit;
 mod pool_state;
 mod quarantine;

@@ -26,7 +26,7 @@ impl Host {
     }
 
     /// Whether a connection is open that may be checked in.
-    pub(super) fn has_connections(&self) -> bool {
+    pub(crate) fn has_connections(&self) -> bool {
         self.counters().are_open()
     }
 

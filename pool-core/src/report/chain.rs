@@ -11,6 +11,15 @@ use std::iter::successors;
 /// An error that names itself as its source would have no end.
 const MOST: usize = 32;
 
+/// Shows an error and what caused it.
+pub(crate) struct Chain<'e>(pub(crate) &'e (dyn StdError + 'static));
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_chain(f, self.0)
+    }
+}
+
 /// Writes an error and what caused it.
 pub(super) fn write_chain(
     f: &mut fmt::Formatter<'_>,

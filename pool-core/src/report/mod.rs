@@ -26,6 +26,7 @@ mod lease_watch;
 mod names;
 mod stats;
 
+pub(crate) use chain::Chain;
 pub use error::{Error, ErrorKind};
 pub(crate) use events::Observed;
 pub use events::{Event, Observer};

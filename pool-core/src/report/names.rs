@@ -60,6 +60,7 @@ names!(Reason {
     Quarantined => "quarantined",
     IdleTimeout => "idle_timeout",
     MaxLifetime => "max_lifetime",
+    AddressGone => "address_gone",
     MaxUses => "max_uses",
     Evicted => "evicted",
     SiblingFailed => "sibling_failed",

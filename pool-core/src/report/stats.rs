@@ -24,6 +24,8 @@ pub enum Reason {
     IdleTimeout,
     /// Its lifetime was over.
     MaxLifetime,
+    /// Its server is no longer among those of its name; see [`Connector::resolve`](crate::Connector::resolve).
+    AddressGone,
     /// It had served as many requests as it may.
     MaxUses,
     /// A limit on idle or open connections wanted its place.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use h2::Reason as Code;
-use pool_core::{ErrorKind, Written};
+use pool_core::{ErrorKind, Reason as Closed, Written};
 use pooled_fetch_tests::raw_http2::{END_STREAM, RawConnection, STREAMS, content_length, kind};
 use pooled_fetch_tests::{bounded, ends_idle, eventually, get, let_pass, poll_once, post, settle};
 use tokio::task::JoinSet;
@@ -15,6 +15,7 @@ super::over_tls_too! {
     a_server_that_allows_no_stream_keeps_requests_waiting_as_long_as_their_checkout_may_last,
     nothing_is_sent_before_the_first_word_of_the_server,
     the_limit_is_followed_as_it_moves_and_no_post_is_executed_twice,
+    a_connection_that_is_left_without_a_stream_closes_as_an_idle_one_does,
     a_limit_that_falls_in_the_moment_of_a_request_sends_it_elsewhere,
     a_goaway_as_the_first_word_sends_posts_over_the_next_connection,
     a_server_that_greets_every_connection_with_goaway_is_not_dialled_without_end,
@@ -110,6 +111,35 @@ async fn the_limit_is_followed_as_it_moves_and_no_post_is_executed_twice() {
             assert_eq!(client.expect("no panic").expect("a response").body, "done");
         }
         assert_eq!(executed, 70);
+        ends_idle(caller).await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_left_without_a_stream_closes_as_an_idle_one_does() {
+    bounded(async {
+        let (caller, mut server) = start_raw(|settings| settings.idle_timeout(SECOND * 20)).await;
+        let client = tokio::spawn(caller.fetch(get("/")));
+        let mut connection = server.greet(100).await;
+        let stream = connection.request().await;
+        connection.settings(&[(STREAMS, 0)]).await;
+        connection.answer(stream, b"done").await;
+        client.await.expect("no panic").expect("a response");
+        let_pass(SECOND * 15).await;
+        // One that comes to have room again serves, and begins anew.
+        connection.settings(&[(STREAMS, 1)]).await;
+        settle().await;
+        let client = tokio::spawn(caller.fetch(get("/")));
+        let stream = connection.request().await;
+        connection.settings(&[(STREAMS, 0)]).await;
+        connection.answer(stream, b"done").await;
+        client.await.expect("no panic").expect("a response");
+        let_pass(SECOND * 15).await;
+        assert_eq!(caller.watch.open(), 1);
+        let_pass(SECOND * 15).await;
+        eventually("it closes", || caller.watch.open() == 0).await;
+        assert_eq!(caller.pool.stats().closed(Closed::IdleTimeout), 1);
         ends_idle(caller).await;
     })
     .await;

@@ -15,6 +15,7 @@ use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::SendRequest;
@@ -56,6 +57,8 @@ pub(crate) struct Connection {
     /// Where it is in the idle store, when it is there.
     sequence: AtomicU64,
     reset_rate: Mutex<ResetRate>,
+    /// When it was first seen without a stream, and how many requests it had carried then.
+    seen_unused: Mutex<Option<(Instant, u64)>>,
     driver: Arc<DriverCell>,
 }
 
@@ -87,6 +90,7 @@ impl Connection {
             opening: AtomicBool::new(true),
             sequence: AtomicU64::new(0),
             reset_rate: Mutex::default(),
+            seen_unused: Mutex::default(),
             driver,
         })
     }
@@ -270,6 +274,21 @@ impl Connection {
         // Its server may give it up from here on, as any other idle connection.
         self.answered();
         self.sequence.store(sequence, Ordering::SeqCst);
+    }
+
+    /// Whether it has been seen without a stream before, so long ago, and has carried no request since.
+    pub(crate) fn is_unused_for(&self, time: Duration, now: Instant) -> bool {
+        let mut seen = self.seen_unused.lock();
+        if self.open_streams() > 0 {
+            *seen = None;
+            return false;
+        }
+        let uses = self.uses();
+        let since = match *seen {
+            Some((since, before)) if before == uses => since,
+            _ => seen.insert((now, uses)).0,
+        };
+        now.saturating_duration_since(since) >= time
     }
 
     /// Closes the connection at once, whatever goes over it.

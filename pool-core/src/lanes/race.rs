@@ -1,0 +1,167 @@
+//! Opening a stream to an address; where it is a name, to one of the socket addresses behind it (RFC 8305).
+//!
+//! ```text
+//!   resolve ─► the next address ─► connected
+//!                ▲    │ failed ────────────────────────┐
+//!                │    │ 250 ms                         │
+//!                │    ├─► another dial tries the next ─┼─► this one goes on beside it
+//!                │    └─► a limit allows none: given up┤
+//!                └─────────────────────────────────────┘
+//! ```
+//!
+//! A dial tries one address at a time. What runs beside it is a dial like any other, with a permit of its own, so
+//! the limits hold; and what comes too late serves the next request, or becomes idle, as any connection that nobody
+//! waits for.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+
+use super::lane::Lane;
+use crate::connector::{ConnectOptions, Connected, Connector, Fault, Resolving};
+use crate::policy::Turn;
+use crate::report::Chain;
+
+/// After so long the next address is tried: RFC 8305 5.
+pub(crate) const DELAY: Duration = Duration::from_millis(250);
+
+/// Opens a stream to the address, or to one of those behind it.
+pub(super) async fn connect<C: Connector>(
+    connector: &C,
+    peer: (&C::Address, &ConnectOptions),
+    (lane, number, since): (&Arc<Lane>, u64, Instant),
+) -> Result<Connected<C::Stream>, (io::Error, Fault)> {
+    let Some(resolving) = connector.resolve(peer.0) else {
+        return connect_once(connector, peer, lane).await;
+    };
+    // Boxed, so that dials to addresses that are no names do not carry the size of this.
+    Box::pin(async {
+        if let Err(error) = resolve(lane, resolving).await {
+            let fault = connector.fault(&error);
+            return Err((error, fault));
+        }
+        connect_to_any(connector, peer, (lane, number, since)).await
+    })
+    .await
+}
+
+/// Opens a stream; once more if it lacks a descriptor, and an idle connection has one to give.
+async fn connect_once<C: Connector>(
+    connector: &C,
+    (address, options): (&C::Address, &ConnectOptions),
+    lane: &Lane,
+) -> Result<Connected<C::Stream>, (io::Error, Fault)> {
+    let judged = |error| {
+        let fault = connector.fault(&error);
+        (error, fault)
+    };
+    match connector.connect(address, options).await.map_err(judged) {
+        Err((_, Fault::Descriptors)) if lane.free_descriptor() => {
+            connector.connect(address, options).await.map_err(judged)
+        }
+        done => done,
+    }
+}
+
+/// Resolves the name, if that is due, or no answer is known. A request waits for that only where none is known; an error that
+/// changes nothing else is not told.
+pub(super) async fn resolve(lane: &Lane, resolving: Resolving<'_>) -> io::Result<()> {
+    let peers = lane.host().peers();
+    let Some(resolution) = peers.resolution(Instant::now()) else { return Ok(()) };
+    match resolving.await {
+        Ok(answer) if answer.addresses.is_empty() && resolution.is_needed => {
+            Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"))
+        }
+        Ok(answer) => {
+            if peers.resolved(answer, Instant::now()) {
+                lane.host().reconsider_idle();
+            }
+            Ok(())
+        }
+        Err(error) if resolution.is_needed => Err(error),
+        Err(_) => {
+            peers.unresolved(Instant::now());
+            Ok(())
+        }
+    }
+}
+
+/// Opens a stream to the first address behind the name that can be reached. `number` is that of the dial, and addresses that have failed
+/// `since` then were tried by it or in its place.
+async fn connect_to_any<C: Connector>(
+    connector: &C,
+    (address, options): (&C::Address, &ConnectOptions),
+    (lane, number, since): (&Arc<Lane>, u64, Instant),
+) -> Result<Connected<C::Stream>, (io::Error, Fault)> {
+    let peers = lane.host().peers();
+    let mut failures = Vec::new();
+    while let Some(peer) = peers.next(since) {
+        let (options, reached) = options.for_peer(peer);
+        let mut connect = pin!(connect_once(connector, (address, &options), lane));
+        let connected = match timeout(DELAY, connect.as_mut()).await {
+            Ok(done) => done,
+            Err(_) if reached.load(Ordering::Relaxed) || !peers.has_other(peer, since) => {
+                connect.await
+            }
+            Err(_) => {
+                let hanging = peers.hangs(peer, Instant::now());
+                if !lane.dials_beside(number) {
+                    drop(hanging);
+                    failures.push((peer, (io::ErrorKind::TimedOut.into(), Fault::Peer)));
+                    continue;
+                }
+                connect.await
+            }
+        };
+        match connected {
+            Ok(connected) => {
+                peers.reached(peer);
+                return Ok(connected);
+            }
+            Err(error) => {
+                peers.failed(peer, Instant::now());
+                failures.push((peer, error));
+            }
+        }
+    }
+    Err(unreachable(failures))
+}
+
+impl Lane {
+    /// Whether another dial begins in the place of this one, which hangs.
+    fn dials_beside(self: &Arc<Self>, number: u64) -> bool {
+        // No request waits for this one, or for another in its place.
+        if !self.queue.set_aside(number) {
+            return true;
+        }
+        let begins = self.dial(Turn::Own);
+        if !begins {
+            self.queue.take_back(number);
+        }
+        begins
+    }
+}
+
+/// None of these addresses could be reached.
+fn unreachable(mut failures: Vec<(SocketAddr, (io::Error, Fault))>) -> (io::Error, Fault) {
+    if failures.len() == 1 {
+        return failures.remove(0).1;
+    }
+    let Some((_, (first, fault))) = failures.first() else {
+        let why = "other dials hang at all of its addresses";
+        return (io::Error::new(io::ErrorKind::TimedOut, why), Fault::Peer);
+    };
+    // What this machine lacks is lacking whatever the address.
+    let alike = failures.iter().all(|(_, (_, other))| other == fault);
+    let (kind, fault) = (first.kind(), if alike { *fault } else { Fault::Peer });
+    let tell = |(address, (error, _)): &(SocketAddr, (io::Error, _))| {
+        format!("{address}: {}", Chain(error))
+    };
+    let told: Vec<_> = failures.iter().map(tell).collect();
+    (io::Error::new(kind, told.join("; ")), fault)
+}

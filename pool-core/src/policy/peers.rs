@@ -1,0 +1,297 @@
+//! The socket addresses behind a name: which one the next dial tries, and which are gone.
+//!
+//! The order is that of the resolver, but an address that was reached comes first, and one that was not comes last. What
+//! hangs is tried by no other dial.
+//!
+//! What must hold: an answer that leaves an address out is followed by the end of the connections to it, and an
+//! empty answer, or an error, changes nothing where an answer is known.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::connector::{Gone, Resolved};
+use crate::sync::Mutex;
+
+/// For so long an address that could not be reached comes last. Its path may be back, and the one in use may be slower.
+const REMEMBERED: Duration = Duration::from_secs(60);
+
+/// After so long a name is resolved again whose last answer was an error.
+const AGAIN: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Default)]
+pub(crate) struct Peers(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    list: Vec<Peer>,
+    /// When the name is to be resolved again; none for never.
+    expires: Option<Instant>,
+    resolving: bool,
+}
+
+#[derive(Debug)]
+struct Peer {
+    address: SocketAddr,
+    gone: Gone,
+    reached: bool,
+    last_failure: Option<Instant>,
+    /// How many dials hang there while others try the next address.
+    hanging: usize,
+}
+
+impl Peer {
+    fn new(address: SocketAddr) -> Self {
+        let gone = Gone::default();
+        Self { address, gone, reached: false, last_failure: None, hanging: 0 }
+    }
+
+    /// Smaller comes first; in between the order of the resolver decides.
+    fn rank(&self) -> (bool, Option<Instant>) {
+        (!self.reached, self.last_failure)
+    }
+
+    /// What is still worth knowing when a new answer has come.
+    fn aged(mut self, now: Instant) -> Self {
+        let is_old = |failure: &Instant| now.saturating_duration_since(*failure) >= REMEMBERED;
+        self.last_failure = self.last_failure.filter(|failure| !is_old(failure));
+        self
+    }
+}
+
+/// Leave to resolve a name, which one dial has at a time. Given back when it drops.
+pub(crate) struct Resolution<'p> {
+    peers: &'p Peers,
+    /// The answer is needed, because none is known.
+    pub(crate) is_needed: bool,
+}
+
+impl Drop for Resolution<'_> {
+    fn drop(&mut self) {
+        self.peers.0.lock().resolving = false;
+    }
+}
+
+/// A dial hangs at an address while another tries the next.
+pub(crate) struct Hanging<'p> {
+    peers: &'p Peers,
+    address: SocketAddr,
+}
+
+impl Drop for Hanging<'_> {
+    fn drop(&mut self) {
+        self.peers.change(self.address, |peer| peer.hanging = peer.hanging.saturating_sub(1));
+    }
+}
+
+impl Peers {
+    /// Whether an answer is known that is no longer good, and no dial asks for another.
+    pub(crate) fn are_due(&self, now: Instant) -> bool {
+        let state = self.0.lock();
+        !state.resolving && state.expires.is_some_and(|expires| expires <= now)
+    }
+
+    /// Whether an answer is known that is good for a time which is not over.
+    pub(super) fn are_remembered(&self, now: Instant) -> bool {
+        let state = self.0.lock();
+        !state.list.is_empty() && state.expires.is_some_and(|expires| now < expires)
+    }
+
+    /// Leave to resolve the name, if that is due and no other dial does; where no answer is known, every dial has it.
+    pub(crate) fn resolution(&self, now: Instant) -> Option<Resolution<'_>> {
+        let mut state = self.0.lock();
+        let is_needed = state.list.is_empty();
+        let is_due = !state.resolving && state.expires.is_some_and(|expires| expires <= now);
+        if !is_needed && !is_due {
+            return None;
+        }
+        state.resolving = true;
+        Some(Resolution { peers: self, is_needed })
+    }
+
+    /// Takes over an answer; true if addresses have gone with it.
+    pub(crate) fn resolved(&self, answer: Resolved, now: Instant) -> bool {
+        let mut state = self.0.lock();
+        if answer.addresses.is_empty() {
+            state.expires = now.checked_add(AGAIN);
+            return false;
+        }
+        state.expires = answer.good_for.and_then(|time| now.checked_add(time));
+        let mut before = std::mem::take(&mut state.list);
+        let known = |address| {
+            let place = before.iter().position(|peer| peer.address == address);
+            place.map_or_else(|| Peer::new(address), |place| before.swap_remove(place).aged(now))
+        };
+        state.list = answer.addresses.into_iter().map(known).collect();
+        for peer in &before {
+            peer.gone.set();
+        }
+        !before.is_empty()
+    }
+
+    /// No answer has come.
+    pub(crate) fn unresolved(&self, now: Instant) {
+        self.0.lock().expires = now.checked_add(AGAIN);
+    }
+
+    /// The address that a dial tries next: one that has not failed `since` then, and where no other hangs.
+    pub(crate) fn next(&self, since: Instant) -> Option<SocketAddr> {
+        let state = self.0.lock();
+        let untried = |peer: &&Peer| {
+            peer.hanging == 0 && peer.last_failure.is_none_or(|failure| failure < since)
+        };
+        state.list.iter().filter(untried).min_by_key(|peer| peer.rank()).map(|peer| peer.address)
+    }
+
+    /// Whether such a dial could try another address than this one.
+    pub(crate) fn has_other(&self, than: SocketAddr, since: Instant) -> bool {
+        let state = self.0.lock();
+        state.list.iter().any(|peer| {
+            peer.address != than
+                && peer.hanging == 0
+                && peer.last_failure.is_none_or(|failure| failure < since)
+        })
+    }
+
+    pub(crate) fn reached(&self, address: SocketAddr) {
+        self.change(address, |peer| (peer.reached, peer.last_failure) = (true, None));
+    }
+
+    pub(crate) fn failed(&self, address: SocketAddr, now: Instant) {
+        self.change(address, |peer| (peer.reached, peer.last_failure) = (false, Some(now)));
+    }
+
+    /// A dial hangs at that address, as long as what this returns is kept.
+    pub(crate) fn hangs(&self, address: SocketAddr, now: Instant) -> Hanging<'_> {
+        self.failed(address, now);
+        self.change(address, |peer| peer.hanging += 1);
+        Hanging { peers: self, address }
+    }
+
+    /// What tells connections to that address that it is gone; none where addresses are not resolved.
+    pub(crate) fn gone(&self, address: SocketAddr) -> Option<Gone> {
+        let state = self.0.lock();
+        if state.list.is_empty() {
+            return None;
+        }
+        let listed = state.list.iter().find(|peer| peer.address == address);
+        // It has gone while the dial was under way.
+        Some(listed.map_or_else(Gone::since_ever, |peer| peer.gone.clone()))
+    }
+
+    fn change(&self, address: SocketAddr, change: impl FnOnce(&mut Peer)) {
+        if let Some(peer) = self.0.lock().list.iter_mut().find(|peer| peer.address == address) {
+            change(peer);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn address(last: u8) -> SocketAddr {
+        SocketAddr::from(([192, 0, 2, last], 80))
+    }
+
+    fn peers(last: &[u8], now: Instant) -> Peers {
+        let peers = Peers::default();
+        peers.resolved(answer(last), now);
+        peers
+    }
+
+    fn answer(last: &[u8]) -> Resolved {
+        Resolved::interleaved(last.iter().copied().map(address)).with_good_for(MINUTE)
+    }
+
+    #[test]
+    fn addresses_are_tried_in_order_and_each_once_by_a_dial() {
+        let now = Instant::now();
+        let peers = peers(&[1, 2, 3], now);
+        for last in [1, 2, 3] {
+            assert_eq!(peers.next(now), Some(address(last)));
+            peers.failed(address(last), now);
+        }
+        assert_eq!(peers.next(now), None);
+        let later = now + Duration::from_millis(1);
+        assert_eq!(peers.next(later), Some(address(1)), "a dial that begins later tries all again");
+    }
+
+    #[test]
+    fn what_was_reached_comes_first_and_what_was_not_comes_last() {
+        let now = Instant::now();
+        let peers = peers(&[1, 2, 3], now);
+        peers.failed(address(1), now);
+        peers.reached(address(3));
+        let later = now + Duration::from_secs(1);
+        let mut order = Vec::new();
+        while let Some(next) = peers.next(later) {
+            order.push(next);
+            peers.failed(next, later);
+        }
+        assert_eq!(order, [3, 2, 1].map(address));
+    }
+
+    #[test]
+    fn an_address_where_a_dial_hangs_is_left_to_that_dial() {
+        let now = Instant::now();
+        let peers = peers(&[1, 2], now);
+        assert!(peers.has_other(address(1), now));
+        let hanging = peers.hangs(address(1), now);
+        let later = now + Duration::from_secs(1);
+        assert_eq!(peers.next(later), Some(address(2)));
+        assert!(!peers.has_other(address(2), later));
+        drop(hanging);
+        assert!(peers.has_other(address(2), later));
+    }
+
+    #[test]
+    fn what_a_new_answer_leaves_out_is_gone_and_the_rest_is_remembered() {
+        let now = Instant::now();
+        let peers = peers(&[1, 2, 3], now);
+        let [first, second] = [1, 2].map(|last| peers.gone(address(last)).expect("resolved"));
+        peers.reached(address(2));
+        assert!(peers.resolved(answer(&[3, 2]), now));
+        assert!(first.is_set() && !second.is_set());
+        assert_eq!(peers.next(now), Some(address(2)));
+        assert!(peers.gone(address(9)).expect("resolved").is_set());
+        assert!(!peers.resolved(answer(&[]), now), "an empty answer changes nothing");
+        assert!(!second.is_set() && peers.next(now) == Some(address(2)));
+    }
+
+    #[test]
+    fn a_failure_is_forgotten_by_an_answer_that_comes_a_minute_later() {
+        let now = Instant::now();
+        let peers = peers(&[1, 2], now);
+        peers.failed(address(1), now);
+        peers.resolved(answer(&[1, 2]), now + MINUTE / 2);
+        assert_eq!(peers.next(now + MINUTE / 2), Some(address(2)));
+        peers.resolved(answer(&[1, 2]), now + MINUTE);
+        assert_eq!(peers.next(now + MINUTE), Some(address(1)));
+    }
+
+    #[test]
+    fn a_name_is_resolved_when_its_answer_is_no_longer_good_and_by_one_dial_at_a_time() {
+        let (peers, now) = (Peers::default(), Instant::now());
+        {
+            let [first, second] = [0, 1].map(|_| peers.resolution(now).expect("none is known"));
+            assert!(first.is_needed && second.is_needed);
+            peers.resolved(answer(&[1]), now);
+        }
+        assert!(peers.resolution(now).is_none());
+        let held = peers.resolution(now + MINUTE).expect("it is due");
+        assert!(!held.is_needed && peers.resolution(now + MINUTE).is_none());
+        drop(held);
+        peers.unresolved(now + MINUTE);
+        assert!(peers.resolution(now + MINUTE).is_none(), "not at once");
+        assert!(peers.resolution(now + MINUTE + AGAIN).is_some());
+    }
+
+    #[test]
+    fn connections_to_what_was_never_resolved_are_never_told_that_it_is_gone() {
+        assert!(Peers::default().gone(address(1)).is_none());
+    }
+}
