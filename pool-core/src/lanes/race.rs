@@ -136,7 +136,7 @@ impl Lane {
     /// Whether another dial begins in the place of this one, which hangs.
     fn dials_beside(self: &Arc<Self>, number: u64) -> bool {
         // No request waits for this one, or for another in its place.
-        if !self.queue.set_aside(number) {
+        if !self.queue.overtake(number) {
             return true;
         }
         let begins = self.dial(Turn::Own);

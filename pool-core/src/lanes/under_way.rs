@@ -14,8 +14,8 @@ const KEPT: usize = 4;
 #[derive(Debug, Default)]
 pub(super) struct DialsUnderWay {
     entries: VecDeque<Entry>,
-    /// How many of them are set aside.
-    aside: usize,
+    /// How many of them are overtaken.
+    overtaken: usize,
 }
 
 #[derive(Debug)]
@@ -24,7 +24,7 @@ struct Entry {
     begun: Instant,
     since: Instant,
     /// It hangs, and another dial tries the next address of the name for the same request.
-    aside: bool,
+    overtaken: bool,
     end: oneshot::Sender<()>,
 }
 
@@ -46,45 +46,49 @@ impl DialsUnderWay {
     }
 
     /// How many hang while others try the next address for their requests.
-    pub(super) fn aside(&self) -> usize {
-        self.aside
+    pub(super) fn overtaken(&self) -> usize {
+        self.overtaken
     }
 
-    /// Sets a dial aside. False if it is so already, or is not in the list any more.
-    pub(super) fn set_aside(&mut self, number: u64) -> bool {
-        let done = self.change_aside(number, true);
-        self.aside += usize::from(done);
+    /// Marks a dial as overtaken. False if it is so already, or is not in the list any more.
+    pub(super) fn overtake(&mut self, number: u64) -> bool {
+        let done = self.change_overtaken(number, true);
+        self.overtaken += usize::from(done);
         done
     }
 
-    /// False if the dial was not set aside.
+    /// False if the dial was not overtaken.
     pub(super) fn take_back(&mut self, number: u64) -> bool {
-        let done = self.change_aside(number, false);
-        self.aside -= usize::from(done);
+        let done = self.change_overtaken(number, false);
+        self.overtaken -= usize::from(done);
         done
     }
 
-    fn change_aside(&mut self, number: u64, aside: bool) -> bool {
+    fn change_overtaken(&mut self, number: u64, overtaken: bool) -> bool {
         let place = self.entries.binary_search_by_key(&number, |entry| entry.number);
         let entry = place.ok().and_then(|place| self.entries.get_mut(place));
-        let entry = entry.filter(|entry| entry.aside != aside);
-        entry.map(|entry| entry.aside = aside).is_some()
+        let entry = entry.filter(|entry| entry.overtaken != overtaken);
+        entry.map(|entry| entry.overtaken = overtaken).is_some()
     }
 
-    /// Takes back the dial that was set aside last. False if there is none.
+    /// Takes back the dial that was overtaken last. False if there is none.
     pub(super) fn take_back_last(&mut self) -> bool {
-        let last = self.last_aside().map(|entry| entry.number);
+        let last = self.last_overtaken().map(|entry| entry.number);
         last.is_some_and(|number| self.take_back(number))
     }
 
-    fn last_aside(&self) -> Option<&Entry> {
-        if self.aside == 0 { None } else { self.entries.iter().rev().find(|entry| entry.aside) }
+    fn last_overtaken(&self) -> Option<&Entry> {
+        if self.overtaken == 0 {
+            None
+        } else {
+            self.entries.iter().rev().find(|entry| entry.overtaken)
+        }
     }
 
     pub(super) fn begin(&mut self, number: u64, at: Instant) -> Begun {
         let (end, unwanted) = oneshot::channel();
-        let since = self.last_aside().map_or(at, |hangs| hangs.since);
-        self.entries.push_back(Entry { number, begun: at, since, aside: false, end });
+        let since = self.last_overtaken().map_or(at, |hangs| hangs.since);
+        self.entries.push_back(Entry { number, begun: at, since, overtaken: false, end });
         Begun { number, at, since, unwanted }
     }
 
@@ -100,7 +104,7 @@ impl DialsUnderWay {
 
     fn remove(&mut self, place: usize) -> Option<Entry> {
         let entry = self.entries.remove(place)?;
-        self.aside -= usize::from(entry.aside);
+        self.overtaken -= usize::from(entry.overtaken);
         Some(entry)
     }
 
@@ -189,19 +193,19 @@ mod tests {
     }
 
     #[test]
-    fn dials_are_set_aside_and_taken_back_and_counted_whatever_becomes_of_them() {
+    fn dials_are_overtaken_and_taken_back_and_counted_whatever_becomes_of_them() {
         let mut dials = DialsUnderWay::default();
         let _begun = begin(&mut dials, 1..=4);
-        assert!([1, 2, 3].map(|number| dials.set_aside(number)) == [true; 3]);
-        assert!(!dials.set_aside(1) && !dials.set_aside(9) && dials.aside() == 3);
+        assert!([1, 2, 3].map(|number| dials.overtake(number)) == [true; 3]);
+        assert!(!dials.overtake(1) && !dials.overtake(9) && dials.overtaken() == 3);
         assert!(dials.take_back(1) && !dials.take_back(1));
         assert!(dials.take_back_last(), "the third");
-        assert!(!dials.take_back(3) && dials.aside() == 1);
+        assert!(!dials.take_back(3) && dials.overtaken() == 1);
         dials.end(2);
-        assert!(dials.aside() == 0 && !dials.take_back_last());
-        dials.set_aside(3);
+        assert!(dials.overtaken() == 0 && !dials.take_back_last());
+        dials.overtake(3);
         assert_eq!(dials.take_left_behind(0, 0, usize::MAX).len(), 3);
-        assert_eq!((dials.len(), dials.aside()), (0, 0));
+        assert_eq!((dials.len(), dials.overtaken()), (0, 0));
     }
 
     #[test]

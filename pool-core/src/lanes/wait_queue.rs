@@ -195,7 +195,7 @@ impl<T> WaitQueue<T> {
 
     /// How many waiters the dials under way are for.
     fn covered(&self, state: &State<T>) -> usize {
-        let relied_on = state.dials.len() - state.dials.aside();
+        let relied_on = state.dials.len() - state.dials.overtaken();
         relied_on.saturating_mul(self.per_dial())
     }
 
@@ -204,8 +204,8 @@ impl<T> WaitQueue<T> {
         match pace {
             Pace::ForAll if !state.waiters.is_empty() => usize::MAX,
             _ if state.waiters.is_empty() => 0,
-            // What was set aside is older than what goes on in its place.
-            _ => state.waiters.len().div_ceil(self.per_dial()) + state.dials.aside(),
+            // What is overtaken is older than what goes on in its place.
+            _ => state.waiters.len().div_ceil(self.per_dial()) + state.dials.overtaken(),
         }
     }
 
@@ -245,9 +245,9 @@ impl<T> WaitQueue<T> {
     }
 
     /// A dial hangs: from here on the waiters want another in its place. False if none waits, or they do already.
-    pub(super) fn set_aside(&self, number: u64) -> bool {
+    pub(super) fn overtake(&self, number: u64) -> bool {
         let mut state = self.state.lock();
-        !state.waiters.is_empty() && state.dials.set_aside(number)
+        !state.waiters.is_empty() && state.dials.overtake(number)
     }
 
     /// No other dial has begun in the place of this one.
@@ -255,7 +255,7 @@ impl<T> WaitQueue<T> {
         self.state.lock().dials.take_back(number);
     }
 
-    /// A dial has failed. True if the waiters have another one: this was set aside, or another was and is theirs again.
+    /// A dial has failed. True if the waiters have another one: this was overtaken, or another was and is theirs again.
     pub(super) fn has_other(&self, number: u64) -> bool {
         let mut state = self.state.lock();
         state.dials.take_back(number) || state.dials.take_back_last()
