@@ -128,6 +128,34 @@ impl<C: Connector> Pool<C> {
         exchange::send(self.hosts(), address, PendingRequest::new(request.map(RequestBody::new)))
     }
 
+    /// Sends a request to any one of `addresses`, which serve it alike, and waits for the head of its response.
+    ///
+    /// It goes over an idle connection to the first of them that has one. Where none is idle it waits at the first address,
+    /// and beside it at the next after 250 ms (RFC 8305 5), or at once when a dial there fails, and so on; what is
+    /// there first serves it, and what comes too late becomes idle. Those that [fail](crate::Backoff) come last, and those that are retired are
+    /// left out. All else is as with [`http`](Self::http); the settings and statistics for the request are those of the first address.
+    ///
+    /// # Errors
+    ///
+    /// As [`http`](Self::http). Where no address has a connection it is the error of the one that was tried first. No address at
+    /// all is an [invalid request](crate::ErrorKind::InvalidRequest).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`http`](Self::http).
+    pub async fn http_any<B>(
+        &self,
+        addresses: &[C::Address],
+        request: Request<B>,
+    ) -> Result<Response<Body>, Error>
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let pending = PendingRequest::new(request.map(RequestBody::new));
+        exchange::send_to_any(self.hosts(), addresses, pending).await
+    }
+
     /// Checks out a connection to `address`, for a caller that wants to know it before the request, or to send the
     /// request over this one or none.
     ///

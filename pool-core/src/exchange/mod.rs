@@ -1,11 +1,12 @@
 //! One request over one lease: the future, both versions of HTTP, and the response body.
 //!
 //! This layer may import `lanes`, `conn`, `policy`, `report`, `request`, `io` and `connector`. It must not
-//! know the map of addresses beyond `Hosts::lane_for` and `Hosts::wait`.
+//! know the map of addresses beyond `Hosts::lane_for`, `Hosts::candidates`, `Hosts::wait` and `Hosts::wait_any`.
 //!
 //! | file | what it is |
 //! | --- | --- |
 //! | `request_future` | a request gets a lease, goes over its connection, and is perhaps sent again |
+//! | `any_address` | a request that may go to any of several addresses |
 //! | `pending` | the request between its attempts |
 //! | `http1` | one request over an HTTP/1 connection, up to the head of its response |
 //! | `http1_framing` | a response that contradicts itself about its length is none |
@@ -25,6 +26,7 @@
 //!
 //! `pool` takes the future of a request and the body of its response.
 
+mod any_address;
 mod arrived;
 mod body_state;
 mod bookkeeping;
@@ -44,6 +46,7 @@ mod timers;
 mod unfitting;
 pub mod upgrade;
 
+pub(crate) use any_address::send_to_any;
 pub(crate) use pending::PendingRequest;
 pub(crate) use request_future::{send, send_over};
 pub use response_body::Body;

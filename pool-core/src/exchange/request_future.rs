@@ -162,7 +162,7 @@ where
                 Err(back) => lane = back,
             }
         }
-        let needs = Needs { wants, chunks, http1_only, pause };
+        let needs = Needs { wants, chunks, http1_only, pause, first_is_for_all: false };
         *self.stage = Stage::Waits(Box::pin(self.hosts.wait(self.address, lane, needs)));
         Ok(())
     }
@@ -211,12 +211,17 @@ async fn send_once(unused: Unused, pending: &mut PendingRequest) -> Sent {
     }
     pending.begin(lane.host().settings());
     lane.host().counters().requested();
-    let mut sent = match unused.use_now() {
+    send_over_lease(unused.use_now(), pending).await.inspect_err(|error| pending.note(error))
+}
+
+/// Sends a request that was checked over this lease, once.
+pub(super) async fn send_over_lease(lease: Lease, pending: &mut PendingRequest) -> Sent {
+    let mut sent = match lease {
         Lease::Connection(lease) => {
             let mut http1 = pin!(Http1Exchange::new(Connection::send));
             http1.as_mut().begin(lease, pending)?;
             match poll_fn(|cx| http1.as_mut().poll(cx, pending)).await {
-                Ok(()) => Ok(http1.into_response(pending.bounds.take())),
+                Ok(()) => Ok(http1.into_response(None)),
                 Err(error) => Err(error),
             }
         }
@@ -227,6 +232,8 @@ async fn send_once(unused: Unused, pending: &mut PendingRequest) -> Sent {
             sent
         }
     };
-    bound(&mut sent, pending.bounds.take());
-    sent.inspect_err(|error| pending.note(error))
+    if sent.is_ok() {
+        bound(&mut sent, pending.bounds.take());
+    }
+    sent
 }

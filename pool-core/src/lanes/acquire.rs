@@ -77,7 +77,7 @@ impl<C: Connector> Hosts<C> {
         address: &C::Address,
         mut lane: Option<Arc<Lane>>,
         now: Instant,
-        Needs { wants, http1_only, .. }: Needs,
+        Needs { wants, http1_only, first_is_for_all, .. }: Needs,
     ) -> Result<Place, Error> {
         // A watcher may retire between the look-up and the join, and then the lane takes no more waiters. Two in a row
         // retire only where the runtime itself has shut down.
@@ -85,6 +85,9 @@ impl<C: Connector> Hosts<C> {
             let lane = lane.take().map_or_else(|| self.lane_for(address, http1_only), Ok)?;
             if wants == Wants::Any && lane.host().doubts_idle() {
                 lane.close_surplus_set_aside();
+            }
+            if first_is_for_all && !lane.host().has_connections() {
+                lane.queue.set_per_dial(usize::MAX);
             }
             if let Some(place) = join(&lane, now, wants)? {
                 return Ok(place);

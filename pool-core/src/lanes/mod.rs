@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | `hosts` | the map of addresses; the only `DashMap` |
 //! | `acquire` | how a request gets a lease |
+//! | `any` | how a request gets a lease at any of several addresses |
 //! | `lane` | the connections of one host that one runtime drives |
 //! | `lease` | the guards of what a request is lent: a connection, or a stream of a shared one |
 //! | `checkout`, `checkin` | an idle connection becomes a lease; a connection goes to a waiter, or becomes idle |
@@ -24,6 +25,7 @@
 //! `exchange` takes leases and sends over them; `pool` and `lifecycle` take `Hosts`.
 
 mod acquire;
+mod any;
 mod checkin;
 mod checkout;
 mod dial;
@@ -45,6 +47,7 @@ mod wants;
 mod watcher;
 
 pub(crate) use acquire::take_idle;
+pub(crate) use any::Candidates;
 pub(crate) use checkout::Trust;
 pub(crate) use hosts::Hosts;
 pub(crate) use lease::{ConnectionLease, Lease, StreamLease, Unused};

@@ -25,11 +25,19 @@ pub(crate) struct Needs {
     pub(crate) http1_only: bool,
     /// How long it waits before it looks for one.
     pub(crate) pause: Option<Duration>,
+    /// Where no connection is open yet, one dial is for all that wait: another address may be better.
+    pub(crate) first_is_for_all: bool,
 }
 
 impl Default for Needs {
     fn default() -> Self {
-        Self { wants: Wants::Any, chunks: false, http1_only: false, pause: None }
+        Self {
+            wants: Wants::Any,
+            chunks: false,
+            http1_only: false,
+            pause: None,
+            first_is_for_all: false,
+        }
     }
 }
 

@@ -2,8 +2,9 @@
 //! connections to what is gone close gently.
 
 mod answers;
+mod any;
 mod race;
 mod scripted;
 mod sockets;
 
-use scripted::{Behaviour, Names};
+use scripted::{Behaviour, Names, address};

@@ -110,6 +110,28 @@ pub(super) async fn fetch(pool: &Pool<Names>) -> Result<u8, Error> {
     Ok(peer.ip().octets()[3])
 }
 
+/// The same addresses without a name before them.
+#[derive(Clone, Debug)]
+pub(super) struct Numbers(pub(super) Names);
+
+#[async_trait]
+impl Connector for Numbers {
+    type Address = SocketAddr;
+    type Stream = DuplexStream;
+
+    async fn connect(
+        &self,
+        address: &SocketAddr,
+        options: &ConnectOptions,
+    ) -> io::Result<Connected<DuplexStream>> {
+        self.0.connect(&"number", &options.clone().with_peer(*address)).await
+    }
+
+    fn target(&self, _: &SocketAddr) -> Target {
+        Target::http(Authority::from_static("number.test"))
+    }
+}
+
 #[async_trait]
 impl Connector for Names {
     type Address = &'static str;
