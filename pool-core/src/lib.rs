@@ -102,7 +102,7 @@ mod settings;
 mod sync;
 
 pub use async_trait::async_trait;
-pub use builder::Builder;
+pub use builder::{AddressSettings, Builder};
 pub use connector::{
     ConnectOptions, Connected, Connector, Fault, KernelCheck, Protocol, Resolved, Resolving, Target,
 };
@@ -113,7 +113,8 @@ pub use report::{
     Stats, Written,
 };
 pub use request::{
-    Http10, LeastRate, ReplayableBody, RequestBody, Reuse, extended_connect, http1_only,
-    least_rate, on_informational, reuse, total_timeout,
+    Http10, LeastRate, ReplayableBody, RequestBody, Reuse, body_timeout, deadline,
+    extended_connect, http1_only, least_rate, on_informational, response_timeout, reuse,
+    total_timeout,
 };
 pub use settings::{Backoff, BuildError, Http2};

@@ -12,7 +12,7 @@ use crate::exchange::{self, Body, PendingRequest};
 use crate::lanes::{Hosts, Unused};
 use crate::report::{ConnectionInfo, Error, Reason, Stats};
 use crate::request::{BoxError, RequestBody};
-use crate::settings::Settings;
+use crate::settings::{ByAddress, Settings};
 
 /// HTTP connections, kept by address and lent to requests.
 ///
@@ -37,11 +37,15 @@ impl<C: Connector> Drop for Handle<C> {
 impl<C: Connector> Pool<C> {
     /// A pool with the default settings.
     pub fn new(connector: C) -> Self {
-        Self::with_settings(connector, Settings::default())
+        Self::with_settings(connector, Settings::default(), None)
     }
 
-    pub(crate) fn with_settings(connector: C, settings: Settings) -> Self {
-        Self { handle: Arc::new(Handle(Hosts::new(connector, settings))) }
+    pub(crate) fn with_settings(
+        connector: C,
+        settings: Settings,
+        by_address: Option<ByAddress<C::Address>>,
+    ) -> Self {
+        Self { handle: Arc::new(Handle(Hosts::new(connector, settings, by_address))) }
     }
 
     pub(crate) fn hosts(&self) -> &Arc<Hosts<C>> {

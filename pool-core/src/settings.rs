@@ -36,6 +36,9 @@ pub enum Backoff {
     Wait,
 }
 
+/// The settings of one address, from those of the pool; none where they are the same.
+pub(crate) type ByAddress<A> = Box<dyn Fn(&A, &Settings) -> Option<Settings> + Send + Sync>;
+
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) max_connections: Option<usize>,
@@ -266,6 +269,13 @@ impl Settings {
     /// Whether a limit may keep a request waiting until another connection closes.
     pub(crate) fn limits_connections(&self) -> bool {
         self.max_connections.is_some() || self.max_connections_per_address.is_some()
+    }
+}
+
+impl BuildError {
+    /// As a cause of its own, where it is not a pool that is built.
+    pub(crate) fn of_address(&self) -> String {
+        format!("{}: {}", self.setting, self.why)
     }
 }
 

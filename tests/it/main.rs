@@ -22,6 +22,7 @@ mod limits;
 mod misframed;
 mod names;
 mod outgoing;
+mod own_settings;
 mod panics;
 mod protocols;
 mod quarantine;

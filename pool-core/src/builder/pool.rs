@@ -1,11 +1,14 @@
 //! What concerns every pool, and how it is built.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::connector::Connector;
 use crate::pool::Pool;
 use crate::report::{Observed, Observer};
-use crate::settings::{Backoff, BuildError, Settings};
+use crate::settings::{Backoff, BuildError, ByAddress, Settings};
+
+use super::address::AddressSettings;
 
 /// Sets up a [`Pool`]. Made by [`Pool::builder`].
 ///
@@ -22,17 +25,26 @@ use crate::settings::{Backoff, BuildError, Settings};
 ///     .build()?;
 /// # Ok(()) }
 /// ```
-#[derive(Debug)]
 #[must_use = "a builder builds nothing until `build` is called"]
-pub struct Builder<C> {
+pub struct Builder<C: Connector> {
     connector: C,
     pub(super) settings: Settings,
+    by_address: Option<ByAddress<C::Address>>,
+}
+
+impl<C: Connector + fmt::Debug> fmt::Debug for Builder<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("connector", &self.connector)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<C: Connector> Pool<C> {
     /// A pool with settings of your own.
     pub fn builder(connector: C) -> Builder<C> {
-        Builder { connector, settings: Settings::default() }
+        Builder { connector, settings: Settings::default(), by_address: None }
     }
 }
 
@@ -226,6 +238,48 @@ impl<C: Connector> Builder<C> {
         self
     }
 
+    /// Gives addresses settings of their own: `choose` has those of the pool, and returns those for its address.
+    ///
+    /// It is called when an address is first seen, or seen again after it was forgotten, and never while a request waits for it to answer twice; what
+    /// it returns is plain data from then on. Two first requests at one moment may call it twice. It must not call the pool. Settings that
+    /// make no sense fail the requests to the address with [`ErrorKind::Settings`](crate::ErrorKind::Settings).
+    ///
+    /// # Which setting wins
+    ///
+    /// | what | one request | one address | the pool |
+    /// | --- | --- | --- | --- |
+    /// | response, body and total timeout, least rate | [`response_timeout`](crate::response_timeout()), [`body_timeout`](crate::body_timeout()), [`total_timeout`](crate::total_timeout()), [`least_rate`](crate::least_rate()) | else here | else by this builder |
+    /// | version of HTTP | [`http1_only`](crate::http1_only()), [`Http10`](crate::Http10) | else [`http2`](AddressSettings::http2) | else [`http2`](Self::http2) |
+    /// | reuse | [`reuse`](crate::reuse()), else [`Reuse::Always`](crate::Reuse::Always) | | |
+    /// | limits for an address, other times | | [`AddressSettings`] | else by this builder |
+    /// | limits in all, the observer, windows | | | by this builder |
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::net::SocketAddr;
+    /// # use pool_core::{Connector, Pool};
+    /// # fn build(connector: impl Connector<Address = SocketAddr>) -> Result<(), pool_core::BuildError> {
+    /// use pool_core::Http2;
+    ///
+    /// let pool = Pool::builder(connector)
+    ///     .settings_by_address(|address, settings| match address.port() {
+    ///         50_051 => settings.http2(Http2::Assumed).max_connections(2),
+    ///         _ => settings,
+    ///     })
+    ///     .build()?;
+    /// # Ok(()) }
+    /// ```
+    pub fn settings_by_address(
+        mut self,
+        choose: impl Fn(&C::Address, AddressSettings) -> AddressSettings + Send + Sync + 'static,
+    ) -> Self {
+        self.by_address = Some(Box::new(move |address, settings| {
+            choose(address, AddressSettings::of_pool(settings)).into_own()
+        }));
+        self
+    }
+
     /// Sends `observer` an event for everything that happens to connections, as it happens.
     ///
     /// Defaults to none, which costs nothing; [`Pool::stats`] counts in any case.
@@ -248,6 +302,6 @@ impl<C: Connector> Builder<C> {
     /// * a jitter outside 0 to 1
     pub fn build(self) -> Result<Pool<C>, BuildError> {
         self.settings.check()?;
-        Ok(Pool::with_settings(self.connector, self.settings))
+        Ok(Pool::with_settings(self.connector, self.settings, self.by_address))
     }
 }

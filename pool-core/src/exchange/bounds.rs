@@ -29,6 +29,9 @@ pub(crate) struct Total {
 pub(crate) struct Bounds {
     total: Option<Total>,
     rate: Option<LeastRate>,
+    /// What the request says for itself of the time for its head, and of that for each piece of the body.
+    response: Option<Option<Duration>>,
+    body: Option<Option<Duration>>,
 }
 
 impl Bounds {
@@ -46,11 +49,19 @@ impl Bounds {
         let limit = own.total.unwrap_or(settings.total_timeout);
         let rate = own.rate.unwrap_or(settings.least_rate);
         // A time too long for the clock is never over.
-        let total = limit.and_then(|limit| {
-            let end = Instant::now().checked_add(limit)?;
-            Some(Total { limit, end, timer: None })
-        });
-        (total.is_some() || rate.is_some()).then(|| Box::new(Self { total, rate }))
+        let now = Instant::now();
+        let total = limit.and_then(|limit| Some((now.checked_add(limit)?, limit)));
+        let deadline = own.deadline.map(|end| (end, end.saturating_duration_since(now)));
+        let total = total.into_iter().chain(deadline).min();
+        let total = total.map(|(end, limit)| Total { limit, end, timer: None });
+        let Own { response, body, .. } = own;
+        let any = total.is_some() || rate.is_some() || response.is_some() || body.is_some();
+        any.then(|| Box::new(Self { total, rate, response, body }))
+    }
+
+    /// How long the head of the response may take, where the request says so.
+    pub(super) fn response(&self) -> Option<Option<Duration>> {
+        self.response
     }
 
     /// Ready with the total time when it is over.
@@ -117,6 +128,9 @@ impl BodyBounds {
     #[cold]
     pub(super) fn add(&mut self, bounds: Bounds) {
         let running = self.0.get_or_insert_default();
+        if let Some(frame) = bounds.body {
+            running.frame = frame;
+        }
         running.total = bounds.total.map(|total| (total.end, total.limit));
         running.rate =
             bounds.rate.map(|least| Rate { least, bytes: 0, waited: Duration::ZERO, from: None });

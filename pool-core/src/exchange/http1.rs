@@ -99,7 +99,7 @@ where
                 return Err(error);
             }
         }
-        let limit = lease.settings().response_timeout;
+        let limit = pending.response_timeout(lease.settings());
         let max_head = lease.settings().connection.max_response_head;
         let (traffic, host) = (lease.connection.traffic(), lease.lane().host());
         *this.limits = if host.tries_idle() && host.is_tried(lease.connection.id()) {

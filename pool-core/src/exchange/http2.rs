@@ -78,7 +78,7 @@ async fn send(
         stream,
         interim,
         interim_bytes: 0,
-        deadline: settings.response_timeout.map(|limit| Deadline::new(limit, is_tried)),
+        deadline: pending.response_timeout(settings).map(|limit| Deadline::new(limit, is_tried)),
         max_head: settings.connection.max_response_head,
         read_before,
         info,

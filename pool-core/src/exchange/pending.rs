@@ -81,6 +81,13 @@ impl PendingRequest {
         }
     }
 
+    /// How long the head of the response may take.
+    #[inline]
+    pub(super) fn response_timeout(&self, settings: &Settings) -> Option<Duration> {
+        let own = self.bounds.as_ref().and_then(|bounds| bounds.response());
+        own.unwrap_or(settings.response_timeout)
+    }
+
     /// Ready with the total time when it is over.
     #[inline]
     pub(super) fn poll_total(&mut self, cx: &mut Context<'_>) -> Poll<Duration> {

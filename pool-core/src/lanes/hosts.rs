@@ -25,7 +25,7 @@ use crate::connector::Connector;
 use crate::policy::{Host, PoolState, Runtime};
 use crate::report::{Error, Holdings, Stats};
 use crate::request::DefaultTarget;
-use crate::settings::Settings;
+use crate::settings::{ByAddress, Settings};
 use crate::sync::Mutex;
 
 /// So many hosts without connections are remembered for what was learnt of them. With the name, and its place in the map,
@@ -45,6 +45,7 @@ pub(crate) struct Hosts<C: Connector> {
     opened: AtomicUsize,
     may_open: AtomicUsize,
     pool: Arc<PoolState>,
+    by_address: Option<ByAddress<C::Address>>,
 }
 
 struct Entry {
@@ -80,7 +81,11 @@ impl Entry {
 }
 
 impl<C: Connector> Hosts<C> {
-    pub(crate) fn new(connector: C, settings: Settings) -> Arc<Self> {
+    pub(crate) fn new(
+        connector: C,
+        settings: Settings,
+        by_address: Option<ByAddress<C::Address>>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             connector: Arc::new(connector),
             map: DashMap::default(),
@@ -89,6 +94,7 @@ impl<C: Connector> Hosts<C> {
             opened: AtomicUsize::new(0),
             may_open: AtomicUsize::new(OPENED),
             pool: Arc::new(PoolState::new(settings)),
+            by_address,
         })
     }
 
@@ -116,14 +122,14 @@ impl<C: Connector> Hosts<C> {
         http1_only: bool,
     ) -> Result<Arc<Lane>, Error> {
         let watcher = self.watcher(runtime).ok_or_else(|| Error::no_timers(&name_of(address)))?;
-        // The connector is the user's code, and runs before the map is locked.
-        let settings = self.pool.settings();
+        // What the caller has given runs before the map is locked.
+        let settings = self.settings_of(address)?;
         let target = self.connector.target(address);
         let dialer = Dialer::boxed(&self.connector, address, settings.http2, &target, http1_only);
         let name = name_of(address);
         let default_target = DefaultTarget::new(target, settings.https_over_cleartext);
         let entry = self.map.entry(address.clone());
-        let mut entry = entry.or_insert_with(|| self.entry(name));
+        let mut entry = entry.or_insert_with(|| self.entry(name, settings));
         if let Some(lane) = entry.lane(runtime.id(), http1_only) {
             return Ok(Arc::clone(lane));
         }
@@ -143,8 +149,22 @@ impl<C: Connector> Hosts<C> {
         Ok(lane)
     }
 
-    fn entry(&self, name: Arc<str>) -> Entry {
-        Entry { host: Host::new(name, Arc::clone(&self.pool)), lanes: Vec::new() }
+    fn entry(&self, name: Arc<str>, settings: Arc<Settings>) -> Entry {
+        Entry { host: Host::new(name, Arc::clone(&self.pool), settings), lanes: Vec::new() }
+    }
+
+    /// The settings of an address, which stay the same as long as it is known.
+    fn settings_of(&self, address: &C::Address) -> Result<Arc<Settings>, Error> {
+        let shared = self.pool.settings();
+        let Some(by_address) = &self.by_address else { return Ok(Arc::clone(shared)) };
+        let known = self.map.get(address).map(|entry| Arc::clone(entry.host.settings()));
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let Some(own) = by_address(address, shared) else { return Ok(Arc::clone(shared)) };
+        own.check().map_err(|error| Error::settings(&name_of(address), error.of_address()))?;
+        self.pool.note_settings(&own);
+        Ok(Arc::new(own))
     }
 
     /// None if the runtime cannot run one.
@@ -168,8 +188,11 @@ impl<C: Connector> Hosts<C> {
     /// waits for one.
     pub(crate) async fn drain(&self, address: &C::Address) {
         let name = name_of(address);
+        let shared = || Arc::clone(self.pool.settings());
+        let settings = self.settings_of(address).unwrap_or_else(|_| shared());
         let (host, lanes) = {
-            let entry = self.map.entry(address.clone()).or_insert_with(|| self.entry(name));
+            let new = || self.entry(name, settings);
+            let entry = self.map.entry(address.clone()).or_insert_with(new);
             entry.host.set_retired(true);
             (Arc::clone(&entry.host), entry.lanes.clone())
         };
@@ -275,7 +298,7 @@ impl<C: Connector> Rounds for Hosts<C> {
     }
 
     fn between_passes(&self) -> (Duration, Duration) {
-        self.pool.settings().between_passes()
+        self.pool.between_passes()
     }
 
     fn rank_idle(&self) {

@@ -123,7 +123,7 @@ impl Lane {
 
     #[inline]
     pub(crate) fn settings(&self) -> &Settings {
-        self.pool().settings()
+        self.host.settings()
     }
 
     #[inline]

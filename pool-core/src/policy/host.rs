@@ -31,6 +31,7 @@ pub(crate) struct Host {
     name: Arc<str>,
     counters: Counters,
     pub(super) pool: Arc<PoolState>,
+    settings: Arc<Settings>,
     quarantine: Quarantine,
     pub(super) siblings: Siblings,
     idle_limit: LearntIdleLimit,
@@ -48,11 +49,12 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    pub(crate) fn new(name: Arc<str>, pool: Arc<PoolState>) -> Arc<Self> {
+    pub(crate) fn new(name: Arc<str>, pool: Arc<PoolState>, settings: Arc<Settings>) -> Arc<Self> {
         Arc::new(Self {
             name,
             counters: Counters::default(),
             pool,
+            settings,
             quarantine: Quarantine::default(),
             siblings: Siblings::new(Instant::now()),
             idle_limit: LearntIdleLimit::default(),
@@ -84,8 +86,8 @@ impl Host {
     }
 
     #[inline]
-    pub(crate) fn settings(&self) -> &Settings {
-        self.pool.settings()
+    pub(crate) fn settings(&self) -> &Arc<Settings> {
+        &self.settings
     }
 
     /// The count that the queues of all members share.

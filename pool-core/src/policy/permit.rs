@@ -106,7 +106,9 @@ mod tests {
             max_connections_per_address: per_address,
             ..Settings::default()
         };
-        let host = Host::new("here".into(), Arc::new(PoolState::new(settings)));
+        let pool = Arc::new(PoolState::new(settings));
+        let settings = Arc::clone(pool.settings());
+        let host = Host::new("here".into(), pool, settings);
         (host, Arc::new(Runtime::new(Handle::current().id())))
     }
 

@@ -3,7 +3,9 @@
 //! What must hold: the count of open connections never exceeds its limit, since it is raised only by a compare-and-swap
 //! below the limit; and a member that was refused is told when a connection closes (`limit_queue`).
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -16,7 +18,10 @@ use crate::sync::{self, Mutex};
 
 #[derive(Debug)]
 pub(crate) struct PoolState {
-    settings: Settings,
+    settings: Arc<Settings>,
+    /// The shortest times between two passes of all addresses, in milliseconds.
+    shortest_pass: AtomicU64,
+    longest_pass: AtomicU64,
     /// The sums over hosts that were forgotten.
     forgotten: Counters,
     /// The idle connections of all hosts by age, kept only where it may be asked.
@@ -40,7 +45,9 @@ impl PoolState {
     pub(crate) fn new(settings: Settings) -> Self {
         let ranks_idle = settings.max_connections.is_some() || settings.max_idle.is_some();
         Self {
-            settings,
+            settings: Arc::new(settings),
+            shortest_pass: AtomicU64::new(u64::MAX),
+            longest_pass: AtomicU64::new(u64::MAX),
             forgotten: Counters::default(),
             lru: LruIndex::default(),
             left_behind: LeftBehind::default(),
@@ -57,8 +64,23 @@ impl PoolState {
     }
 
     #[inline]
-    pub(crate) fn settings(&self) -> &Settings {
+    pub(crate) fn settings(&self) -> &Arc<Settings> {
         &self.settings
+    }
+
+    /// An address has settings of its own.
+    pub(crate) fn note_settings(&self, own: &Settings) {
+        let (shortest, longest) = own.between_passes();
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        self.shortest_pass.fetch_min(millis(shortest), Ordering::Relaxed);
+        self.longest_pass.fetch_min(millis(longest), Ordering::Relaxed);
+    }
+
+    /// The shortest and the longest time between two passes over all lanes.
+    pub(crate) fn between_passes(&self) -> (Duration, Duration) {
+        let (shortest, longest) = self.settings.between_passes();
+        let own = |millis: &AtomicU64| Duration::from_millis(millis.load(Ordering::Relaxed));
+        (shortest.min(own(&self.shortest_pass)), longest.min(own(&self.longest_pass)))
     }
 
     pub(crate) fn forgotten(&self) -> &Counters {

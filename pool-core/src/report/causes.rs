@@ -12,6 +12,11 @@ impl Error {
         Self::new(ErrorKind::InvalidRequest, address, Cause::Text(why))
     }
 
+    pub(crate) fn settings(address: &Arc<str>, why: String) -> Self {
+        let why = io::Error::new(io::ErrorKind::InvalidInput, why);
+        Self::new(ErrorKind::Settings, address, Cause::Io(Arc::new(why)))
+    }
+
     pub(crate) fn no_runtime(address: &Arc<str>) -> Self {
         Self::new(ErrorKind::NoRuntime, address, Cause::Text("there is no tokio runtime here"))
     }

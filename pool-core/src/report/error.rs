@@ -56,6 +56,9 @@ pub(super) enum Cause {
 pub enum ErrorKind {
     /// The request contradicts itself or cannot be written; it never left.
     InvalidRequest,
+    /// The settings for this address make no sense; see
+    /// [`Builder::settings_by_address`](crate::Builder::settings_by_address). Nothing was opened.
+    Settings,
     /// There is no tokio runtime to open a connection on, it has shut down, or it lacks what is needed: timers, which
     /// every pool needs, or what its connector needs, as `pool-tcp` the I/O driver. Nothing was opened. tokio says so by a
     /// panic, which is caught where a runtime is used first.
@@ -103,6 +106,7 @@ impl ErrorKind {
     fn step(self) -> &'static str {
         match self {
             Self::InvalidRequest => "checking the request to",
+            Self::Settings => "choosing the settings for",
             Self::NoRuntime
             | Self::Closed
             | Self::Retired

@@ -33,6 +33,7 @@ macro_rules! names {
 
 names!(ErrorKind {
     InvalidRequest => "invalid_request",
+    Settings => "settings",
     NoRuntime => "no_runtime",
     Closed => "closed",
     Retired => "retired",

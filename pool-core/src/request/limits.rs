@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::{Extensions, Request};
+use tokio::time::Instant;
 
 /// How much of a response body must come in each period in which it is waited for; see
 /// [`Builder::least_rate`](crate::Builder::least_rate).
@@ -19,10 +20,13 @@ impl LeastRate {
     }
 }
 
-/// What one request says for itself, in place of the settings of the pool.
+/// What one request says for itself, in place of the settings of its address and of the pool.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Own {
+    pub(crate) deadline: Option<Instant>,
     pub(crate) total: Option<Option<Duration>>,
+    pub(crate) response: Option<Option<Duration>>,
+    pub(crate) body: Option<Option<Duration>>,
     pub(crate) rate: Option<Option<LeastRate>>,
 }
 
@@ -45,6 +49,53 @@ impl Own {
 /// ```
 pub fn total_timeout<B>(request: &mut Request<B>, timeout: impl Into<Option<Duration>>) {
     own(request).total = Some(timeout.into());
+}
+
+/// When the whole exchange of `request` has to be over, the end of its response body included. A total timeout that ends earlier
+/// holds beside it.
+///
+/// For a caller that has a deadline of its own, as a gRPC server has that of its client.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// let mut request = http::Request::get("/").body(String::new())?;
+/// let now = tokio::time::Instant::now();
+/// pool_core::deadline(&mut request, now + Duration::from_millis(300));
+/// # Ok::<(), http::Error>(())
+/// ```
+pub fn deadline<B>(request: &mut Request<B>, at: Instant) {
+    own(request).deadline = Some(at);
+}
+
+/// How long the server may take for the head of the response to `request`, in place of
+/// [`Builder::response_timeout`](crate::Builder::response_timeout); `None` for as long as it likes.
+///
+/// # Examples
+///
+/// ```
+/// let mut poll = http::Request::get("/wait-for-news").body(String::new())?;
+/// pool_core::response_timeout(&mut poll, None);
+/// # Ok::<(), http::Error>(())
+/// ```
+pub fn response_timeout<B>(request: &mut Request<B>, timeout: impl Into<Option<Duration>>) {
+    own(request).response = Some(timeout.into());
+}
+
+/// How long the next piece of the response body to `request` may take, in place of
+/// [`Builder::body_timeout`](crate::Builder::body_timeout); `None` for ever.
+///
+/// # Examples
+///
+/// ```
+/// let mut events = http::Request::get("/events").body(String::new())?;
+/// pool_core::body_timeout(&mut events, None);
+/// # Ok::<(), http::Error>(())
+/// ```
+pub fn body_timeout<B>(request: &mut Request<B>, timeout: impl Into<Option<Duration>>) {
+    own(request).body = Some(timeout.into());
 }
 
 /// How fast the body of the response to `request` must come, in place of

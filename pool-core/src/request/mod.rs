@@ -50,7 +50,7 @@ pub(crate) use hop_by_hop::is_hop_by_hop;
 pub use informational::on_informational;
 pub(crate) use informational::{Interim, route_informational};
 pub(crate) use limits::Own;
-pub use limits::{LeastRate, least_rate, total_timeout};
+pub use limits::{LeastRate, body_timeout, deadline, least_rate, response_timeout, total_timeout};
 pub(crate) use replayable::BoxError;
 pub use replayable::ReplayableBody;
 pub(crate) use retry::{
