@@ -107,6 +107,7 @@ pub use connector::{
     ConnectOptions, Connected, Connector, Fault, KernelCheck, Protocol, Resolved, Resolving, Target,
 };
 pub use exchange::{Body, upgrade};
+pub use lifecycle::Closing;
 pub use pool::{Checkout, Pool};
 pub use report::{
     ConnectionInfo, Error, ErrorKind, Event, Evidence, LeaseWatch, Observer, OldLease, Reason,

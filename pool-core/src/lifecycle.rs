@@ -1,11 +1,17 @@
-//! Addresses come and go: warming up, retiring, draining, closing.
+//! Addresses come and go: warming up, retiring, draining, closing; and idle connections with them.
 //!
 //! At a retired address idle connections close, requests that were sent or wait are served, and new requests are
 //! refused until the address is named again. The host remembers that it is retired, so it is not forgotten.
 
 use std::collections::HashSet;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
 
 use crate::connector::Connector;
+use crate::policy::PoolState;
 use crate::pool::Pool;
 use crate::report::Error;
 
@@ -53,9 +59,73 @@ impl<C: Connector> Pool<C> {
         self.hosts().drain(address).await;
     }
 
+    /// Ends the [pause](crate::Backoff::Fail) of an address that fails: the next request dials. False if it does not fail.
+    ///
+    /// For a health check of the program's own that has seen it come back.
+    pub fn end_backoff(&self, address: &C::Address) -> bool {
+        self.hosts().end_backoff(address)
+    }
+
+    /// Closes the connections that are idle, to whatever address. Nothing is retired: the next request dials.
+    pub fn close_idle(&self) {
+        self.hosts().close_idle(None);
+    }
+
+    /// As [`close_idle`](Self::close_idle), for one address.
+    pub fn close_idle_at(&self, address: &C::Address) {
+        self.hosts().close_idle(Some(address));
+    }
+
     /// Closes the pool. Idle connections close at once, and lent ones when their responses end. Requests that wait, and
     /// requests that come later, fail with [`ErrorKind::Closed`](crate::ErrorKind::Closed).
-    pub fn close(&self) {
+    ///
+    /// What this returns may be awaited, until the last connection has closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use pool_core::{Connector, Pool};
+    /// # async fn stop(pool: Pool<impl Connector>) {
+    /// use std::time::Duration;
+    ///
+    /// if let Err(left) = pool.close().within(Duration::from_secs(30)).await {
+    ///     eprintln!("{left} connections are still lent");
+    /// }
+    /// # }
+    /// ```
+    pub fn close(&self) -> Closing {
         self.hosts().close();
+        Closing(Arc::clone(self.hosts().pool()))
+    }
+}
+
+/// A pool that was closed; awaited, it ends when the last connection has closed. From [`Pool::close`].
+///
+/// # Cancel safety
+///
+/// Dropping it, or its future, changes nothing.
+#[derive(Debug)]
+pub struct Closing(Arc<PoolState>);
+
+impl Closing {
+    /// Waits for the last connection, but no longer than `time`.
+    ///
+    /// # Errors
+    ///
+    /// How many connections are still open then. They close when their responses end.
+    pub async fn within(self, time: Duration) -> Result<(), usize> {
+        match timeout(time, self.0.emptied()).await {
+            Ok(()) => Ok(()),
+            Err(_) => Err(self.0.open()),
+        }
+    }
+}
+
+impl IntoFuture for Closing {
+    type Output = ();
+    type IntoFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move { self.0.emptied().await })
     }
 }

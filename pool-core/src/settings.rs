@@ -54,6 +54,8 @@ pub(crate) struct Settings {
     pub(crate) expect_continue_timeout: Duration,
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) park_after: Option<Duration>,
+    pub(crate) shrink_idle_after: Option<Duration>,
+    pub(crate) min_idle: usize,
     pub(crate) connect_timeout: Option<Duration>,
     pub(crate) probe: bool,
     pub(crate) quarantine: bool,
@@ -101,6 +103,9 @@ impl Http2Settings {
         self.max_streams.unwrap_or(usize::MAX).min(filled as usize)
     }
 }
+
+/// How often idle connections are looked after where some are always to be there, at the longest: a tenth of it at best.
+const REFILLED: Duration = Duration::from_secs(4);
 
 /// The largest window, RFC 9113 6.9.1.
 const MAX_WINDOW: u32 = (1 << 31) - 1;
@@ -150,6 +155,8 @@ impl Default for Settings {
             expect_continue_timeout: Duration::from_secs(1),
             idle_timeout: Some(Duration::from_secs(90)),
             park_after: Some(Duration::from_secs(10)),
+            shrink_idle_after: None,
+            min_idle: 0,
             connect_timeout: Some(Duration::from_secs(10)),
             probe: true,
             quarantine: true,
@@ -237,6 +244,11 @@ impl Settings {
             ),
             (above(self.max_idle, self.max_connections), "max_idle", more),
             (
+                above(Some(self.min_idle), self.max_idle_per_address),
+                "min_idle",
+                "more than are kept",
+            ),
+            (
                 above(self.max_idle_per_address, self.max_connections_per_address),
                 "max_idle_per_address",
                 more,
@@ -259,7 +271,9 @@ impl Settings {
     /// late by more than a quarter of its time.
     pub(crate) fn between_passes(&self) -> (Duration, Duration) {
         let least = Duration::from_millis(10);
-        let looked_for = [self.idle_timeout, self.park_after].into_iter().flatten().min();
+        let refills = (self.min_idle > 0).then_some(REFILLED);
+        let times = [self.idle_timeout, self.park_after, self.shrink_idle_after, refills];
+        let looked_for = times.into_iter().flatten().min();
         let looked_for = looked_for.unwrap_or(Duration::MAX);
         let shortest = (looked_for / 10).clamp(least, Duration::from_secs(1));
         let longest = (looked_for / 4).clamp(least, Duration::from_secs(10));

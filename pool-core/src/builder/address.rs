@@ -56,6 +56,8 @@ settings! {
     expect_continue_timeout(timeout: Duration) => expect_continue_timeout = timeout, as expect_continue_timeout;
     idle_timeout(timeout: impl Into<Option<Duration>>) => idle_timeout = timeout.into(), as idle_timeout;
     park_after(idle: impl Into<Option<Duration>>) => park_after = idle.into(), as park_after;
+    min_idle(count: usize) => min_idle = count, as min_idle;
+    shrink_idle_after(time: impl Into<Option<Duration>>) => shrink_idle_after = time.into(), as shrink_idle_after;
     max_lifetime(lifetime: impl Into<Option<Duration>>) => connection.max_lifetime = lifetime.into(), as max_lifetime;
     max_uses(uses: impl Into<Option<u64>>) => connection.max_uses = uses.into(), as max_uses;
     max_response_head(bytes: usize) => connection.max_response_head = bytes, as max_response_head;

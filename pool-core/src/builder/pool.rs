@@ -88,6 +88,28 @@ impl<C: Connector> Builder<C> {
         self
     }
 
+    /// How many connections are kept idle to each address that is known, in each runtime that uses it; missing ones are opened.
+    ///
+    /// They are opened one at a time, a second or so apart, and at times that differ from pool to pool; not while the address
+    /// fails, nor beyond a limit, nor in the place of another connection. An address is known from its first request, or
+    /// from [`warm`](Pool::warm), until the pool forgets it because nothing is open there. Over HTTP/2 one connection is enough. Defaults to 0: a
+    /// connection that nobody has asked for costs its server too. For single addresses there is [`AddressSettings::min_idle`].
+    pub fn min_idle(mut self, count: usize) -> Self {
+        self.settings.min_idle = count;
+        self
+    }
+
+    /// After how long idle connections close little by little, because fewer were needed all the time; `None` for not at
+    /// all.
+    ///
+    /// The connection that was checked in last is used first, so those that have been idle for so long are beyond the
+    /// recent peak of an address. In each pass over them, several times in that period, half of these close, down to
+    /// [`min_idle`](Self::min_idle), as in HAProxy. Defaults to `None`: the idle timeout closes them in the end. 5 s is what HAProxy has.
+    pub fn shrink_idle_after(mut self, time: impl Into<Option<Duration>>) -> Self {
+        self.settings.shrink_idle_after = time.into();
+        self
+    }
+
     /// How many requests may wait for a connection to one address in each runtime, beyond those for which
     /// one is being opened; `None` for any number.
     ///

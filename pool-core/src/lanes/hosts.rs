@@ -23,7 +23,7 @@ use super::lane::Lane;
 use super::watcher::{Rounds, Watched, Watcher, has_timers};
 use crate::connector::Connector;
 use crate::policy::{Host, PoolState, Runtime};
-use crate::report::{Error, Holdings, Stats};
+use crate::report::{Error, Holdings, Reason, Stats};
 use crate::request::DefaultTarget;
 use crate::settings::{ByAddress, Settings};
 use crate::sync::Mutex;
@@ -216,6 +216,38 @@ impl<C: Connector> Hosts<C> {
         lanes.iter().for_each(|lane| lane.retire());
         named.iter().for_each(|host| host.end_pause());
         addresses
+    }
+
+    /// Closes what is idle, to that address or to all.
+    pub(crate) fn close_idle(&self, address: Option<&C::Address>) {
+        let lanes = match address {
+            None => self.lanes(|_| true),
+            Some(address) => self.map.get(address).map_or(Vec::new(), |entry| entry.lanes.clone()),
+        };
+        for lane in lanes {
+            lane.close_idle(Reason::Unwanted);
+        }
+    }
+
+    /// Ends the pause of an address; false if it has none.
+    pub(crate) fn end_backoff(&self, address: &C::Address) -> bool {
+        let host = self.map.get(address).map(|entry| Arc::clone(&entry.host));
+        host.filter(|host| host.fails()).map(|host| host.end_pause()).is_some()
+    }
+
+    pub(crate) fn pool(&self) -> &Arc<PoolState> {
+        &self.pool
+    }
+
+    /// Every address that is known, with what there is.
+    pub(crate) fn snapshot(&self) -> Vec<(C::Address, Stats)> {
+        let mut all = Vec::with_capacity(self.map.len());
+        for entry in &self.map {
+            let mut stats = Stats::default();
+            entry.add_to(&mut stats);
+            all.push((entry.key().clone(), stats));
+        }
+        all
     }
 
     /// Closes all idle connections and fails all waiters; nothing becomes idle afterwards.

@@ -154,6 +154,23 @@ impl<T: Send + 'static> Idle<T> {
         newest.and_then(|(_, value)| self.out(value))
     }
 
+    /// How many of the least recently used values in a row are `wanted`, up to `most`.
+    pub(super) fn count_oldest_while(&self, wanted: impl Fn(&T) -> bool, most: usize) -> usize {
+        let mut count = 0;
+        let mut entry = self.older.front();
+        while let Some(here) = entry.filter(|_| count < most) {
+            match &*here.value().lock() {
+                Some(value) if wanted(value) => count += 1,
+                Some(_) => return count,
+                // Emptied by a thread that has not unlinked the entry yet.
+                None => {}
+            }
+            entry = here.next();
+        }
+        let is_wanted = || self.newest.lock().as_ref().is_some_and(|(_, value)| wanted(value));
+        count + usize::from(count < most && is_wanted())
+    }
+
     /// Looks at the least recently used value.
     pub(super) fn oldest<R>(&self, look: impl Fn(u64, &T) -> R) -> Option<R> {
         while let Some(entry) = self.older.front() {

@@ -69,6 +69,31 @@ impl Watched for Lane {
             || self.park_one(now)
     }
 
+    fn surplus(&self, now: Instant) -> usize {
+        let Some(time) = self.settings().shrink_idle_after else { return 0 };
+        let is_old = |idle: &IdleConnection| idle.idle_for(now) >= time;
+        let beyond = self.idle().saturating_sub(self.settings().min_idle);
+        // The store is in the order of check-ins.
+        self.idle.count_oldest_while(is_old, beyond)
+    }
+
+    fn close_one_surplus(&self) -> bool {
+        self.close_oldest(Reason::Surplus)
+    }
+
+    fn refill(self: Arc<Self>) {
+        let wanted = self.settings().min_idle;
+        let has_enough = self.idle() >= wanted || self.in_use.is_any();
+        if has_enough || self.host().fails() || self.closed_for().is_some() || self.has_waiting() {
+            return;
+        }
+        // At times that differ, so that many pools do not dial at one instant; at once where the last one would be forgotten.
+        let is_due = self.idle() == 0 || fastrand::bool();
+        if is_due && self.host().has_room() && self.pool().has_room() {
+            self.open_one_more();
+        }
+    }
+
     fn next_pass(&self) -> Option<Instant> {
         let expiry = self
             .host()

@@ -102,6 +102,16 @@ impl Lane {
         if full && self.queue.leave(&place.ticket) { Err(Refused::QueueFull) } else { Ok(place) }
     }
 
+    /// Opens a connection that no request waits for, and stores it. What goes wrong is told by events, as of any dial.
+    pub(super) fn open_one_more(self: &Arc<Self>) {
+        let Ok(place) = self.enqueue(Instant::now(), Wants::Fresh) else { return };
+        tokio::spawn(async move {
+            if let Ok(lease) = place.lease(Instant::now()).await {
+                lease.give_back();
+            }
+        });
+    }
+
     /// A connection was opened that serves one request at a time; the address takes a dial for each.
     pub(super) fn opened_for_one(self: &Arc<Self>, connection: Box<http1::Connection>) {
         self.queue.set_per_dial(1);

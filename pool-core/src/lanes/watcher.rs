@@ -70,6 +70,15 @@ pub(super) trait Watched: Send + Sync {
     /// Closes or parks the connection that has been idle longest, if that is long enough. False when there is none.
     fn reap_or_park_one(self: Arc<Self>, now: Instant) -> bool;
 
+    /// How many idle connections are surplus, because fewer were needed for a while.
+    fn surplus(&self, now: Instant) -> usize;
+
+    /// Closes the connection that has been idle longest as surplus. False when there is none.
+    fn close_one_surplus(&self) -> bool;
+
+    /// Opens a connection, if fewer are idle than are to be kept.
+    fn refill(self: Arc<Self>);
+
     /// When the next idle connection will have been so for long enough to be closed or parked.
     fn next_pass(&self) -> Option<Instant>;
 
@@ -296,6 +305,14 @@ impl Task {
                     self.start_dials();
                 }
             }
+            for _ in 0..lane.surplus(now).div_ceil(2) {
+                moved += usize::from(lane.close_one_surplus());
+                if moved % BATCH == BATCH - 1 {
+                    yield_now().await;
+                    self.start_dials();
+                }
+            }
+            Arc::clone(&lane).refill();
             if let Some(due) = lane.next_pass() {
                 next = next.min(due);
             }

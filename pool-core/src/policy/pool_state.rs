@@ -31,6 +31,7 @@ pub(crate) struct PoolState {
     /// Members that the total limit keeps waiting.
     pub(crate) limit_queue: LimitQueue,
     closing: Notify,
+    emptied: Notify,
     open: AtomicUsize,
     idle: AtomicUsize,
     sequence: AtomicU64,
@@ -53,6 +54,7 @@ impl PoolState {
             left_behind: LeftBehind::default(),
             limit_queue: LimitQueue::default(),
             closing: Notify::new(),
+            emptied: Notify::new(),
             open: AtomicUsize::new(0),
             idle: AtomicUsize::new(0),
             sequence: AtomicU64::new(1),
@@ -142,7 +144,19 @@ impl PoolState {
     }
 
     pub(super) fn remove_open(&self) {
-        self.open.fetch_sub(1, Ordering::SeqCst);
+        if self.open.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.emptied.notify_waiters();
+        }
+    }
+
+    /// How many connections are open, or being opened.
+    pub(crate) fn open(&self) -> usize {
+        self.open.load(Ordering::SeqCst)
+    }
+
+    /// Waits until no connection is open.
+    pub(crate) async fn emptied(&self) {
+        sync::wait_until(&self.emptied, || self.open() == 0).await;
     }
 
     pub(crate) fn has_room(&self) -> bool {

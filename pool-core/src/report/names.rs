@@ -64,6 +64,8 @@ names!(Reason {
     AddressGone => "address_gone",
     MaxUses => "max_uses",
     Evicted => "evicted",
+    Unwanted => "unwanted",
+    Surplus => "surplus",
     SiblingFailed => "sibling_failed",
     Failed => "failed",
     TimedOut => "timed_out",

@@ -30,6 +30,11 @@ pub enum Reason {
     MaxUses,
     /// A limit on idle or open connections wanted its place.
     Evicted,
+    /// The program wanted no idle connections; see [`Pool::close_idle`](crate::Pool::close_idle).
+    Unwanted,
+    /// More connections were idle than had been needed for a while; see
+    /// [`Builder::shrink_idle_after`](crate::Builder::shrink_idle_after).
+    Surplus,
     /// The path to its server had failed another connection that had been idle for no longer; see
     /// [`Builder::response_timeout`](crate::Builder::response_timeout).
     SiblingFailed,

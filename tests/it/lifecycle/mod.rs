@@ -1,5 +1,6 @@
 //! How connections, runtimes and the pool itself begin, rest and end.
 
+mod by_hand;
 mod forgetting;
 mod keep_alive;
 mod lifetimes;
