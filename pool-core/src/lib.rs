@@ -108,7 +108,7 @@ pub use connector::{
 };
 pub use exchange::{Body, upgrade};
 pub use lifecycle::Closing;
-pub use pool::{Checkout, Pool};
+pub use pool::{Checkout, Held, Pool};
 pub use report::{
     ConnectionInfo, Error, ErrorKind, Event, Evidence, LeaseWatch, Observer, OldLease, Reason,
     Stats, Written,

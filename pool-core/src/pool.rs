@@ -9,7 +9,7 @@ use http_body::Body as HttpBody;
 
 use crate::connector::Connector;
 use crate::exchange::{self, Body, PendingRequest};
-use crate::lanes::{Hosts, Unused};
+use crate::lanes::{self, Hosts, Unused};
 use crate::report::{ConnectionInfo, Error, Reason, Stats};
 use crate::request::{BoxError, RequestBody};
 use crate::settings::{ByAddress, Settings};
@@ -237,8 +237,69 @@ impl Checkout {
         exchange::send_over(self.0, pending).await
     }
 
+    /// Holds the connection for several requests, one after the other.
+    pub fn hold(self) -> Held {
+        Held(lanes::Held::new(self.0))
+    }
+
     /// Closes the connection instead of checking it in. A shared HTTP/2 connection ends with its last stream.
     pub fn close(self) {
         self.0.use_now().discard(Reason::Cancelled);
+    }
+}
+
+/// A connection that is held for several requests, one after the other; from [`Checkout::hold`].
+///
+/// For what a server binds to a connection, such as NTLM, or a transaction. It counts as leased until this is dropped, which checks it
+/// in, at the latest when its last response has ended. Over HTTP/2 nothing is held: the connection is shared with other requests, which
+/// may go on beside these, and closes as any other.
+#[derive(Debug)]
+pub struct Held(lanes::Held);
+
+impl Held {
+    /// The connection, as it was when it was checked out.
+    pub fn connection(&self) -> &ConnectionInfo {
+        self.0.connection()
+    }
+
+    /// Sends a request over this connection, and over no other. Over HTTP/1 it waits until the response before has been
+    /// read to its end, or was dropped.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pool::http`], but a connection that has closed is an error, [`ErrorKind::Unsent`](crate::ErrorKind::Unsent); so is one whose
+    /// HTTP/2 server allows no further stream now.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Pool::http`]. What is dropped before it began to be sent leaves the connection as it is.
+    pub async fn http<B>(&mut self, request: Request<B>) -> Result<Response<Body>, Error>
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let pending = PendingRequest::new(request.map(RequestBody::new));
+        exchange::send_over_held(&mut self.0, pending).await
+    }
+
+    /// Takes the connection out of the pool: it counts towards no limit any more, and closes when this is dropped.
+    ///
+    /// For a connection that lives as long as the program, beside a pool whose limit is for others. It waits as
+    /// [`http`](Self::http) does.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unsent`](crate::ErrorKind::Unsent), when the connection has closed, or is shared, as over HTTP/2.
+    ///
+    /// # Cancel safety
+    ///
+    /// The future can be dropped at any await.
+    pub async fn detach(&mut self) -> Result<(), Error> {
+        self.0.detach().await
+    }
+
+    /// Closes the connection instead of checking it in, if no response is held; a shared one ends with its last stream.
+    pub fn close(self) {
+        self.0.close();
     }
 }

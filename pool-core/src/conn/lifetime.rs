@@ -22,6 +22,11 @@ impl Lifetime {
         Self { retires, max_uses, gone }
     }
 
+    /// It is over.
+    pub(super) fn end(&mut self) {
+        self.max_uses = Some(0);
+    }
+
     /// Why a connection that has carried `uses` requests may carry no further one.
     #[inline]
     pub(super) fn used_up(&self, uses: u64, now: Instant) -> Option<Reason> {

@@ -27,7 +27,7 @@ use super::pending::PendingRequest;
 use super::response_body::Body;
 use crate::conn::http1::{Connection, Unanswered};
 use crate::connector::Connector;
-use crate::lanes::{Hosts, Lease, Needs, Trust, Unused, Wants, take_idle};
+use crate::lanes::{Held, Hosts, Lease, Needs, Trust, Unused, Wants, take_idle};
 use crate::report::Error;
 use crate::request::check_secure;
 
@@ -52,6 +52,15 @@ pub(crate) async fn send_over(unused: Unused, mut pending: PendingRequest) -> Se
         Ok(response) => Ok(response),
         Err(error) => Err(pending.explain(error)),
     }
+}
+
+/// Sends a request over the connection that its caller holds, and over no other.
+pub(crate) async fn send_over_held(held: &mut Held, mut pending: PendingRequest) -> Sent {
+    let sent = match held.lease().await {
+        Ok(lease) => send_once(Unused::new(lease), &mut pending).await,
+        Err(error) => Err(error),
+    };
+    sent.map_err(|error| pending.explain(error))
 }
 
 pin_project! {

@@ -27,6 +27,7 @@ const HANDED_ON: usize = 16;
 impl Lane {
     /// Takes back a connection whose message has ended, or that was not used.
     pub(super) fn checkin(self: &Arc<Self>, connection: Box<http1::Connection>) {
+        let Some(connection) = connection.go_home() else { return };
         let now = Instant::now();
         // A connection that was opened for a request serves it, however short its life is to be.
         let unfit = if connection.is_fresh() {

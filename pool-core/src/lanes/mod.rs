@@ -10,6 +10,7 @@
 //! | `any` | how a request gets a lease at any of several addresses |
 //! | `lane` | the connections of one host that one runtime drives |
 //! | `lease` | the guards of what a request is lent: a connection, or a stream of a shared one |
+//! | `held` | a connection that its caller holds for several requests |
 //! | `checkout`, `checkin` | an idle connection becomes a lease; a connection goes to a waiter, or becomes idle |
 //! | `idle` | the idle store; the only `SkipMap` |
 //! | `idle_connection` | what the store holds: a connection with HTTP state, or parked |
@@ -30,6 +31,7 @@ mod checkin;
 mod checkout;
 mod dial;
 mod dials;
+mod held;
 mod hosts;
 mod idle;
 mod idle_connection;
@@ -49,6 +51,7 @@ mod watcher;
 pub(crate) use acquire::take_idle;
 pub(crate) use any::Candidates;
 pub(crate) use checkout::Trust;
+pub(crate) use held::Held;
 pub(crate) use hosts::Hosts;
 pub(crate) use lease::{ConnectionLease, Lease, StreamLease, Unused};
 pub(crate) use wants::{Needs, Wants};

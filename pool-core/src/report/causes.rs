@@ -17,6 +17,16 @@ impl Error {
         Self::new(ErrorKind::Settings, address, Cause::Io(Arc::new(why)))
     }
 
+    pub(crate) fn connection_gone(address: &Arc<str>) -> Self {
+        let why = "the connection that is held has closed, or takes no further request";
+        Self::new(ErrorKind::Unsent, address, Cause::Text(why))
+    }
+
+    pub(crate) fn shared(address: &Arc<str>) -> Self {
+        let why = "a connection over HTTP/2 is shared, and cannot be detached";
+        Self::new(ErrorKind::Unsent, address, Cause::Text(why))
+    }
+
     pub(crate) fn no_runtime(address: &Arc<str>) -> Self {
         Self::new(ErrorKind::NoRuntime, address, Cause::Text("there is no tokio runtime here"))
     }

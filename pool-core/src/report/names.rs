@@ -64,6 +64,7 @@ names!(Reason {
     AddressGone => "address_gone",
     MaxUses => "max_uses",
     Evicted => "evicted",
+    Detached => "detached",
     Unwanted => "unwanted",
     Surplus => "surplus",
     SiblingFailed => "sibling_failed",

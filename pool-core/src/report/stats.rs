@@ -30,6 +30,8 @@ pub enum Reason {
     MaxUses,
     /// A limit on idle or open connections wanted its place.
     Evicted,
+    /// The program has taken it for itself, and it counts no more; see [`Held::detach`](crate::Held::detach).
+    Detached,
     /// The program wanted no idle connections; see [`Pool::close_idle`](crate::Pool::close_idle).
     Unwanted,
     /// More connections were idle than had been needed for a while; see

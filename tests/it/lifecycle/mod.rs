@@ -2,6 +2,7 @@
 
 mod by_hand;
 mod forgetting;
+mod held;
 mod keep_alive;
 mod lifetimes;
 mod observer;

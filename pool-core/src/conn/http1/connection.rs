@@ -19,6 +19,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::core::Core;
@@ -47,6 +48,8 @@ pub(crate) struct Connection {
     /// Since when it was idle before it was lent, or has been free to be; none if it comes straight from its dial.
     pub(super) idle_since: Option<Instant>,
     pub(super) queue_time: Duration,
+    /// Who holds it for several requests, while it carries one of them.
+    holder: Option<oneshot::Sender<Box<Connection>>>,
     pub(super) core: Core,
 }
 
@@ -88,6 +91,7 @@ impl Connection {
             idle_for: Duration::ZERO,
             idle_since: None,
             queue_time: Duration::ZERO,
+            holder: None,
             core,
         })
     }
@@ -261,6 +265,28 @@ impl Connection {
 
     pub(crate) fn traffic(&self) -> &Arc<Traffic> {
         &self.core.traffic
+    }
+
+    /// Leaves its holder for one request; it comes back through what this returns, unless it closes.
+    pub(crate) fn go_away(&mut self) -> oneshot::Receiver<Box<Self>> {
+        let (holder, home) = oneshot::channel();
+        self.holder = Some(holder);
+        home
+    }
+
+    /// Goes back to its holder; gives itself back if it has none any more.
+    #[inline]
+    pub(crate) fn go_home(mut self: Box<Self>) -> Option<Box<Self>> {
+        match self.holder.take() {
+            None => Some(self),
+            Some(holder) => holder.send(self).err(),
+        }
+    }
+
+    /// It counts no more, and closes when it is given back.
+    pub(crate) fn detach(&mut self) {
+        self.fresh = false;
+        self.core.detach();
     }
 
     /// Closes the connection at once.

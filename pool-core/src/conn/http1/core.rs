@@ -34,6 +34,13 @@ pub(crate) struct Core {
     hold: Box<dyn Hold>,
 }
 
+/// Nothing is held by a connection that counts no more.
+struct Detached;
+
+impl Hold for Detached {
+    fn closing(&mut self, _: Reason) {}
+}
+
 impl Core {
     pub(super) fn new(opened: Opened, traffic: Arc<Traffic>, waker: Arc<ConnectionWaker>) -> Self {
         let Opened { established, kernel_check, lifetime, max_head, max_fields, hold } = opened;
@@ -105,6 +112,13 @@ impl Core {
     #[inline]
     pub(crate) fn is_past_hint(&self, idle_for: Duration) -> bool {
         self.hint.and_then(|hint| hint.idle).is_some_and(|limit| idle_for >= limit)
+    }
+
+    /// Gives up what it holds: it counts as closed from here on, and carries no further request of the pool.
+    pub(super) fn detach(&mut self) {
+        self.closing(Reason::Detached);
+        self.hold = Box::new(Detached);
+        self.lifetime.end();
     }
 
     /// The watch can find the connection in the idle store now.
