@@ -104,7 +104,8 @@ mod sync;
 pub use async_trait::async_trait;
 pub use builder::{AddressSettings, Builder};
 pub use connector::{
-    ConnectOptions, Connected, Connector, Fault, KernelCheck, Protocol, Resolved, Resolving, Target,
+    ConnectOptions, Connected, Connector, Fault, KernelCheck, Partitioned, Protocol, Resolved,
+    Resolving, Tagged, Target,
 };
 pub use exchange::{Body, upgrade};
 pub use lifecycle::Closing;

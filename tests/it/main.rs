@@ -24,6 +24,7 @@ mod names;
 mod outgoing;
 mod own_settings;
 mod panics;
+mod partitions;
 mod protocols;
 mod quarantine;
 mod refusals;

@@ -3,10 +3,12 @@
 mod fault;
 mod open;
 mod options;
+mod partitioned;
 mod resolve;
 
 pub use fault::Fault;
 pub use open::{Connected, Connector, KernelCheck, Protocol, Target};
 pub use options::ConnectOptions;
+pub use partitioned::{Partitioned, Tagged};
 pub(crate) use resolve::Gone;
 pub use resolve::{Resolved, Resolving};

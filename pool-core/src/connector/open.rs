@@ -25,6 +25,21 @@ use super::resolve::Resolving;
 /// The address is the key of the pool: it must contain everything that makes two peers the same, because
 /// two requests for equal addresses may share a connection.
 ///
+/// Two methods are enough. What a connector leaves out costs this:
+///
+/// | left out | what is lost |
+/// | --- | --- |
+/// | [`Connected::kernel_check`] | what the kernel knows and the runtime does not yet: a request may find its connection closed, or bytes that came before it was sent. It is sent again if that is safe, and an answer that was there before is refused as far as it can be seen |
+/// | [`Connected::peer_address`] and the local one | [`ConnectionInfo`](crate::ConnectionInfo) does not tell them, and connections to a name do not close when their address is gone from it |
+/// | [`Connected::protocol`] | HTTP/2, unless it is [assumed](crate::Http2::Assumed) |
+/// | [`Target::negotiates_http2`] where it may be agreed upon | one connection for each request that comes before the first has agreed, in place of one for all |
+/// | [`resolve`](Self::resolve) | the race of the addresses behind a name, and that a new answer is followed |
+/// | [`ConnectOptions::reached_peer`] | nothing but for a name, whose next address is tried beside a long handshake |
+/// | [`fault`](Self::fault) | errors of this machine that carry no code of the system count as failures of the address |
+/// | [`forget`](Self::forget) | what the connector keeps for an address that the pool has forgotten |
+///
+/// A connector over another one that forwards nothing but the two methods is right, and loses the same.
+///
 /// # Examples
 ///
 /// A connector for Unix sockets:
