@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use http::uri::Authority;
-use pool_core::{ConnectOptions, Connected, Connector, Fault, KernelCheck, Target, async_trait};
+use pool_core::{ConnectOptions, Connected, Connector, Fault, Target, async_trait};
 
 use crate::builder::Builder;
 use crate::keep_alive::KeepAlive;
@@ -78,8 +78,7 @@ impl Connector for TcpConnector {
         let Options { keep_alive, user_timeout } = self.options;
         keep_alive.apply(&socket);
         user_timeout.apply(&socket);
-        let check = KernelCheck::new();
-        let stream = TcpStream::new(socket, check.clone(), user_timeout);
+        let (stream, check) = TcpStream::new(socket, user_timeout);
         Ok(Connected::new(stream).with_addresses(local, peer).with_kernel_check(check))
     }
 

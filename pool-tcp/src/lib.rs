@@ -1,4 +1,4 @@
-//! The plain TCP backend of [`pool_core`].
+//! The plain socket backends of [`pool_core`]: TCP, and Unix sockets where the system has them.
 //!
 //! # Examples
 //!
@@ -17,16 +17,27 @@
 //! ```
 
 mod builder;
+mod checked;
 mod connector;
 mod keep_alive;
 mod names;
 mod runtime;
+mod step;
 mod stream;
+#[cfg(unix)]
+mod unix;
+#[cfg(unix)]
+mod unix_address;
 mod user_timeout;
 
 pub use builder::Builder;
+pub use checked::{Checked, Socket};
 pub use connector::TcpConnector;
 #[cfg(feature = "hickory")]
 pub use names::HickoryResolver;
 pub use names::{Name, NameError, NamesConnector, Resolve, SystemResolver};
 pub use stream::TcpStream;
+#[cfg(unix)]
+pub use unix::UnixConnector;
+#[cfg(unix)]
+pub use unix_address::UnixAddress;

@@ -1,74 +1,51 @@
-//! A TCP stream that can be made to read from the kernel itself, and whose user timeout does not hold during an upload.
-//!
-//! tokio answers a read from what epoll last told it. While a [`KernelCheck`] is open, this stream asks the
-//! socket first: what the kernel has is read, an end is an end, and only when the kernel says that nothing
-//! is there does the read go on as usual, which also leaves the waker.
+//! A TCP stream whose user timeout does not hold during an upload.
 
-use std::io::{self, Read};
-use std::mem::MaybeUninit;
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use pool_core::KernelCheck;
-use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::checked::Checked;
 use crate::user_timeout::UserTimeout;
 
-/// Enough for a TLS session ticket at a time; on plain HTTP/1 any byte at all ends the connection.
-const READ: usize = 512;
-
-/// A TCP connection of a [`TcpConnector`](crate::TcpConnector).
+/// A TCP connection of a [`TcpConnector`](crate::TcpConnector), or of a connector of your own.
 #[derive(Debug)]
 pub struct TcpStream {
-    socket: tokio::net::TcpStream,
-    check: KernelCheck,
+    stream: Checked<tokio::net::TcpStream>,
     user_timeout: UserTimeout,
 }
 
 impl TcpStream {
+    /// A stream over a socket that was opened elsewhere, and the check to put into
+    /// [`Connected`](pool_core::Connected::with_kernel_check).
+    ///
+    /// The options of the socket stay as they are. `TCP_NODELAY` should be on, see
+    /// [`TcpConnector`](crate::TcpConnector); a `TCP_USER_TIMEOUT` that is set already also holds while a server leaves an
+    /// upload unread.
+    pub fn from_tokio(socket: tokio::net::TcpStream) -> (Self, KernelCheck) {
+        Self::new(socket, UserTimeout::new(None))
+    }
+
     /// A stream over a socket for which the user timeout is set already.
     pub(crate) fn new(
         socket: tokio::net::TcpStream,
-        check: KernelCheck,
         user_timeout: UserTimeout,
-    ) -> Self {
-        Self { socket, check, user_timeout }
+    ) -> (Self, KernelCheck) {
+        let (stream, check) = Checked::new(socket);
+        (Self { stream, user_timeout }, check)
+    }
+
+    /// The socket, for what it tells of itself.
+    pub fn get_ref(&self) -> &tokio::net::TcpStream {
+        self.stream.get_ref()
     }
 
     /// Lifts the user timeout before an upload is written, or puts it back.
     #[inline]
     fn follow_upload(&mut self) {
-        self.user_timeout.follow(self.check.is_uploading(), &self.socket);
-    }
-
-    /// Asks the kernel; pending when it has nothing, which settles the question.
-    fn ask_kernel(&self, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match SockRef::from(&self.socket).peek(&mut [MaybeUninit::uninit()]) {
-            Ok(0) => Poll::Ready(Ok(())),
-            Ok(_) => self.read(buffer),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.check.settle();
-                Poll::Pending
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.ask_kernel(buffer),
-            Err(error) => Poll::Ready(Err(error)),
-        }
-    }
-
-    /// Reads what the kernel has, of which the runtime may know nothing yet.
-    #[inline(never)] // so that its buffer is not on the stack of every read
-    fn read(&self, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let mut bytes = [0; READ];
-        let room = buffer.remaining().min(READ);
-        match (&*SockRef::from(&self.socket)).read(&mut bytes[..room]) {
-            Ok(read) => {
-                buffer.put_slice(&bytes[..read]);
-                Poll::Ready(Ok(()))
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.ask_kernel(buffer),
-            Err(error) => Poll::Ready(Err(error)),
-        }
+        self.user_timeout.follow(self.stream.check().is_uploading(), self.stream.get_ref());
     }
 }
 
@@ -83,12 +60,7 @@ impl AsyncRead for TcpStream {
         if self.user_timeout.is_lifted() {
             self.follow_upload();
         }
-        if self.check.is_open()
-            && let Poll::Ready(result) = self.ask_kernel(buffer)
-        {
-            return Poll::Ready(result);
-        }
-        Pin::new(&mut self.socket).poll_read(cx, buffer)
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }
 
@@ -100,7 +72,7 @@ impl AsyncWrite for TcpStream {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.follow_upload();
-        Pin::new(&mut self.socket).poll_write(cx, bytes)
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
     #[inline]
@@ -110,21 +82,21 @@ impl AsyncWrite for TcpStream {
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.follow_upload();
-        Pin::new(&mut self.socket).poll_write_vectored(cx, buffers)
+        Pin::new(&mut self.stream).poll_write_vectored(cx, buffers)
     }
 
     #[inline]
     fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
+        self.stream.is_write_vectored()
     }
 
     #[inline]
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(cx)
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(cx)
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 
@@ -134,6 +106,7 @@ mod tests {
     use std::time::Duration;
 
     use pool_core::{ConnectOptions, Connector};
+    use socket2::SockRef;
     use tokio::io::AsyncWriteExt;
     use tokio::net::TcpListener;
 
@@ -147,7 +120,7 @@ mod tests {
             let address = listener.local_addr().unwrap();
             let connected =
                 TcpConnector::new().connect(&address, &ConnectOptions::new()).await.unwrap();
-            let socket = SockRef::from(&connected.stream.socket);
+            let socket = SockRef::from(connected.stream.get_ref());
             assert!(socket.tcp_nodelay().unwrap(), "{loopback}");
         }
     }
@@ -183,14 +156,14 @@ mod tests {
             (most.build(), 32_767, 32_767, 127),
         ] {
             let (_listener, stream) = connected(connector).await;
-            let socket = SockRef::from(&stream.socket);
+            let socket = SockRef::from(stream.get_ref());
             assert!(socket.keepalive().unwrap(), "{connector:?}");
             assert_eq!(socket.tcp_keepalive_time().unwrap(), SECOND * time);
             assert_eq!(socket.tcp_keepalive_interval().unwrap(), SECOND * interval);
             assert_eq!(socket.tcp_keepalive_retries().unwrap(), probes);
         }
         let (_listener, stream) = connected(TcpConnector::builder().keep_alive(None).build()).await;
-        assert!(!SockRef::from(&stream.socket).keepalive().unwrap());
+        assert!(!SockRef::from(stream.get_ref()).keepalive().unwrap());
     }
 
     #[cfg(any(target_os = "android", target_os = "linux"))]
@@ -206,9 +179,9 @@ mod tests {
         ] {
             let (_listener, mut stream) = connected(connector).await;
             let now =
-                |stream: &TcpStream| SockRef::from(&stream.socket).tcp_user_timeout().unwrap();
+                |stream: &TcpStream| SockRef::from(stream.get_ref()).tcp_user_timeout().unwrap();
             assert_eq!(now(&stream), set, "{connector:?}");
-            let check = stream.check.clone();
+            let check = stream.stream.check().clone();
             check.set_uploading(true);
             stream.write_all(b"much").await.unwrap();
             assert_eq!(now(&stream), None, "{connector:?}");

@@ -6,6 +6,7 @@
 //!
 //! * [`http()`] is the whole interface for most; [`pool()`] is what lies behind it.
 //! * A pool with settings of your own: [`Pool::builder`] over a [`TcpConnector`].
+//! * Unix sockets: a pool over `UnixConnector`, on systems that have them.
 //! * HTTPS: `https`, with the feature `tls`.
 //! * Another transport: implement [`Connector`]. Libraries should depend on [`pool_core`] alone.
 
@@ -25,6 +26,9 @@ pub use pool_core::{
 };
 #[doc(inline)]
 pub use pool_tcp::TcpConnector;
+#[cfg(unix)]
+#[doc(inline)]
+pub use pool_tcp::{UnixAddress, UnixConnector};
 #[cfg(feature = "tls")]
 #[doc(no_inline)]
 pub use pool_tls;

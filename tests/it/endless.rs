@@ -138,7 +138,7 @@ async fn frames_without_end_take_no_thread_over_http2() {
 #[tokio::test]
 async fn framing_without_end_takes_no_thread_over_sockets() {
     bounded(async {
-        for backend in [Backend::Memory, Backend::Tcp, Backend::Tls] {
+        for backend in Backend::EACH {
             let (caller, server) = start_elsewhere(backend, |mut server| async move {
                 for _ in 0..4 {
                     let mut connection = server.accept().await;

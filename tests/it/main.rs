@@ -37,6 +37,7 @@ mod tcp;
 mod timeouts;
 mod tls;
 mod total;
+mod unix;
 mod upgrades;
 mod uploads;
 mod websocket;

@@ -24,9 +24,8 @@ async fn start(
     own: impl Fn(AddressSettings) -> AddressSettings + Send + Sync + 'static,
 ) -> (Vec<Caller>, Vec<Server>) {
     start_many_addresses(Backend::Memory, 2, |settings| {
-        set(settings).settings_by_address(move |address, settings| match address {
-            Address::Number(1) => own(settings),
-            _ => settings,
+        set(settings).settings_by_address(move |address: &Address, settings| {
+            if address.get() == Some(&1_usize) { own(settings) } else { settings }
         })
     })
     .await

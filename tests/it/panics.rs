@@ -201,11 +201,11 @@ async fn a_verifier_that_panics_fails_one_request_only() {
             .http2(false)
             .build()
             .expect("a provider that can be used");
-        let (connector, watch) = Probe::new(AnyConnector::Tls(Box::new(tls)));
+        let (connector, watch) = Probe::new(AnyConnector::new(tls));
         // With room for one, whose permit must come back.
         let pool = Pool::builder(connector).max_connections(1).build().expect("sensible settings");
         let name = ServerName::try_from("site.test").expect("a valid name");
-        let address = Address::Tls(TlsAddress::new(address, name));
+        let address = Address::new(TlsAddress::new(address, name));
         let caller = Caller { pool, address, watch };
         let error = caller.fetch(get("/")).await.expect_err("nothing was opened");
         assert_eq!(error.kind(), ErrorKind::Connect, "{error}");

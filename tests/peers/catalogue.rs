@@ -100,6 +100,7 @@ async fn nginx(directory: Directory) -> Result<RealServer, String> {
                     listen {tls_http1} ssl;
                     listen {tls_http2} ssl http2;
                     listen {h2c} http2;
+                    listen unix:{place}/socket;
                     location = /trailers {{ alias {place}/files/hello; add_trailer checksum good; }}
                     location = /early {{ client_max_body_size 1k; }}
                 }}
@@ -107,7 +108,8 @@ async fn nginx(directory: Directory) -> Result<RealServer, String> {
         ),
     );
     let mut server = RealServer::new("nginx", directory);
-    for (speaks, address) in PROTOCOLS.into_iter().zip(listens) {
+    // Over a Unix socket the address is not used; nginx opens all of its sockets before it serves any.
+    for (speaks, address) in PROTOCOLS.into_iter().zip(listens).chain([(Speaks::Unix, h2c)]) {
         let informational = if speaks.is_shared() {
             Err("nginx sends no 1xx over HTTP/2")
         } else {

@@ -3,11 +3,12 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use bytes::Bytes;
 use http::{Request, Version};
 use pool_core::{Connector, Http2, Pool};
-use pool_tcp::TcpConnector;
+use pool_tcp::{TcpConnector, UnixConnector};
 use pool_tls::{ServerName, TlsAddress, TlsConnector};
 use pooled_fetch_tests::{Authority, Whole};
 
@@ -24,6 +25,8 @@ pub(crate) enum Speaks {
     Http1Tls,
     Http2Tls,
     H2c,
+    /// HTTP/1.1 over a Unix socket.
+    Unix,
 }
 
 impl fmt::Display for Speaks {
@@ -33,6 +36,7 @@ impl fmt::Display for Speaks {
             Self::Http1Tls => "TLS HTTP/1.1",
             Self::Http2Tls => "TLS HTTP/2",
             Self::H2c => "h2c",
+            Self::Unix => "Unix HTTP/1.1",
         })
     }
 }
@@ -41,7 +45,7 @@ impl Speaks {
     fn version(self) -> Version {
         match self {
             Self::OnceTls => Version::HTTP_10,
-            Self::Http1Tls => Version::HTTP_11,
+            Self::Http1Tls | Self::Unix => Version::HTTP_11,
             Self::Http2Tls | Self::H2c => Version::HTTP_2,
         }
     }
@@ -69,6 +73,10 @@ pub(crate) fn in_the_clear(site: &Site) -> Client<TcpConnector> {
     let pool = Pool::builder(TcpConnector::new()).http2(Http2::Assumed).build();
     let pool = pool.expect("settings that make sense");
     Client { pool, address: site.address, speaks: site.speaks }
+}
+
+pub(crate) fn over_a_unix_socket(path: PathBuf, speaks: Speaks) -> Client<UnixConnector> {
+    Client { pool: Pool::new(UnixConnector::new()), address: path.into(), speaks }
 }
 
 pub(crate) fn over_tls(site: &Site, authority: &Authority) -> Client<TlsConnector<TcpConnector>> {

@@ -86,6 +86,10 @@ async fn run(check: &Check, server: &mut RealServer, place: usize) -> Cell {
     let checked = async {
         match site.speaks {
             Speaks::H2c => check.run(client::in_the_clear(&site), server, &site).await,
+            Speaks::Unix => {
+                let client = client::over_a_unix_socket(server.unix_socket(), site.speaks);
+                check.run(client, server, &site).await
+            }
             _ => check.run(client::over_tls(&site, server.authority()), server, &site).await,
         }
     };

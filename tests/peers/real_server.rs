@@ -105,6 +105,11 @@ impl RealServer {
         self.directory.path.join("files")
     }
 
+    /// Where a server listens that does so beside its addresses.
+    pub(crate) fn unix_socket(&self) -> PathBuf {
+        self.directory.path.join("socket")
+    }
+
     pub(crate) fn directory(&self) -> &Path {
         &self.directory.path
     }

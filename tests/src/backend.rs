@@ -1,4 +1,4 @@
-//! The backends that every promise is held over: memory, TCP, TLS.
+//! The backends that every promise is held over: memory, TCP, Unix sockets, TLS.
 //!
 //! A suite is a list of functions that take a [`Backend`]; the macro
 //! [`for_each_backend`](crate::for_each_backend) mounts each of them once per backend as a test of its
@@ -10,16 +10,17 @@ use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock};
 
 use pool_core::{ConnectOptions, Connected, Connector, Target, async_trait};
-use pool_tcp::TcpConnector;
+use pool_tcp::{TcpConnector, UnixConnector};
 use pool_tls::{ServerName, TlsAddress, TlsConnector};
 use rustls::RootCertStore;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio_rustls::TlsAcceptor;
 
 use crate::connectors::boxed;
+use crate::directory::Directory;
 use crate::{Address, AnyConnector, AnyStream, Authority, Issued, Valid, tls_endpoint};
 
 /// Mounts test functions once for each backend.
@@ -33,17 +34,27 @@ use crate::{Address, AnyConnector, AnyStream, Authority, Issued, Valid, tls_endp
 /// async fn requests_share_a_connection(backend: Backend) {}
 /// # fn main() {}
 /// ```
+///
+/// With `paused:` before the first of them, the clock is paused.
 #[macro_export]
 macro_rules! for_each_backend {
     ($($test:ident),+ $(,)?) => {
-        $crate::for_each_backend! { @mount memory Memory $($test)+ }
-        $crate::for_each_backend! { @mount tcp Tcp $($test)+ }
-        $crate::for_each_backend! { @mount tls Tls $($test)+ }
+        $crate::for_each_backend! { @each [tokio::test] $($test)+ }
     };
-    (@mount $module:ident $backend:ident $($test:ident)+) => {
+    (paused: $($test:ident),+ $(,)?) => {
+        $crate::for_each_backend! { @each [tokio::test(start_paused = true)] $($test)+ }
+    };
+    // The list of backends; `Backend::EACH` is the same.
+    (@each $attribute:tt $($test:ident)+) => {
+        $crate::for_each_backend! { @mount memory Memory $attribute $($test)+ }
+        $crate::for_each_backend! { @mount tcp Tcp $attribute $($test)+ }
+        $crate::for_each_backend! { @mount unix Unix $attribute $($test)+ }
+        $crate::for_each_backend! { @mount tls Tls $attribute $($test)+ }
+    };
+    (@mount $module:ident $backend:ident $attribute:tt $($test:ident)+) => {
         mod $module {
             $(
-                #[tokio::test]
+                #$attribute
                 async fn $test() {
                     $crate::bounded(super::$test($crate::Backend::$backend)).await;
                 }
@@ -59,6 +70,8 @@ pub enum Backend {
     Memory,
     /// TCP on the loopback.
     Tcp,
+    /// A Unix socket.
+    Unix,
     /// TLS over TCP on the loopback; both sides offer HTTP/1.1 alone.
     Tls,
     /// TLS over TCP on the loopback; both sides offer HTTP/2 and HTTP/1.1.
@@ -68,11 +81,15 @@ pub enum Backend {
 }
 
 impl Backend {
+    /// Those that every promise is held over.
+    pub const EACH: [Self; 4] = [Self::Memory, Self::Tcp, Self::Unix, Self::Tls];
+
     /// Starts a server on the current runtime.
     pub async fn start(self) -> Endpoint {
         match self {
-            Self::Memory => memory_endpoint().map(AnyConnector::Memory, Address::Memory),
-            Self::Tcp => tcp_endpoint().await.map(AnyConnector::Tcp, Address::Tcp),
+            Self::Memory => memory_endpoint().erased(()),
+            Self::Tcp => tcp_endpoint().await.erased(()),
+            Self::Unix => unix_endpoint(),
             // A connector that offers more opens one connection, and waits for what is chosen.
             Self::Tls => trusted_tls_endpoint(&["http/1.1"], false).await,
             Self::TlsOfBoth => trusted_tls_endpoint(&["h2", "http/1.1"], true).await,
@@ -93,14 +110,11 @@ pub struct Endpoint<C: Connector = AnyConnector> {
 }
 
 impl<C: Connector> Endpoint<C> {
-    fn map(
-        self,
-        connector: impl FnOnce(C) -> AnyConnector,
-        address: impl FnOnce(C::Address) -> Address,
-    ) -> Endpoint {
+    /// As one of any backend, whose connector keeps `kept`.
+    fn erased(self, kept: impl Send + Sync + 'static) -> Endpoint {
         Endpoint {
-            connector: connector(self.connector),
-            address: address(self.address),
+            connector: AnyConnector::keeping(self.connector, kept),
+            address: Address::new(self.address),
             acceptor: self.acceptor,
         }
     }
@@ -207,6 +221,25 @@ pub async fn tcp_endpoint() -> Endpoint<TcpConnector> {
     Endpoint { connector: TcpConnector::new(), address, acceptor }
 }
 
+/// A server behind a Unix socket, whose file goes with the connector: as long as that lives, a server that has gone
+/// refuses.
+fn unix_endpoint() -> Endpoint {
+    let directory = Directory::new();
+    let path = directory.path().join("socket");
+    let listener = UnixListener::bind(&path).expect("a socket of our own");
+    let (ready, streams) = mpsc::unbounded_channel();
+    let task = tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let stream: Box<dyn Duplex> = Box::new(stream);
+            // The server may have gone; this task is aborted then.
+            ready.send(stream).ok();
+        }
+    });
+    let acceptor = Acceptor { streams, listening: Some(task.abort_handle()) };
+    let endpoint = Endpoint { connector: UnixConnector::new(), address: path.into(), acceptor };
+    endpoint.erased(directory)
+}
+
 /// The name that servers behind TLS prove.
 pub const SERVER_NAME: &str = "server.test";
 
@@ -225,11 +258,8 @@ static TRUST: LazyLock<Trust> = LazyLock::new(|| {
 async fn trusted_tls_endpoint(protocols: &[&str], http2: bool) -> Endpoint {
     let config = Arc::new(TRUST.shown.server(protocols, None));
     let (address, acceptor) = tls_endpoint(config).await;
-    Endpoint {
-        connector: AnyConnector::Tls(Box::new(trusting(TcpConnector::new(), http2))),
-        address: Address::Tls(TlsAddress::new(address, server_name())),
-        acceptor,
-    }
+    let connector = trusting(TcpConnector::new(), http2);
+    Endpoint { connector, address: TlsAddress::new(address, server_name()), acceptor }.erased(())
 }
 
 /// TLS over `inner` that trusts the servers of these tests.
@@ -258,11 +288,9 @@ fn tls_in_memory(protocols: &[&str]) -> Endpoint {
             });
         }
     });
-    Endpoint {
-        connector: AnyConnector::TlsInMemory(Box::new(trusting(connector, true))),
-        address: Address::TlsInMemory(TlsAddress::new(address, server_name())),
-        acceptor: Acceptor::new(streams, Some(task.abort_handle())),
-    }
+    let acceptor = Acceptor::new(streams, Some(task.abort_handle()));
+    let (connector, address) = (trusting(connector, true), TlsAddress::new(address, server_name()));
+    Endpoint { connector, address, acceptor }.erased(())
 }
 
 pub(crate) async fn listen() -> (TcpListener, SocketAddr) {

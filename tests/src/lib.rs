@@ -13,6 +13,7 @@ mod certs;
 mod connectors;
 mod cut_http1;
 mod cut_http2;
+mod directory;
 mod echo_server;
 mod hyper_server;
 mod leak;
@@ -39,6 +40,7 @@ pub use connectors::{
 };
 pub use cut_http1::{Cut, CutHttp1, How};
 pub use cut_http2::CutHttp2;
+pub use directory::Directory;
 pub use echo_server::EchoServer;
 pub use hyper_server::HyperServer;
 pub use leak::ends_idle;

@@ -1,8 +1,10 @@
 //! Many servers behind one connector, over any backend: for what addresses share.
 
-use pool_core::Pool;
+use std::io;
 
-use crate::{Address, AnyConnector, Backend, Caller, Endpoint, Probe, Server, Settings};
+use pool_core::{ConnectOptions, Connected, Connector, Pool, Target, async_trait};
+
+use crate::{Address, AnyConnector, AnyStream, Backend, Caller, Endpoint, Probe, Server, Settings};
 
 /// So many servers, whose addresses are their numbers from zero, and for each of them a caller; the callers share one
 /// pool.
@@ -14,11 +16,8 @@ pub async fn start_many_addresses(
     let (connector, servers) = start_servers(backend, count).await;
     let (connector, watch) = Probe::new(connector);
     let pool = settings(Pool::builder(connector)).build().expect("settings that make sense");
-    let caller = |number| Caller {
-        pool: pool.clone(),
-        address: Address::Number(number),
-        watch: watch.clone(),
-    };
+    let caller =
+        |number| Caller { pool: pool.clone(), address: Address::new(number), watch: watch.clone() };
     ((0..count).map(caller).collect(), servers)
 }
 
@@ -29,5 +28,28 @@ async fn start_servers(backend: Backend, count: usize) -> (AnyConnector, Vec<Ser
         addresses.push((connector, address));
         servers.push(Server::new(acceptor));
     }
-    (AnyConnector::Many(addresses), servers)
+    (AnyConnector::new(Many(addresses)), servers)
+}
+
+/// Opens streams to many servers by their number.
+struct Many(Vec<(AnyConnector, Address)>);
+
+#[async_trait]
+impl Connector for Many {
+    type Address = usize;
+    type Stream = AnyStream;
+
+    async fn connect(
+        &self,
+        number: &usize,
+        options: &ConnectOptions,
+    ) -> io::Result<Connected<AnyStream>> {
+        let (connector, address) = &self.0[*number];
+        connector.connect(address, options).await
+    }
+
+    fn target(&self, number: &usize) -> Target {
+        let (connector, address) = &self.0[*number];
+        connector.target(address)
+    }
 }

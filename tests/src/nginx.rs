@@ -7,11 +7,12 @@ use std::fs::{self, File};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{self, Child, Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
+
+use crate::directory::Directory;
 
 /// Another process may take a free port between our look and nginx's bind.
 const ATTEMPTS: usize = 5;
@@ -88,11 +89,11 @@ impl Nginx {
     async fn attempt(setup: Setup) -> Result<Self, String> {
         let directory = Directory::new();
         let address = free_address();
-        let text = configuration(address, &directory.0, setup);
-        fs::create_dir(directory.0.join("files")).expect("a directory for the files");
-        fs::write(directory.0.join("nginx.conf"), text).expect("a file for nginx");
+        let text = configuration(address, directory.path(), setup);
+        fs::create_dir(directory.path().join("files")).expect("a directory for the files");
+        fs::write(directory.path().join("nginx.conf"), text).expect("a file for nginx");
         // From here on its drop ends the child.
-        let mut nginx = Self { child: launch(&directory.0), address, directory, setup };
+        let mut nginx = Self { child: launch(directory.path()), address, directory, setup };
         nginx.until_it_listens().await.map(|()| nginx)
     }
 
@@ -114,7 +115,7 @@ impl Nginx {
     /// When it does not start.
     pub async fn restart(&mut self) {
         self.end();
-        self.child = launch(&self.directory.0);
+        self.child = launch(self.directory.path());
         if let Err(why) = self.until_it_listens().await {
             panic!("nginx did not start again: {why}");
         }
@@ -146,12 +147,12 @@ impl Nginx {
             if self.child.try_wait().expect("a child of ours").is_some() {
                 break;
             }
-            let written = fs::read_to_string(self.directory.0.join("pid")).unwrap_or_default();
+            let written = fs::read_to_string(self.directory.path().join("pid")).unwrap_or_default();
             if written.trim() == id && TcpStream::connect(self.address).await.is_ok() {
                 return Ok(());
             }
         }
-        Err(fs::read_to_string(self.directory.0.join("errors")).unwrap_or_default())
+        Err(fs::read_to_string(self.directory.path().join("errors")).unwrap_or_default())
     }
 
     /// Where it listens.
@@ -161,13 +162,13 @@ impl Nginx {
 
     /// Where its files lie.
     pub fn files(&self) -> PathBuf {
-        self.directory.0.join("files")
+        self.directory.path().join("files")
     }
 
     /// What it has served so far. A request is in it when nginx is done with it, which may be a moment
     /// after its client is.
     pub fn served(&self) -> Vec<Served> {
-        let log = fs::read_to_string(self.directory.0.join("access")).expect("a log");
+        let log = fs::read_to_string(self.directory.path().join("access")).expect("a log");
         log.lines().map(parse).collect()
     }
 }
@@ -244,27 +245,4 @@ fn program() -> &'static str {
 fn free_address() -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port on the loopback");
     listener.local_addr().expect("a bound socket has an address")
-}
-
-/// A directory of this test alone, gone with it.
-#[derive(Debug)]
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new() -> Self {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("pooled-fetch-{}-{number}", process::id());
-        let path = std::env::temp_dir().join(name);
-        // What an earlier process of the same id may have left behind, had it been killed.
-        fs::remove_dir_all(&path).ok();
-        fs::create_dir_all(&path).expect("a directory of our own");
-        Self(path)
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).ok();
-    }
 }

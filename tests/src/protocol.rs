@@ -1,4 +1,5 @@
-//! The protocols that every promise about HTTP is held over: HTTP/1 and HTTP/2, in memory, over TCP and over TLS.
+//! The protocols that every promise about HTTP is held over: HTTP/1 and HTTP/2, in memory, over TCP, over
+//! Unix sockets and over TLS.
 
 use http::Version;
 use pool_core::Http2;
@@ -13,6 +14,8 @@ macro_rules! for_each_protocol {
         $crate::for_each_protocol! { @mount memory_http2 MemoryHttp2 $($test)+ }
         $crate::for_each_protocol! { @mount tcp_http1 TcpHttp1 $($test)+ }
         $crate::for_each_protocol! { @mount h2c H2c $($test)+ }
+        $crate::for_each_protocol! { @mount unix_http1 UnixHttp1 $($test)+ }
+        $crate::for_each_protocol! { @mount unix_http2 UnixHttp2 $($test)+ }
         $crate::for_each_protocol! { @mount tls_http1 TlsHttp1 $($test)+ }
         $crate::for_each_protocol! { @mount tls_http2 TlsHttp2 $($test)+ }
     };
@@ -39,6 +42,10 @@ pub enum Protocol {
     TcpHttp1,
     /// HTTP/2 over TCP, by prior knowledge.
     H2c,
+    /// HTTP/1 over a Unix socket.
+    UnixHttp1,
+    /// HTTP/2 over a Unix socket, by prior knowledge.
+    UnixHttp2,
     /// HTTP/1 over TLS.
     TlsHttp1,
     /// HTTP/2 over TLS, by ALPN.
@@ -51,6 +58,7 @@ impl Protocol {
         match self {
             Self::MemoryHttp1 | Self::MemoryHttp2 => Backend::Memory,
             Self::TcpHttp1 | Self::H2c => Backend::Tcp,
+            Self::UnixHttp1 | Self::UnixHttp2 => Backend::Unix,
             Self::TlsHttp1 => Backend::Tls,
             Self::TlsHttp2 => Backend::TlsOfBoth,
         }
@@ -59,18 +67,18 @@ impl Protocol {
     /// What is spoken.
     pub fn version(self) -> Version {
         match self {
-            Self::MemoryHttp1 | Self::TcpHttp1 | Self::TlsHttp1 => Version::HTTP_11,
-            Self::MemoryHttp2 | Self::H2c | Self::TlsHttp2 => Version::HTTP_2,
+            Self::MemoryHttp1 | Self::TcpHttp1 | Self::UnixHttp1 | Self::TlsHttp1 => {
+                Version::HTTP_11
+            }
+            Self::MemoryHttp2 | Self::H2c | Self::UnixHttp2 | Self::TlsHttp2 => Version::HTTP_2,
         }
     }
 
     /// What the pool is set to.
     fn http2(self) -> Http2 {
         match self {
-            Self::MemoryHttp2 | Self::H2c => Http2::Assumed,
-            Self::MemoryHttp1 | Self::TcpHttp1 | Self::TlsHttp1 | Self::TlsHttp2 => {
-                Http2::Negotiated
-            }
+            Self::MemoryHttp2 | Self::H2c | Self::UnixHttp2 => Http2::Assumed,
+            _ => Http2::Negotiated,
         }
     }
 }

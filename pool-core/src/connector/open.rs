@@ -42,7 +42,7 @@ use super::resolve::Resolving;
 ///
 /// # Examples
 ///
-/// A connector for Unix sockets:
+/// The least that makes a connector, here for Unix sockets:
 ///
 /// ```
 /// use std::path::PathBuf;
@@ -71,6 +71,10 @@ use super::resolve::Resolving;
 /// }
 /// # drop(pool_core::Pool::new(Unix));
 /// ```
+///
+/// What it leaves out it does without: without a [`KernelCheck`], which `pool_tcp::Checked` brings for any stream over a
+/// socket, the pool believes what the runtime knows of an idle connection, and a request can meet one that its server has just
+/// left; without [`with_addresses`](Connected::with_addresses) responses do not tell which sockets brought them.
 #[diagnostic::on_unimplemented(
     note = "implement `Connector` with its two methods, `connect` and `target`; \
             its documentation shows one for Unix sockets"

@@ -286,22 +286,22 @@ async fn closing_fails_the_waiters_and_abandons_what_is_being_opened(backend: Ba
 async fn only_the_addresses_that_are_not_kept_retire() {
     bounded(async {
         let (caller, mut server) = start(Backend::Memory).await;
-        let at = |name| Caller { address: Address::Memory(name), ..caller.clone() };
+        let at = |name| Caller { address: Address::new(name), ..caller.clone() };
         let mut connections = HashMap::new();
         for name in ["one.test", "two.test", "three.test"] {
             let client = at(name).fetch(get("/"));
             let (connection, ..) = server.open(client, answer("first")).await;
-            connections.insert(Address::Memory(name), connection);
+            connections.insert(Address::new(name), connection);
         }
-        let mut retired = caller.pool.sync(["two.test", "four.test"].map(Address::Memory));
+        let mut retired = caller.pool.sync(["two.test", "four.test"].map(Address::new));
         retired.sort_unstable_by_key(|address| format!("{address:?}"));
-        assert_eq!(retired, ["one.test", "three.test"].map(Address::Memory));
+        assert_eq!(retired, ["one.test", "three.test"].map(Address::new));
         for address in retired {
             connections.get_mut(&address).expect("an open connection").ends().await;
             let stats = caller.pool.stats_of(&address).expect("a retired address is remembered");
             assert_eq!((stats.opened, stats.idle, stats.closed(Reason::Retired)), (1, 0, 1));
         }
-        let kept = connections.get_mut(&Address::Memory("two.test")).expect("an open connection");
+        let kept = connections.get_mut(&Address::new("two.test")).expect("an open connection");
         server.reuse(kept, at("two.test").fetch(get("/")), answer("kept")).await;
         // No caller had named it before, so nothing keeps it from serving.
         server.open(at("four.test").fetch(get("/")), answer("new")).await;

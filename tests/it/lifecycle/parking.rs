@@ -8,31 +8,13 @@ use std::time::Duration;
 
 use pool_core::{Builder, Connector, ErrorKind, Reason};
 use pooled_fetch_tests::{
-    Backend, Caller, Connection, Server, Settings, Whole, answer, bounded, ends_idle, eventually,
-    get, start_with,
+    Backend, Caller, Connection, Server, Settings, Whole, answer, ends_idle, eventually,
+    for_each_backend, get, start_with,
 };
 use tokio::task::JoinSet;
 
-/// As `for_each_backend`, with a paused clock.
-macro_rules! paused_for_each_backend {
-    ($($test:ident),+ $(,)?) => {
-        paused_for_each_backend! { @mount memory Memory $($test)+ }
-        paused_for_each_backend! { @mount tcp Tcp $($test)+ }
-        paused_for_each_backend! { @mount tls Tls $($test)+ }
-    };
-    (@mount $module:ident $backend:ident $($test:ident)+) => {
-        mod $module {
-            $(
-                #[tokio::test(start_paused = true)]
-                async fn $test() {
-                    super::bounded(super::$test(super::Backend::$backend)).await;
-                }
-            )+
-        }
-    };
-}
-
-paused_for_each_backend! {
+for_each_backend! {
+    paused:
     a_parked_connection_is_not_idle,
     a_parked_connection_serves_the_next_request_over_the_same_stream,
     a_parked_connection_closes_as_soon_as_the_server_closes_it,

@@ -1,72 +1,36 @@
 //! One connector for every backend: so that the suite is compiled for one pool, and not for each backend once more.
 
+use std::any::Any;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use pool_core::{ConnectOptions, Connected, Connector, Fault, Target, async_trait};
-use pool_tcp::TcpConnector;
-use pool_tls::{TlsAddress, TlsConnector};
+use pool_tls::TlsAddress;
 
 use super::{AnyStream, boxed};
-use crate::MemoryConnector;
 
 /// Opens streams to the servers of any backend.
-#[derive(Debug)]
-pub enum AnyConnector {
-    /// In memory.
-    Memory(MemoryConnector),
-    /// Over TCP.
-    Tcp(TcpConnector),
-    /// Over TLS.
-    Tls(Box<TlsConnector<TcpConnector>>),
-    /// Over TLS in memory.
-    TlsInMemory(Box<TlsConnector<MemoryConnector>>),
-    /// To many servers by their number.
-    Many(Vec<(Self, Address)>),
-}
+// A type of its own: the compiler does not see that a future over the trait object with its many parts can be sent.
+pub struct AnyConnector(Box<dyn Connector<Address = Address, Stream = AnyStream>>);
 
-/// The address of a server of any backend. Its text is that of the backend's own.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub enum Address {
-    /// In memory.
-    Memory(&'static str),
-    /// Over TCP.
-    Tcp(SocketAddr),
-    /// Over TLS.
-    Tls(TlsAddress<SocketAddr>),
-    /// Over TLS in memory.
-    TlsInMemory(TlsAddress<&'static str>),
-    /// One of many.
-    Number(usize),
-}
+impl AnyConnector {
+    /// The connector of a backend as one of any.
+    pub fn new(inner: impl Connector) -> Self {
+        Self::keeping(inner, ())
+    }
 
-impl Address {
-    /// The address of the server's socket.
-    ///
-    /// # Panics
-    ///
-    /// When it has none.
-    pub fn socket(&self) -> SocketAddr {
-        match self {
-            Self::Tcp(address) => *address,
-            Self::Tls(address) => *address.inner(),
-            Self::Memory(_) | Self::TlsInMemory(_) | Self::Number(_) => {
-                panic!("{self:?} has no socket")
-            }
-        }
+    /// The same, which keeps `kept` as long as it lives.
+    pub(crate) fn keeping(inner: impl Connector, kept: impl Send + Sync + 'static) -> Self {
+        Self(Box::new(Erased { inner, _kept: kept }))
     }
 }
 
-impl fmt::Debug for Address {
+impl fmt::Debug for AnyConnector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Memory(address) => address.fmt(f),
-            Self::Tcp(address) => address.fmt(f),
-            Self::Tls(address) => address.fmt(f),
-            Self::TlsInMemory(address) => address.fmt(f),
-            Self::Number(number) => number.fmt(f),
-        }
+        f.debug_struct("AnyConnector").finish_non_exhaustive()
     }
 }
 
@@ -80,55 +44,120 @@ impl Connector for AnyConnector {
         address: &Address,
         options: &ConnectOptions,
     ) -> io::Result<Connected<AnyStream>> {
-        match (self, address) {
-            (Self::Memory(connector), Address::Memory(address)) => {
-                connector.connect(address, options).await
-            }
-            (Self::Tcp(connector), Address::Tcp(address)) => {
-                connector.connect(address, options).await.map(boxed)
-            }
-            (Self::Tls(connector), Address::Tls(address)) => {
-                connector.connect(address, options).await.map(boxed)
-            }
-            (Self::TlsInMemory(connector), Address::TlsInMemory(address)) => {
-                connector.connect(address, options).await.map(boxed)
-            }
-            (Self::Many(servers), Address::Number(number)) => {
-                let (connector, address) = &servers[*number];
-                connector.connect(address, options).await
-            }
-            _ => panic!("{address:?} is an address of another backend"),
-        }
+        self.0.connect(address, options).await
     }
 
     fn target(&self, address: &Address) -> Target {
-        match (self, address) {
-            (Self::Memory(connector), Address::Memory(address)) => connector.target(address),
-            (Self::Tcp(connector), Address::Tcp(address)) => connector.target(address),
-            (Self::Tls(connector), Address::Tls(address)) => connector.target(address),
-            (Self::TlsInMemory(connector), Address::TlsInMemory(address)) => {
-                connector.target(address)
-            }
-            (Self::Many(servers), Address::Number(number)) => {
-                let (connector, address) = &servers[*number];
-                connector.target(address)
-            }
-            _ => panic!("{address:?} is an address of another backend"),
-        }
+        self.0.target(address)
     }
 
     fn fault(&self, error: &io::Error) -> Fault {
-        match self {
-            Self::Tcp(connector) => connector.fault(error),
-            Self::Tls(connector) => connector.fault(error),
-            Self::TlsInMemory(connector) => connector.fault(error),
-            Self::Memory(_) | Self::Many(_) => Fault::of(error),
-        }
+        self.0.fault(error)
     }
 
     fn forget(&self, address: &Address) {
-        if let (Self::Tls(connector), Address::Tls(address)) = (self, address) {
-            connector.forget(address);
-        }
+        self.0.forget(address);
+    }
+}
+
+/// The address of a server of any backend. Its text is that of the backend's own.
+#[derive(Clone)]
+pub struct Address(Arc<dyn AnyAddress>);
+
+trait AnyAddress: fmt::Debug + Send + Sync {
+    fn any(&self) -> &dyn Any;
+    fn is(&self, other: &Address) -> bool;
+    fn feed(&self, state: &mut dyn Hasher);
+}
+
+impl<A: Eq + Hash + fmt::Debug + Send + Sync + 'static> AnyAddress for A {
+    fn any(&self) -> &dyn Any {
+        self
+    }
+
+    fn is(&self, other: &Address) -> bool {
+        other.get() == Some(self)
+    }
+
+    fn feed(&self, mut state: &mut dyn Hasher) {
+        self.hash(&mut state);
+    }
+}
+
+impl Address {
+    /// An address of some backend.
+    pub fn new(address: impl Eq + Hash + fmt::Debug + Send + Sync + 'static) -> Self {
+        Self(Arc::new(address))
+    }
+
+    /// The address as that of one backend; none if it is of another.
+    pub fn get<A: 'static>(&self) -> Option<&A> {
+        self.0.any().downcast_ref()
+    }
+
+    /// The address of the server's socket.
+    ///
+    /// # Panics
+    ///
+    /// When it has none.
+    pub fn socket(&self) -> SocketAddr {
+        let over_tls = || self.get::<TlsAddress<SocketAddr>>().map(TlsAddress::inner);
+        let socket = self.get().or_else(over_tls).copied();
+        socket.unwrap_or_else(|| panic!("{self:?} has no address of TCP"))
+    }
+}
+
+impl PartialEq for Address {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.is(other)
+    }
+}
+
+impl Eq for Address {}
+
+impl Hash for Address {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.feed(state);
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+struct Erased<C, K> {
+    inner: C,
+    _kept: K,
+}
+
+fn of<C: Connector>(address: &Address) -> &C::Address {
+    address.get().unwrap_or_else(|| panic!("{address:?} is an address of another backend"))
+}
+
+#[async_trait]
+impl<C: Connector, K: Send + Sync + 'static> Connector for Erased<C, K> {
+    type Address = Address;
+    type Stream = AnyStream;
+
+    async fn connect(
+        &self,
+        address: &Address,
+        options: &ConnectOptions,
+    ) -> io::Result<Connected<AnyStream>> {
+        self.inner.connect(of::<C>(address), options).await.map(boxed)
+    }
+
+    fn target(&self, address: &Address) -> Target {
+        self.inner.target(of::<C>(address))
+    }
+
+    fn fault(&self, error: &io::Error) -> Fault {
+        self.inner.fault(error)
+    }
+
+    fn forget(&self, address: &Address) {
+        self.inner.forget(of::<C>(address));
     }
 }
