@@ -1,11 +1,20 @@
 //! The settings of a TCP connector, each with its default and the reason for it.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::ops::RangeInclusive;
+#[cfg(any(target_os = "android", target_os = "linux"))]
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::connector::{Options, TcpConnector};
+use crate::connector::TcpConnector;
+use crate::options::Options;
 use crate::user_timeout::UserTimeout;
 
 /// Sets up a [`TcpConnector`]. Made by [`TcpConnector::builder`].
+///
+/// An option that was asked for, and that the system refuses, fails each connect with an error that names it, and which is not
+/// held against the address. Keep-alive and the user timeout are wishes: where the system does not know them, connections work
+/// without.
 #[derive(Clone, Debug, Default)]
 #[must_use = "a builder builds nothing until `build` is called"]
 pub struct Builder {
@@ -53,6 +62,89 @@ impl Builder {
     /// reqwest.
     pub fn user_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.options.user_timeout = UserTimeout::new(timeout.into());
+        self
+    }
+
+    /// Whether small segments go out at once, by `TCP_NODELAY`. Defaults to true; see [`TcpConnector`] for what it costs
+    /// not to.
+    pub fn nodelay(mut self, nodelay: bool) -> Self {
+        self.options.nodelay = nodelay;
+        self
+    }
+
+    /// How many bytes the kernel keeps that were written and not acknowledged; `None` for what the system decides, which
+    /// is the default, because Linux finds the right size by itself, and stops when it is told one.
+    ///
+    /// Linux doubles the size, for what it keeps beside the bytes, and cuts it without a word to `net.core.wmem_max`.
+    pub fn send_buffer(mut self, bytes: impl Into<Option<usize>>) -> Self {
+        self.options.send_buffer = bytes.into();
+        self
+    }
+
+    /// How many bytes the kernel keeps that were not read yet, which also bounds the window that the peer is given; as for
+    /// [`send_buffer`](Self::send_buffer), with `net.core.rmem_max`.
+    pub fn receive_buffer(mut self, bytes: impl Into<Option<usize>>) -> Self {
+        self.options.receive_buffer = bytes.into();
+        self
+    }
+
+    /// The address of ours that IPv4 peers are reached from; `None`, the default, for the one that the system chooses.
+    ///
+    /// On Linux the kernel chooses the port only when it connects, so that one source serves as many connections to each
+    /// peer as there are ports.
+    pub fn source_v4(mut self, source: impl Into<Option<Ipv4Addr>>) -> Self {
+        self.options.source_v4 = source.into();
+        self
+    }
+
+    /// The address of ours that IPv6 peers are reached from, as [`source_v4`](Self::source_v4).
+    pub fn source_v6(mut self, source: impl Into<Option<Ipv6Addr>>) -> Self {
+        self.options.source_v6 = source.into();
+        self
+    }
+
+    /// The ports of ours that connections go from; `None`, the default, for those that the system has for it.
+    ///
+    /// They are tried one after the other, from a random one on, until one is free: on Unix one that no other connection to
+    /// the same peer has. Where none is, connecting is an error. For firewalls that let only some ports through.
+    pub fn source_ports(mut self, ports: impl Into<Option<RangeInclusive<u16>>>) -> Self {
+        self.options.source_ports = ports.into();
+        self
+    }
+
+    /// The interface that packets leave through and come in by, whatever the routes say (`SO_BINDTODEVICE`); `None`, the
+    /// default, for what the routes say. Before Linux 5.7 it takes the capability `CAP_NET_RAW`. Android and Linux only.
+    #[cfg(any(target_os = "android", target_os = "linux"))]
+    pub fn interface<'a>(mut self, name: impl Into<Option<&'a str>>) -> Self {
+        self.options.way.interface = name.into().map(Arc::from);
+        self
+    }
+
+    /// The mark of each packet (`SO_MARK`), which routes and packet filters can go by; `None`, the default, for none.
+    /// It takes the capability `CAP_NET_ADMIN`. Android and Linux only.
+    #[cfg(any(target_os = "android", target_os = "linux"))]
+    pub fn mark(mut self, mark: impl Into<Option<u32>>) -> Self {
+        self.options.way.mark = mark.into();
+        self
+    }
+
+    /// The traffic class of each packet, once called type of service: its upper six bits are the DSCP, RFC 2474, so that
+    /// `46 << 2` asks to be expedited. `None`, the default, for what the system has, which is zero. The lower two bits
+    /// belong to the congestion control; Linux ignores them over IPv4. Not on Windows, where connecting is an error then.
+    pub fn traffic_class(mut self, class: impl Into<Option<u8>>) -> Self {
+        self.options.traffic_class = class.into();
+        self
+    }
+
+    /// Whether the first bytes go out with the first packet, RFC 7413, to a server that was met before and knows this:
+    /// a round trip less for each new connection. Android and Linux only. Defaults to false.
+    ///
+    /// A first packet that the network doubles may reach the server twice, with what it carries, and that is the whole
+    /// request where it is small. So turn it on below TLS alone, whose first packet is not yet a request, or where no
+    /// request hurts that is executed twice. A server that cannot be reached may show only when the request is written.
+    #[cfg(any(target_os = "android", target_os = "linux"))]
+    pub fn fast_open(mut self, fast_open: bool) -> Self {
+        self.options.fast_open = fast_open;
         self
     }
 

@@ -15,12 +15,25 @@
 //! println!("{}", response.status());
 //! # Ok(()) }
 //! ```
+//!
+//! # Which options has a socket?
+//!
+//! Those of the [`Builder`], for all addresses of a pool. What makes two connections different peers (the source, the
+//! interface, the mark) can belong to the address instead: see [`TcpAddress`].
+//!
+//! # What does the kernel know of a connection?
+//!
+//! Its round trip and its retransmits (`TCP_INFO`) are not told: no well-kept crate reads them in safe code. The
+//! socket of a [`TcpStream`] or a [`Checked`] is at hand in a connector of your own, by `get_ref`.
 
+mod address;
 mod builder;
 mod checked;
+mod connect;
 mod connector;
 mod keep_alive;
 mod names;
+mod options;
 mod runtime;
 mod step;
 mod stream;
@@ -30,6 +43,7 @@ mod unix;
 mod unix_address;
 mod user_timeout;
 
+pub use address::{Peer, TcpAddress};
 pub use builder::Builder;
 pub use checked::{Checked, Socket};
 pub use connector::TcpConnector;

@@ -8,12 +8,25 @@ use std::io;
 pub(crate) struct Step {
     what: String,
     cause: io::Error,
+    of_this_machine: bool,
 }
 
 impl Step {
     /// An error of the same kind that says `what` before its cause.
-    pub(crate) fn failed(what: impl Into<String>, cause: io::Error) -> io::Error {
-        io::Error::new(cause.kind(), Self { what: what.into(), cause })
+    #[cfg(unix)]
+    pub(crate) fn failed(what: String, cause: io::Error) -> io::Error {
+        io::Error::new(cause.kind(), Self { what, cause, of_this_machine: false })
+    }
+
+    /// The same, of which no peer is to blame.
+    pub(crate) fn of_this_machine(what: String, cause: io::Error) -> io::Error {
+        io::Error::new(cause.kind(), Self { what, cause, of_this_machine: true })
+    }
+
+    /// Whether no peer is to blame for an error, according to this.
+    pub(crate) fn is_of_this_machine(error: &io::Error) -> bool {
+        let step = error.get_ref().and_then(|cause| cause.downcast_ref::<Self>());
+        step.is_some_and(|step| step.of_this_machine)
     }
 }
 

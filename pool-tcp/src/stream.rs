@@ -125,7 +125,7 @@ mod tests {
         }
     }
 
-    async fn connected(connector: TcpConnector) -> (TcpListener, TcpStream) {
+    async fn connected(connector: &TcpConnector) -> (TcpListener, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let connected = connector.connect(&address, &ConnectOptions::new()).await.unwrap();
@@ -155,14 +155,15 @@ mod tests {
             (least.build(), 1, 1, 1),
             (most.build(), 32_767, 32_767, 127),
         ] {
-            let (_listener, stream) = connected(connector).await;
+            let (_listener, stream) = connected(&connector).await;
             let socket = SockRef::from(stream.get_ref());
             assert!(socket.keepalive().unwrap(), "{connector:?}");
             assert_eq!(socket.tcp_keepalive_time().unwrap(), SECOND * time);
             assert_eq!(socket.tcp_keepalive_interval().unwrap(), SECOND * interval);
             assert_eq!(socket.tcp_keepalive_retries().unwrap(), probes);
         }
-        let (_listener, stream) = connected(TcpConnector::builder().keep_alive(None).build()).await;
+        let (_listener, stream) =
+            connected(&TcpConnector::builder().keep_alive(None).build()).await;
         assert!(!SockRef::from(stream.get_ref()).keepalive().unwrap());
     }
 
@@ -177,7 +178,7 @@ mod tests {
             (limit(Some(Duration::ZERO)), None),
             (limit(None), None),
         ] {
-            let (_listener, mut stream) = connected(connector).await;
+            let (_listener, mut stream) = connected(&connector).await;
             let now =
                 |stream: &TcpStream| SockRef::from(stream.get_ref()).tcp_user_timeout().unwrap();
             assert_eq!(now(&stream), set, "{connector:?}");

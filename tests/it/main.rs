@@ -32,6 +32,7 @@ mod retry;
 mod reuse;
 mod settings;
 mod siblings;
+mod sockets;
 mod task_budget;
 mod tcp;
 mod timeouts;

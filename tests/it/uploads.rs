@@ -121,7 +121,7 @@ async fn a_server_that_stops_reading_for_longer_than_the_user_timeout_loses_noth
                 });
             }
         });
-        let over_tls = TlsConnector::builder(connector).roots(authority.roots());
+        let over_tls = TlsConnector::builder(connector.clone()).roots(authority.roots());
         let over_tls = over_tls.build().expect("a provider that can be used");
         let name = ServerName::try_from(NAME).expect("a valid name");
         tokio::join!(
