@@ -35,6 +35,17 @@ pub struct TlsAddress<A> {
 /// A configuration for some addresses alone: a client certificate, other roots, other protocols.
 ///
 /// Two identities are the same if they are clones of one.
+///
+/// # Examples
+///
+/// ```
+/// use pool_tls::{Identity, rustls::ClientConfig};
+///
+/// fn identity(config: ClientConfig) -> Identity {
+///     Identity::new(config).with_tickets_by_address()
+/// }
+/// # drop(identity);
+/// ```
 // Behind a trait, because neither equality nor hash look inside: with the type in sight, lints would warn wherever an
 // address is a key.
 #[derive(Clone)]
@@ -42,26 +53,49 @@ pub struct Identity(Arc<dyn Configured>);
 
 trait Configured: Send + Sync {
     fn config(&self) -> &Arc<ClientConfig>;
+    fn tickets_by_address(&self) -> bool;
 }
 
-impl Configured for Arc<ClientConfig> {
+struct Configuration {
+    config: Arc<ClientConfig>,
+    tickets_by_address: bool,
+}
+
+impl Configured for Configuration {
     fn config(&self) -> &Arc<ClientConfig> {
-        self
+        &self.config
+    }
+
+    fn tickets_by_address(&self) -> bool {
+        self.tickets_by_address
     }
 }
 
 impl Identity {
-    /// An identity by its configuration, which is used as it is.
+    /// An identity by its configuration, which is used as it is, its session store included.
     pub fn new(config: ClientConfig) -> Self {
-        Self(Arc::new(Arc::new(config)))
+        Self(Arc::new(Configuration { config: Arc::new(config), tickets_by_address: false }))
+    }
+
+    /// Another identity with the same configuration, but a session store of its own for each address, as
+    /// [`Builder::tickets_by_address`](crate::Builder::tickets_by_address) has it: the store of the configuration is not
+    /// used, and sessions are resumed also where it would not have it.
+    #[must_use]
+    pub fn with_tickets_by_address(self) -> Self {
+        let config = Arc::clone(self.config());
+        Self(Arc::new(Configuration { config, tickets_by_address: true }))
+    }
+
+    pub(crate) fn tickets_by_address(&self) -> bool {
+        self.0.tickets_by_address()
     }
 
     pub(crate) fn config(&self) -> &Arc<ClientConfig> {
         self.0.config()
     }
 
-    fn id(&self) -> *const ClientConfig {
-        Arc::as_ptr(self.config())
+    fn id(&self) -> *const () {
+        Arc::as_ptr(&self.0).cast()
     }
 }
 

@@ -11,15 +11,18 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::config::{HTTP_2, Parts};
-use crate::connector::{Options, TlsConnector};
+use crate::connector::TlsConnector;
+use crate::error::BoxError;
+use crate::options::Options;
+use crate::{TlsAddress, TlsFacts};
 
 /// Sets up a [`TlsConnector`]. Made by [`TlsConnector::builder`].
 #[must_use = "a builder builds nothing until `build` is called"]
-pub struct Builder<C> {
+pub struct Builder<C: Connector> {
     inner: C,
     parts: Parts,
     http2: bool,
-    options: Options,
+    options: Options<C::Address>,
 }
 
 impl<C: Connector> Builder<C> {
@@ -99,6 +102,53 @@ impl<C: Connector> Builder<C> {
         self
     }
 
+    /// Shows each server that has proved its name to a closure, which may refuse it: for pinned keys, or names within a
+    /// certificate that TLS does not look at. Defaults to none.
+    ///
+    /// It is called after each handshake, resumed or not, before a request is written, and holds up the connect as long as it
+    /// runs. A server that is refused is told good-bye, and connecting fails with a
+    /// [`HandshakeError`](crate::HandshakeError) that [says so](crate::HandshakeError::is_refused) in the words of the
+    /// closure, which counts against the address like every failed handshake.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use pool_tcp::TcpConnector;
+    /// use pool_tls::TlsConnector;
+    ///
+    /// fn pinned(key: &'static [u8]) -> Result<TlsConnector<TcpConnector>, pool_tls::rustls::Error> {
+    ///     TlsConnector::builder(TcpConnector::new())
+    ///         .check_server(move |_, facts| match facts.certificates() {
+    ///             [own, ..] if own.as_ref() == key => Ok(()),
+    ///             _ => Err("not the certificate that is pinned"),
+    ///         })
+    ///         .build()
+    /// }
+    /// # drop(pinned);
+    /// ```
+    pub fn check_server<E: Into<BoxError>>(
+        mut self,
+        check: impl Fn(&TlsAddress<C::Address>, &TlsFacts) -> Result<(), E> + Send + Sync + 'static,
+    ) -> Self {
+        self.options.set_check(check);
+        self
+    }
+
+    /// Has the operating system decide which certificates are good, as it does for its own programs: its roots, and what its
+    /// administrator has added or withdrawn. The roots of this builder then count for nothing. On Linux and the BSDs it reads
+    /// the usual files, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name, once, now.
+    ///
+    /// With the feature `platform-verifier`.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no roots that can be read.
+    #[cfg(feature = "platform-verifier")]
+    pub fn platform_verifier(self) -> Result<Self, rustls::Error> {
+        let verifier = rustls_platform_verifier::Verifier::new(Arc::clone(&self.parts.provider))?;
+        Ok(self.verifier(Arc::new(verifier)))
+    }
+
     /// Builds the connector.
     ///
     /// # Errors
@@ -113,7 +163,7 @@ impl<C: Connector> Builder<C> {
     }
 }
 
-impl<C: fmt::Debug> fmt::Debug for Builder<C> {
+impl<C: Connector + fmt::Debug> fmt::Debug for Builder<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder").field("inner", &self.inner).finish_non_exhaustive()
     }

@@ -17,10 +17,12 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;
 use tokio::time::timeout;
 
-use crate::config::{HTTP_1_1, HTTP_2};
-use crate::tickets::Tickets;
+use crate::config::HTTP_2;
+use crate::error::BoxError;
+use crate::known::{Known, KnownServers};
+use crate::options::Options;
 use crate::wire::Wire;
-use crate::{Builder, HandshakeError, TlsAddress, TlsStream};
+use crate::{Builder, HandshakeError, TlsAddress, TlsFacts, TlsStream};
 
 /// Opens TLS streams over those of another connector.
 ///
@@ -29,21 +31,8 @@ use crate::{Builder, HandshakeError, TlsAddress, TlsStream};
 pub struct TlsConnector<C: Connector> {
     inner: C,
     config: Arc<ClientConfig>,
-    tickets: Tickets<C::Address>,
-    options: Options,
-}
-
-/// What a connector does beside its configuration.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Options {
-    pub(crate) handshake_timeout: Option<Duration>,
-    pub(crate) tickets_by_address: bool,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { handshake_timeout: None, tickets_by_address: true }
-    }
+    known: KnownServers<C::Address>,
+    options: Options<C::Address>,
 }
 
 impl<C: Connector> TlsConnector<C> {
@@ -73,7 +62,8 @@ impl<C: Connector> TlsConnector<C> {
 
     /// TLS over `inner` with a configuration of the caller's own.
     ///
-    /// The configuration is used as it is, its session store and ALPN included. A configuration that offers other
+    /// The configuration is used as it is, its session store and ALPN included, unless
+    /// [`with_tickets_by_address`](Self::with_tickets_by_address) says otherwise. A configuration that offers other
     /// protocols than `h2` and `http/1.1` works only with servers that choose one of those; with all others the
     /// handshake is an error.
     pub fn with_config(inner: C, config: Arc<ClientConfig>) -> Self {
@@ -81,25 +71,52 @@ impl<C: Connector> TlsConnector<C> {
         Self::from_parts(inner, config, options)
     }
 
-    pub(crate) fn from_parts(inner: C, config: Arc<ClientConfig>, options: Options) -> Self {
-        Self { inner, config, tickets: Tickets::default(), options }
+    pub(crate) fn from_parts(
+        inner: C,
+        config: Arc<ClientConfig>,
+        options: Options<C::Address>,
+    ) -> Self {
+        Self { inner, config, known: KnownServers::default(), options }
     }
 
-    fn config(&self, address: &TlsAddress<C::Address>) -> Arc<ClientConfig> {
+    /// The same connector, but with a session store of its own for each address, as
+    /// [`Builder::tickets_by_address`] has it: for a configuration of the caller's, whose own store is then not used. Sessions
+    /// are resumed also where the configuration would not have it.
+    #[must_use]
+    pub fn with_tickets_by_address(mut self) -> Self {
+        self.options.tickets_by_address = true;
+        self.known = KnownServers::default();
+        self
+    }
+
+    /// The same connector with a handshake timeout, as [`Builder::handshake_timeout`] has it: for a configuration of the
+    /// caller's.
+    #[must_use]
+    pub fn with_handshake_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.options.handshake_timeout = timeout.into();
+        self
+    }
+
+    /// The same connector with a check of servers, as [`Builder::check_server`] has it: for a configuration of the caller's.
+    #[must_use]
+    pub fn with_server_check<E: Into<BoxError>>(
+        mut self,
+        check: impl Fn(&TlsAddress<C::Address>, &TlsFacts) -> Result<(), E> + Send + Sync + 'static,
+    ) -> Self {
+        self.options.set_check(check);
+        self
+    }
+
+    fn known(&self, address: &TlsAddress<C::Address>) -> Arc<Known> {
         match address.identity() {
-            Some(identity) => Arc::clone(identity.config()),
-            None if self.options.tickets_by_address => self.tickets.config(address, &self.config),
-            None => Arc::clone(&self.config),
+            Some(own) => self.known.get(address, own.config(), own.tickets_by_address()),
+            None => self.known.get(address, &self.config, self.options.tickets_by_address),
         }
     }
 
-    /// As [`config`](Self::config), without HTTP/2 where that is not wanted.
-    fn config_for(
-        &self,
-        address: &TlsAddress<C::Address>,
-        options: &ConnectOptions,
-    ) -> Arc<ClientConfig> {
-        let mut config = self.config(address);
+    /// The configuration, without HTTP/2 where that is not wanted.
+    fn config_for(known: &Known, options: &ConnectOptions) -> Arc<ClientConfig> {
+        let mut config = Arc::clone(&known.config);
         let offers = config.alpn_protocols.iter().any(|protocol| protocol == HTTP_2);
         if offers && !options.http2 {
             // Next to a handshake, to copy it costs nothing; the tickets are shared.
@@ -113,7 +130,7 @@ impl<C: Connector> TlsConnector<C> {
 impl<C: Connector + Clone> Clone for TlsConnector<C> {
     /// A connector with the same configuration and tickets of its own.
     fn clone(&self) -> Self {
-        Self::from_parts(self.inner.clone(), Arc::clone(&self.config), self.options)
+        Self::from_parts(self.inner.clone(), Arc::clone(&self.config), self.options.clone())
     }
 }
 
@@ -135,7 +152,8 @@ impl<C: Connector> Connector for TlsConnector<C> {
         options: &ConnectOptions,
     ) -> io::Result<Connected<Self::Stream>> {
         let name = address.server_name();
-        let tls = tokio_rustls::TlsConnector::from(self.config_for(address, options));
+        let known = self.known(address);
+        let tls = tokio_rustls::TlsConnector::from(Self::config_for(&known, options));
         let mut connected = self
             .inner
             .connect(address.inner(), options)
@@ -150,18 +168,20 @@ impl<C: Connector> Connector for TlsConnector<C> {
             },
         };
         let stream = done.map_err(|error| HandshakeError::failed(name, error))?;
-        let (_, session) = stream.get_ref();
-        let protocol = match session.alpn_protocol() {
-            None | Some(HTTP_1_1) => Protocol::Http1,
-            Some(HTTP_2) => Protocol::Http2,
-            Some(other) => {
-                let chosen = String::from_utf8_lossy(other);
-                let why = format!("the server chose {chosen}, which is not spoken here");
-                let error = io::Error::new(io::ErrorKind::Unsupported, why);
-                return Err(HandshakeError::failed(name, error));
-            }
-        };
-        Ok(connected.map_stream(|_finished| TlsStream::new(stream)).with_protocol(protocol))
+        let facts = TlsFacts::new(stream.get_ref().1, |shown| known.share(shown));
+        let facts = facts.map_err(|chosen| {
+            let why = format!("the server chose {chosen}, which is not spoken here");
+            HandshakeError::failed(name, io::Error::new(io::ErrorKind::Unsupported, why))
+        })?;
+        // From here on it takes its leave as it drops.
+        let stream = TlsStream::new(stream);
+        if let Some(check) = &self.options.check {
+            check(address, &facts).map_err(|why| HandshakeError::refused(name, why))?;
+        }
+        let is_http2 = facts.alpn() == Some(HTTP_2);
+        let protocol = if is_http2 { Protocol::Http2 } else { Protocol::Http1 };
+        let connected = connected.map_stream(|_finished| stream);
+        Ok(connected.with_protocol(protocol).with_extension(facts))
     }
 
     fn resolve<'a>(&'a self, address: &'a Self::Address) -> Option<Resolving<'a>> {
@@ -194,7 +214,7 @@ impl<C: Connector> Connector for TlsConnector<C> {
     }
 
     fn forget(&self, address: &Self::Address) {
-        self.tickets.forget(address);
+        self.known.forget(address);
         self.inner.forget(address.inner());
     }
 }
@@ -229,7 +249,9 @@ mod tests {
     fn http2_is_offered_unless_it_is_turned_off_or_not_wanted() {
         let address = address("127.0.0.1:443", "example.org");
         let offered = |connector: &TlsConnector<TcpConnector>, http2| {
-            let config = connector.config_for(&address, &ConnectOptions::new().with_http2(http2));
+            let options = ConnectOptions::new().with_http2(http2);
+            let config =
+                TlsConnector::<TcpConnector>::config_for(&connector.known(&address), &options);
             config.alpn_protocols.iter().any(|protocol| protocol == HTTP_2)
         };
         let offers = TlsConnector::new(TcpConnector::new());
@@ -242,10 +264,11 @@ mod tests {
     fn each_address_has_tickets_of_its_own_until_it_is_forgotten() {
         let connector = TlsConnector::new(TcpConnector::new());
         let (one, two) = (address("127.0.0.1:1", "a.test"), address("127.0.0.1:2", "a.test"));
-        let first = connector.config(&one);
-        assert!(Arc::ptr_eq(&first, &connector.config(&one)));
-        assert!(!Arc::ptr_eq(&first, &connector.config(&two)));
+        let config = |address| Arc::clone(&connector.known(address).config);
+        let first = config(&one);
+        assert!(Arc::ptr_eq(&first, &config(&one)));
+        assert!(!Arc::ptr_eq(&first, &config(&two)));
         connector.forget(&one);
-        assert!(!Arc::ptr_eq(&first, &connector.config(&one)));
+        assert!(!Arc::ptr_eq(&first, &config(&one)));
     }
 }

@@ -22,7 +22,10 @@ pub struct HandshakeError {
 enum Cause {
     Io(io::Error),
     TimedOut(Duration),
+    Refused(BoxError),
 }
+
+pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 
 impl HandshakeError {
     /// Whether it took longer than the [handshake timeout](crate::Builder::handshake_timeout).
@@ -30,10 +33,22 @@ impl HandshakeError {
         matches!(self.cause, Cause::TimedOut(_))
     }
 
+    /// Whether the server has proved its name, and was refused by the [check](crate::Builder::check_server) of the caller. The
+    /// error of that is the [`source`](Error::source).
+    pub fn is_refused(&self) -> bool {
+        matches!(self.cause, Cause::Refused(_))
+    }
+
     /// An error of the inner stream, or of rustls over it.
     pub(crate) fn failed(name: &ServerName<'static>, error: io::Error) -> io::Error {
         let kind = error.kind();
         io::Error::new(kind, Self { name: name.to_str().into_owned(), cause: Cause::Io(error) })
+    }
+
+    pub(crate) fn refused(name: &ServerName<'static>, why: BoxError) -> io::Error {
+        let cause = Cause::Refused(why);
+        let name = name.to_str().into_owned();
+        io::Error::new(io::ErrorKind::PermissionDenied, Self { name, cause })
     }
 
     pub(crate) fn timed_out(name: &ServerName<'static>, limit: Duration) -> io::Error {
@@ -50,6 +65,7 @@ impl fmt::Display for HandshakeError {
             Cause::Io(error) if error.raw_os_error().is_some() => write!(f, "{}", error.kind()),
             Cause::Io(error) => write!(f, "{error}"),
             Cause::TimedOut(limit) => write!(f, "not done within {limit:?}"),
+            Cause::Refused(why) => write!(f, "refused: {why}"),
         }
     }
 }
@@ -58,6 +74,7 @@ impl Error for HandshakeError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match &self.cause {
             Cause::TimedOut(_) => None,
+            Cause::Refused(why) => Some(&**why),
             Cause::Io(error) => match error.get_ref() {
                 Some(cause) => Some(cause),
                 None => Some(error),

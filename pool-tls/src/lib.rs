@@ -28,8 +28,8 @@
 //!
 //! With [`TlsConnector::new`], Mozilla's, compiled in from the `webpki-roots` package: the same on every
 //! machine, and as old as the build. [`TlsConnector::with_roots`] trusts exactly the roots it is given,
-//! [`TlsConnector::with_config`] whatever the verifier of the caller's configuration trusts. The roots of
-//! the operating system are never read.
+//! [`TlsConnector::with_config`] whatever the verifier of the caller's configuration trusts. The operating system is asked
+//! only by `Builder::platform_verifier`, with the feature `platform-verifier`.
 //!
 //! # Which protocol is offered?
 //!
@@ -41,7 +41,14 @@
 //! # Are sessions resumed?
 //!
 //! Yes, and the tickets of each address are kept apart, so that each of many backends behind one name is offered its
-//! own. They go when the pool forgets the address.
+//! own. They go when the pool forgets the address. A configuration of the caller's, and that of an [`Identity`], keeps
+//! its own store, which may be none, unless [`TlsConnector::with_tickets_by_address`] or
+//! [`Identity::with_tickets_by_address`] says otherwise.
+//!
+//! # What is known of a connection?
+//!
+//! [`TlsFacts`]: the certificates of the server, the version, the cipher suite, ALPN, and whether the session was resumed;
+//! with each response, and before the first request to [`Builder::check_server`], which may refuse the server.
 //!
 //! # Why does the address carry a name as well?
 //!
@@ -68,9 +75,11 @@ mod builder;
 mod config;
 mod connector;
 mod error;
+mod facts;
+mod known;
+mod options;
 mod sessions;
 mod stream;
-mod tickets;
 mod wire;
 
 pub use rustls;
@@ -80,4 +89,5 @@ pub use address::{Identity, TlsAddress};
 pub use builder::Builder;
 pub use connector::TlsConnector;
 pub use error::HandshakeError;
+pub use facts::TlsFacts;
 pub use stream::TlsStream;

@@ -7,15 +7,16 @@
 //! * [`http()`] is the whole interface for most; [`pool()`] is what lies behind it.
 //! * A pool with settings of your own: [`Pool::builder`] over a [`TcpConnector`].
 //! * Unix sockets: a pool over `UnixConnector`, on systems that have them.
-//! * HTTPS: `https`, with the feature `tls`.
+//! * HTTPS: `https`, with the feature `tls`, or with `tls-aws-lc-rs` for other cryptography. With `platform-verifier` beside it
+//!   a pool of your own can leave certificates to the operating system.
 //! * Another transport: implement [`Connector`]. Libraries should depend on [`pool_core`] alone.
 
 mod http;
-#[cfg(feature = "tls")]
+#[cfg(any(feature = "tls", feature = "tls-aws-lc-rs"))]
 mod https;
 
 pub use self::http::{http, pool};
-#[cfg(feature = "tls")]
+#[cfg(any(feature = "tls", feature = "tls-aws-lc-rs"))]
 pub use self::https::{https, tls_pool};
 #[doc(no_inline)]
 pub use pool_core;
@@ -29,7 +30,7 @@ pub use pool_tcp::TcpConnector;
 #[cfg(unix)]
 #[doc(inline)]
 pub use pool_tcp::{UnixAddress, UnixConnector};
-#[cfg(feature = "tls")]
+#[cfg(any(feature = "tls", feature = "tls-aws-lc-rs"))]
 #[doc(no_inline)]
 pub use pool_tls;
 

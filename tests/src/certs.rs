@@ -45,6 +45,11 @@ impl Authority {
         self.0.der().clone()
     }
 
+    /// The same as the text that systems keep.
+    pub fn pem(&self) -> String {
+        self.0.pem()
+    }
+
     /// What a client needs to trust it, or a server to trust its clients.
     pub fn roots(&self) -> RootCertStore {
         let mut roots = RootCertStore::empty();

@@ -45,7 +45,7 @@ pub(crate) const ROWS: &[Row] = &[
     Row::new(
         "docs",
         "cargo doc --workspace --no-deps --document-private-items --keep-going \
-         --features pool-tls/ring,pool-tls/aws-lc-rs,pooled-fetch/tls",
+         --features pool-tls/ring,pool-tls/aws-lc-rs,pool-tls/platform-verifier,pooled-fetch/tls",
     )
     .variable("RUSTDOCFLAGS", "-D warnings"),
     // With all features, for they only add; the suite below runs with those that a user gets.
@@ -65,7 +65,7 @@ pub(crate) const ROWS: &[Row] = &[
     Row::new(
         "doctests",
         "cargo test --workspace --doc --no-fail-fast \
-         --features pool-tls/ring,pool-tls/aws-lc-rs,pooled-fetch/tls",
+         --features pool-tls/ring,pool-tls/aws-lc-rs,pool-tls/platform-verifier,pooled-fetch/tls",
     ),
     Row::new("examples", "cargo build --workspace --examples"),
     Row::new("quickstart", "cargo run --release --example quickstart"),

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::time::Duration;
 
+use http::Extensions;
 use tokio::time::Instant;
 
 use super::hold::Hold;
@@ -26,13 +27,14 @@ impl Opened {
     pub(crate) fn new(
         id: u64,
         (local_address, peer_address): (Option<SocketAddr>, Option<SocketAddr>),
+        extensions: Extensions,
         (now, connect_time): (Instant, Duration),
         (kernel_check, gone): (Option<KernelCheck>, Option<Gone>),
         settings: &ConnectionSettings,
         hold: Box<dyn Hold>,
     ) -> Self {
         Self {
-            established: Established { id, local_address, peer_address, connect_time },
+            established: Established { id, local_address, peer_address, connect_time, extensions },
             kernel_check,
             lifetime: Lifetime::new(settings, gone, now),
             max_head: settings.max_response_head,

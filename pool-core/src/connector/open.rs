@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
+use http::Extensions;
 use http::uri::{Authority, Scheme};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -261,6 +262,8 @@ pub struct Connected<S> {
     pub kernel_check: Option<KernelCheck>,
     /// What was agreed with the server to be spoken over the stream.
     pub protocol: Protocol,
+    /// What else the connector tells of the stream.
+    pub extensions: Extensions,
 }
 
 /// A version of HTTP, as far as it makes a difference to a connection.
@@ -277,8 +280,14 @@ pub enum Protocol {
 impl<S> Connected<S> {
     /// A stream of which nothing else is known.
     pub fn new(stream: S) -> Self {
-        let (local_address, peer_address, kernel_check) = (None, None, None);
-        Self { stream, local_address, peer_address, kernel_check, protocol: Protocol::Http1 }
+        Self {
+            stream,
+            local_address: None,
+            peer_address: None,
+            kernel_check: None,
+            protocol: Protocol::Http1,
+            extensions: Extensions::new(),
+        }
     }
 
     /// Says which sockets the stream connects.
@@ -303,6 +312,14 @@ impl<S> Connected<S> {
         self
     }
 
+    /// Tells a fact of the stream, one of each type, which
+    /// [`ConnectionInfo::extension`](crate::ConnectionInfo::extension) reads. It is kept as long as the connection.
+    #[must_use]
+    pub fn with_extension<T: Clone + Send + Sync + 'static>(mut self, fact: T) -> Self {
+        self.extensions.insert(fact);
+        self
+    }
+
     pub(crate) fn take_stream(self) -> (S, Connected<()>) {
         let mut taken = None;
         let rest = self.map_stream(|stream| taken = Some(stream));
@@ -318,6 +335,7 @@ impl<S> Connected<S> {
             peer_address: self.peer_address,
             kernel_check: self.kernel_check,
             protocol: self.protocol,
+            extensions: self.extensions,
         }
     }
 }

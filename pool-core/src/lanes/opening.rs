@@ -62,11 +62,13 @@ fn opened<S>(
     lane: &Lane,
     mut permit: Permit,
 ) -> (S, Opened) {
-    let Connected { stream, local_address, peer_address, kernel_check, .. } = connected;
+    let Connected { stream, local_address, peer_address, kernel_check, extensions, .. } = connected;
     let id = permit.opened(took);
     let addresses = (local_address, peer_address);
     let gone = peer_address.and_then(|address| lane.host().peers().gone(address));
     let settings = &lane.settings().connection;
     let permit = Box::new(permit);
-    (stream, Opened::new(id, addresses, (now, took), (kernel_check, gone), settings, permit))
+    let opened =
+        Opened::new(id, addresses, extensions, (now, took), (kernel_check, gone), settings, permit);
+    (stream, opened)
 }

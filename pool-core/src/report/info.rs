@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Extensions;
+
 /// The connection that carried a response, as it was then. From [`Body::connection`](crate::Body::connection).
 #[derive(Clone, Debug)]
 pub struct ConnectionInfo {
@@ -18,6 +20,7 @@ pub(crate) struct Established {
     pub(crate) local_address: Option<SocketAddr>,
     pub(crate) peer_address: Option<SocketAddr>,
     pub(crate) connect_time: Duration,
+    pub(crate) extensions: Extensions,
 }
 
 /// What belongs to one checkout.
@@ -78,5 +81,11 @@ impl ConnectionInfo {
     /// The other end of the connection, where its stream has one.
     pub fn peer_address(&self) -> Option<SocketAddr> {
         self.established.peer_address
+    }
+
+    /// A fact that the connector has told of the connection, by its type; see
+    /// [`Connected::with_extension`](crate::Connected::with_extension). Of a connection over TLS it is `pool_tls::TlsFacts`.
+    pub fn extension<T: Send + Sync + 'static>(&self) -> Option<&T> {
+        self.established.extensions.get()
     }
 }

@@ -2,8 +2,10 @@
 
 mod alpn;
 mod certificates;
+mod facts;
 mod handshakes;
 mod identities;
+mod platform;
 mod records;
 mod tickets;
 mod without_content;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pool_core::{Pool, Stats};
 use pool_tcp::TcpConnector;
-use pool_tls::{ServerName, TlsAddress, TlsConnector};
+use pool_tls::{Identity, ServerName, TlsAddress, TlsConnector};
 use pooled_fetch_tests::{
     Acceptor, Authority, Connection, Endpoint, Handshakes, MemoryConnector, Server, Valid, Whole,
     answer, bounded, counting_tls_endpoint, get, memory_endpoint, settle,
@@ -101,6 +101,32 @@ async fn one_store_for_all_addresses_can_be_asked_for() {
             .expect("a provider that can be used");
         let (resumed, _) = resumed(connector, &mut machines(&authority).await).await;
         assert!(resumed < BACKENDS / 10, "{resumed} of {BACKENDS}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn tickets_by_address_can_be_asked_for_with_a_configuration_of_ones_own_and_an_identity() {
+    bounded(async {
+        let authority = Authority::new();
+        let config = authority.client(&["http/1.1"], None);
+        let own = TlsConnector::with_config(TcpConnector::new(), Arc::new(config.clone()));
+        let own = own.with_tickets_by_address();
+        let (all, _) = resumed(own, &mut machines(&authority).await).await;
+        assert_eq!(all, BACKENDS);
+
+        let as_it_is = Identity::new(config);
+        let apart = as_it_is.clone().with_tickets_by_address();
+        assert_ne!(as_it_is, apart);
+        for (identity, least, most) in [(as_it_is, 0, BACKENDS / 10), (apart, BACKENDS, BACKENDS)] {
+            let mut machines = machines(&authority).await;
+            for machine in &mut machines {
+                machine.peer = machine.peer.clone().with_identity(identity.clone());
+            }
+            let connector = TlsConnector::new(TcpConnector::new());
+            let (some, _) = resumed(connector, &mut machines).await;
+            assert!((least..=most).contains(&some), "{some} of {BACKENDS}");
+        }
     })
     .await;
 }
