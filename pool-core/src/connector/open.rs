@@ -30,8 +30,9 @@ use super::resolve::Resolving;
 ///
 /// | left out | what is lost |
 /// | --- | --- |
-/// | [`Connected::kernel_check`] | what the kernel knows and the runtime does not yet: a request may find its connection closed, or bytes that came before it was sent. It is sent again if that is safe, and an answer that was there before is refused as far as it can be seen |
+/// | [`Connected::kernel_check`] | what the kernel knows and the runtime does not yet: a request may find its connection closed, or bytes that came before it was sent. It is sent again if that is safe, and an answer that was there before is refused as far as it can be seen. `pool_tcp::Checked` brings the check for any stream over a socket |
 /// | [`Connected::peer_address`] and the local one | [`ConnectionInfo`](crate::ConnectionInfo) does not tell them, and connections to a name do not close when their address is gone from it |
+/// | [`Connected::extensions`] | facts of its own that [`ConnectionInfo::extension`](crate::ConnectionInfo::extension) would tell |
 /// | [`Connected::protocol`] | HTTP/2, unless it is [assumed](crate::Http2::Assumed) |
 /// | [`Target::negotiates_http2`] where it may be agreed upon | one connection for each request that comes before the first has agreed, in place of one for all |
 /// | [`resolve`](Self::resolve) | the race of the addresses behind a name, and that a new answer is followed |
@@ -72,10 +73,6 @@ use super::resolve::Resolving;
 /// }
 /// # drop(pool_core::Pool::new(Unix));
 /// ```
-///
-/// What it leaves out it does without: without a [`KernelCheck`], which `pool_tcp::Checked` brings for any stream over a
-/// socket, the pool believes what the runtime knows of an idle connection, and a request can meet one that its server has just
-/// left; without [`with_addresses`](Connected::with_addresses) responses do not tell which sockets brought them.
 #[diagnostic::on_unimplemented(
     note = "implement `Connector` with its two methods, `connect` and `target`; \
             its documentation shows one for Unix sockets"
