@@ -9,12 +9,17 @@
 //! * Unix sockets: a pool over `UnixConnector`, on systems that have them.
 //! * HTTPS: `https`, with the feature `tls`, or with `tls-aws-lc-rs` for other cryptography. With `platform-verifier` beside it
 //!   a pool of your own can leave certificates to the operating system.
+//! * Names, TLS and Unix sockets in one pool: `EndpointConnector`, with the feature `tls`.
 //! * Another transport: implement [`Connector`]. Libraries should depend on [`pool_core`] alone.
 
+#[cfg(any(feature = "tls", feature = "tls-aws-lc-rs"))]
+mod endpoint;
 mod http;
 #[cfg(any(feature = "tls", feature = "tls-aws-lc-rs"))]
 mod https;
 
+#[cfg(any(feature = "tls", feature = "tls-aws-lc-rs"))]
+pub use self::endpoint::{Endpoint, EndpointConnector, EndpointError, EndpointStream};
 pub use self::http::{http, pool};
 #[cfg(any(feature = "tls", feature = "tls-aws-lc-rs"))]
 pub use self::https::{https, tls_pool};
@@ -25,8 +30,10 @@ pub use pool_core::{
     Body, BuildError, Builder, ConnectOptions, Connected, Connector, Error, ErrorKind, Evidence,
     Http2, Pool, Reason, Stats, Target,
 };
+#[doc(no_inline)]
+pub use pool_tcp;
 #[doc(inline)]
-pub use pool_tcp::TcpConnector;
+pub use pool_tcp::{Name, NamesConnector, TcpConnector};
 #[cfg(unix)]
 #[doc(inline)]
 pub use pool_tcp::{UnixAddress, UnixConnector};
