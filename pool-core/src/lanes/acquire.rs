@@ -87,7 +87,7 @@ impl<C: Connector> Hosts<C> {
                 lane.close_surplus_set_aside();
             }
             if first_is_for_all && !lane.host().has_connections() {
-                lane.queue.set_per_dial(usize::MAX);
+                lane.queue.let_first_be_for_all();
             }
             if let Some(place) = join(&lane, now, wants)? {
                 return Ok(place);

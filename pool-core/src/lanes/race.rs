@@ -24,7 +24,7 @@ use tokio::time::{Instant, timeout};
 
 use super::lane::Lane;
 use crate::connector::{ConnectOptions, Connected, Connector, Fault, Resolving};
-use crate::policy::Turn;
+use crate::policy::{HANGS, Turn};
 use crate::report::Chain;
 
 /// After so long the next address is tried: RFC 8305 5.
@@ -103,21 +103,26 @@ async fn connect_to_any<C: Connector>(
     while let Some(peer) = peers.next(since) {
         let (options, reached) = options.for_peer(peer);
         let mut connect = pin!(connect_once(connector, (address, &options), lane));
-        let connected = match timeout(DELAY, connect.as_mut()).await {
-            Ok(done) => done,
-            Err(_) if reached.load(Ordering::Relaxed) || !peers.has_other(peer, since) => {
-                connect.await
+        let (mut patience, mut since, mut hanging) = (DELAY, since, None);
+        let connected = loop {
+            if let Ok(done) = timeout(patience, connect.as_mut()).await {
+                break done;
             }
-            Err(_) => {
-                let hanging = peers.hangs(peer, Instant::now());
-                if !lane.dials_beside(number) {
-                    drop(hanging);
-                    failures.push((peer, (io::ErrorKind::TimedOut.into(), Fault::Peer)));
-                    continue;
+            let now = Instant::now();
+            if reached.load(Ordering::Relaxed) {
+                break connect.await;
+            }
+            if peers.has_other(peer, since) && !lane.queue.is_overtaken(number) {
+                hanging.get_or_insert_with(|| peers.hangs(peer, now));
+                if !lane.is_overtaken_by_another(number, since) && patience == DELAY {
+                    // A limit leaves no room for two.
+                    break Err((io::ErrorKind::TimedOut.into(), Fault::Peer));
                 }
-                connect.await
             }
+            // Those that have failed may be back by then.
+            (patience, since) = (HANGS, now);
         };
+        drop(hanging);
         match connected {
             Ok(connected) => {
                 peers.reached(peer);
@@ -126,6 +131,10 @@ async fn connect_to_any<C: Connector>(
             Err(error) => {
                 peers.failed(peer, Instant::now());
                 failures.push((peer, error));
+                // The other addresses are tried in its place.
+                if lane.queue.is_overtaken(number) {
+                    break;
+                }
             }
         }
     }
@@ -133,17 +142,14 @@ async fn connect_to_any<C: Connector>(
 }
 
 impl Lane {
-    /// Whether another dial begins in the place of this one, which hangs.
-    fn dials_beside(self: &Arc<Self>, number: u64) -> bool {
-        // No request waits for this one, or for another in its place.
-        if !self.queue.overtake(number) {
+    /// Has another dial begin in the place of this one, which hangs, if a request waits for it. False if one waits, and a
+    /// limit leaves no room. The other one tries what has not failed `since` then.
+    fn is_overtaken_by_another(self: &Arc<Self>, number: u64, since: Instant) -> bool {
+        if !self.queue.overtake(number, since) {
             return true;
         }
-        let begins = self.dial(Turn::Own);
-        if !begins {
-            self.queue.take_back(number);
-        }
-        begins
+        let begun = self.dial(Turn::Own);
+        !self.queue.end_overtaking(number, begun)
     }
 }
 
@@ -153,7 +159,7 @@ fn unreachable(mut failures: Vec<(SocketAddr, (io::Error, Fault))>) -> (io::Erro
         return failures.remove(0).1;
     }
     let Some((_, (first, fault))) = failures.first() else {
-        let why = "other dials hang at all of its addresses";
+        let why = "all of its addresses hang, or have just failed";
         return (io::Error::new(io::ErrorKind::TimedOut, why), Fault::Peer);
     };
     // What this machine lacks is lacking whatever the address.

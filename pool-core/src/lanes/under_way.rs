@@ -16,13 +16,14 @@ pub(super) struct DialsUnderWay {
     entries: VecDeque<Entry>,
     /// How many of them are overtaken.
     overtaken: usize,
+    /// What the dial in the place of the one that was just overtaken is told.
+    heir_of: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Entry {
     number: u64,
     begun: Instant,
-    since: Instant,
     /// It hangs, and another dial tries the next address of the name for the same request.
     overtaken: bool,
     end: oneshot::Sender<()>,
@@ -33,8 +34,7 @@ struct Entry {
 pub(super) struct Begun {
     pub(super) number: u64,
     pub(super) at: Instant,
-    /// When the first dial for the same request began, of those that hang beside it: addresses that have failed since then
-    /// were tried for it.
+    /// Addresses that have failed since then are not tried: its own beginning, or what it is told by the dial in whose place it is.
     pub(super) since: Instant,
     /// Comes when no request waits for the dial any more.
     pub(super) unwanted: oneshot::Receiver<()>,
@@ -50,11 +50,18 @@ impl DialsUnderWay {
         self.overtaken
     }
 
-    /// Marks a dial as overtaken. False if it is so already, or is not in the list any more.
-    pub(super) fn overtake(&mut self, number: u64) -> bool {
+    /// Marks a dial as overtaken. False if it is so already, or is not in the list any more. The next dial that begins is
+    /// in its place, and tries what has not failed `since` then.
+    pub(super) fn overtake(&mut self, number: u64, since: Instant) -> bool {
         let done = self.change_overtaken(number, true);
         self.overtaken += usize::from(done);
+        self.heir_of = done.then_some(since);
         done
+    }
+
+    /// No dial has begun in the place of the one that was overtaken last.
+    pub(super) fn disinherit(&mut self) {
+        self.heir_of = None;
     }
 
     /// False if the dial was not overtaken.
@@ -79,16 +86,21 @@ impl DialsUnderWay {
 
     fn last_overtaken(&self) -> Option<&Entry> {
         if self.overtaken == 0 {
-            None
-        } else {
-            self.entries.iter().rev().find(|entry| entry.overtaken)
+            return None;
         }
+        self.entries.iter().rev().find(|entry| entry.overtaken)
+    }
+
+    /// Whether it is overtaken now.
+    pub(super) fn is_overtaken(&self, number: u64) -> bool {
+        let place = self.entries.binary_search_by_key(&number, |entry| entry.number);
+        place.is_ok_and(|place| self.entries[place].overtaken)
     }
 
     pub(super) fn begin(&mut self, number: u64, at: Instant) -> Begun {
         let (end, unwanted) = oneshot::channel();
-        let since = self.last_overtaken().map_or(at, |hangs| hangs.since);
-        self.entries.push_back(Entry { number, begun: at, since, overtaken: false, end });
+        let since = self.heir_of.take().unwrap_or(at);
+        self.entries.push_back(Entry { number, begun: at, overtaken: false, end });
         Begun { number, at, since, unwanted }
     }
 
@@ -108,24 +120,39 @@ impl DialsUnderWay {
         Some(entry)
     }
 
-    /// When the oldest dial has begun that can be ended, besides the oldest `needed`.
-    pub(super) fn left_behind_since(&self, needed: usize) -> Option<Instant> {
-        let mut left_behind =
-            self.entries.iter().skip(needed).filter(|entry| !entry.end.is_closed());
-        left_behind.next().map(|entry| entry.begun)
+    /// The dials that can be ended, besides the oldest `needed` of those that are not overtaken: first these, the oldest
+    /// first, and then the overtaken ones.
+    fn left_behind(&self, needed: usize) -> impl Iterator<Item = usize> {
+        let all = |overtaken| {
+            let entries = self.entries.iter().enumerate();
+            entries.filter(move |(_, entry)| entry.overtaken == overtaken)
+        };
+        all(false)
+            .skip(needed)
+            .chain(all(true))
+            .filter(|(_, entry)| !entry.end.is_closed())
+            .map(|(place, _)| place)
     }
 
-    /// Takes out dials that can be ended, besides the oldest `needed`, all but the oldest `keep` of them, and `most` at
-    /// most, the newest first. The caller tells them, and holds no lock then.
+    /// When the oldest dial has begun that is left behind.
+    pub(super) fn left_behind_since(&self, needed: usize) -> Option<Instant> {
+        self.left_behind(needed).map(|place| self.entries[place].begun).min()
+    }
+
+    /// Takes out dials that are left behind, all but the first `keep` of them, and `most` at most, the last first; none that is
+    /// overtaken if `spares_overtaken`. The caller tells them, and holds no lock then.
     pub(super) fn take_left_behind(
         &mut self,
         needed: usize,
         keep: usize,
         most: usize,
+        spares_overtaken: bool,
     ) -> Vec<oneshot::Sender<()>> {
-        let can_end = |&at: &usize| !self.entries[at].end.is_closed();
-        let left_behind: Vec<_> = (needed..self.entries.len()).filter(can_end).skip(keep).collect();
-        self.take(left_behind.into_iter().rev().take(most))
+        let may_end = |place: &usize| !(spares_overtaken && self.entries[*place].overtaken);
+        let left_behind: Vec<_> = self.left_behind(needed).skip(keep).filter(may_end).collect();
+        let mut taken: Vec<_> = left_behind.into_iter().rev().take(most).collect();
+        taken.sort_unstable_by(|one, other| other.cmp(one));
+        self.take(taken.into_iter())
     }
 
     /// Takes out the dials that can be ended and began before that time.
@@ -150,6 +177,10 @@ mod tests {
         numbers.into_iter().map(|number| dials.begin(number, Instant::now())).collect()
     }
 
+    fn now() -> Instant {
+        Instant::now()
+    }
+
     fn told(begun: &mut Begun) -> bool {
         begun.unwanted.try_recv().is_ok()
     }
@@ -162,13 +193,13 @@ mod tests {
     fn of_the_dials_left_behind_the_oldest_is_kept() {
         let mut dials = DialsUnderWay::default();
         let mut begun = begin(&mut dials, 1..=5);
-        assert_eq!(tell(dials.take_left_behind(2, 1, usize::MAX)), 2);
+        assert_eq!(tell(dials.take_left_behind(2, 1, usize::MAX, false)), 2);
         assert_eq!(
             begun.iter_mut().map(told).collect::<Vec<_>>(),
             [false, false, false, true, true]
         );
         assert!(dials.left_behind_since(2).is_some() && dials.left_behind_since(3).is_none());
-        assert_eq!(tell(dials.take_left_behind(0, 0, 1)), 1);
+        assert_eq!(tell(dials.take_left_behind(0, 0, 1, false)), 1);
         assert!(told(&mut begun[2]), "the newest gives way first");
         assert_eq!(dials.len(), 2);
     }
@@ -188,7 +219,7 @@ mod tests {
         let mut dials = DialsUnderWay::default();
         drop(begin(&mut dials, [1]));
         let _opens = begin(&mut dials, [2, 3]);
-        assert_eq!(tell(dials.take_left_behind(0, 1, usize::MAX)), 1);
+        assert_eq!(tell(dials.take_left_behind(0, 1, usize::MAX, false)), 1);
         assert_eq!(dials.len(), 2);
     }
 
@@ -196,23 +227,53 @@ mod tests {
     fn dials_are_overtaken_and_taken_back_and_counted_whatever_becomes_of_them() {
         let mut dials = DialsUnderWay::default();
         let _begun = begin(&mut dials, 1..=4);
-        assert!([1, 2, 3].map(|number| dials.overtake(number)) == [true; 3]);
-        assert!(!dials.overtake(1) && !dials.overtake(9) && dials.overtaken() == 3);
+        assert!([1, 2, 3].map(|number| dials.overtake(number, now())) == [true; 3]);
+        assert!(!dials.overtake(1, now()) && !dials.overtake(9, now()) && dials.overtaken() == 3);
         assert!(dials.take_back(1) && !dials.take_back(1));
         assert!(dials.take_back_last(), "the third");
         assert!(!dials.take_back(3) && dials.overtaken() == 1);
         dials.end(2);
         assert!(dials.overtaken() == 0 && !dials.take_back_last());
-        dials.overtake(3);
-        assert_eq!(dials.take_left_behind(0, 0, usize::MAX).len(), 3);
+        dials.overtake(3, now());
+        assert_eq!(dials.take_left_behind(0, 0, usize::MAX, false).len(), 3);
         assert_eq!((dials.len(), dials.overtaken()), (0, 0));
+    }
+
+    #[test]
+    fn what_is_overtaken_is_kept_last_and_ended_first() {
+        let mut dials = DialsUnderWay::default();
+        let mut begun = begin(&mut dials, 1..=4);
+        dials.overtake(1, now());
+        // One is needed, the second; the third is kept.
+        assert_eq!(tell(dials.take_left_behind(1, 1, 1, false)), 1);
+        assert!(told(&mut begun[0]) && dials.overtaken() == 0);
+        assert_eq!(tell(dials.take_left_behind(1, 1, usize::MAX, false)), 1);
+        assert!(told(&mut begun[3]) && !told(&mut begun[2]));
+        dials.overtake(2, now());
+        assert_eq!(tell(dials.take_left_behind(1, 0, usize::MAX, true)), 0, "it races");
+        assert_eq!(tell(dials.take_left_behind(1, 0, usize::MAX, false)), 1);
+        assert!(told(&mut begun[1]));
+    }
+
+    #[test]
+    fn only_the_dial_in_the_place_of_another_is_told_what_was_tried_before() {
+        let mut dials = DialsUnderWay::default();
+        let start = Instant::now();
+        let at = |seconds| start + std::time::Duration::from_secs(seconds);
+        dials.begin(1, at(1));
+        dials.overtake(1, at(0));
+        let heir = dials.begin(2, at(2));
+        assert_eq!((heir.since, dials.begin(3, at(3)).since), (at(0), at(3)));
+        dials.overtake(2, at(0));
+        dials.disinherit();
+        assert_eq!(dials.begin(4, at(4)).since, at(4));
     }
 
     #[test]
     fn a_dial_may_end_after_it_was_told_to() {
         let mut dials = DialsUnderWay::default();
         let begun = begin(&mut dials, [1, 2]);
-        tell(dials.take_left_behind(0, 0, usize::MAX));
+        tell(dials.take_left_behind(0, 0, usize::MAX, false));
         for dial in &begun {
             dials.end(dial.number);
         }

@@ -84,7 +84,7 @@ impl Lane {
         }
         if self.dialer().is_name() && !self.host().has_connections() {
             // Which address can be reached may have changed since.
-            self.queue.set_per_dial(usize::MAX);
+            self.queue.let_first_be_for_all();
         }
         let place = Place::join(self, wants, now).ok_or(Refused::WatcherGone)?;
         match wants {

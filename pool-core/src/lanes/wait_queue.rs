@@ -199,13 +199,11 @@ impl<T> WaitQueue<T> {
         relied_on.saturating_mul(self.per_dial())
     }
 
-    /// How many of the dials under way the waiters need.
+    /// How many of the dials under way that are not overtaken the waiters need.
     fn needed(&self, state: &State<T>, pace: Pace) -> usize {
         match pace {
             Pace::ForAll if !state.waiters.is_empty() => usize::MAX,
-            _ if state.waiters.is_empty() => 0,
-            // What is overtaken is older than what goes on in its place.
-            _ => state.waiters.len().div_ceil(self.per_dial()) + state.dials.overtaken(),
+            _ => state.waiters.len().div_ceil(self.per_dial()),
         }
     }
 
@@ -213,6 +211,15 @@ impl<T> WaitQueue<T> {
     /// not known yet.
     pub(super) fn per_dial(&self) -> usize {
         self.per_dial.load(Ordering::SeqCst)
+    }
+
+    /// Where no dial is under way, the next one is for all that wait.
+    pub(super) fn let_first_be_for_all(&self) {
+        // Under the lock, so that no dial begins meanwhile that counts for one.
+        let state = self.state.lock();
+        if state.dials.len() == 0 {
+            self.set_per_dial(usize::MAX);
+        }
     }
 
     /// A dial has shown how many waiters its connection serves.
@@ -244,15 +251,20 @@ impl<T> WaitQueue<T> {
         self.state.lock().dials.end(number);
     }
 
-    /// A dial hangs: from here on the waiters want another in its place. False if none waits, or they do already.
-    pub(super) fn overtake(&self, number: u64) -> bool {
-        let mut state = self.state.lock();
-        !state.waiters.is_empty() && state.dials.overtake(number)
+    /// A dial hangs: from here on waiters, also those that come later, want another in its place. False if they do already.
+    pub(super) fn overtake(&self, number: u64, since: Instant) -> bool {
+        self.state.lock().dials.overtake(number, since)
     }
 
-    /// No other dial has begun in the place of this one.
-    pub(super) fn take_back(&self, number: u64) {
-        self.state.lock().dials.take_back(number);
+    pub(super) fn is_overtaken(&self, number: u64) -> bool {
+        self.state.lock().dials.is_overtaken(number)
+    }
+
+    /// Another dial has begun in the place of this one, or none could. Then it is the waiters' own again, where there are any; true if so.
+    pub(super) fn end_overtaking(&self, number: u64, begun: bool) -> bool {
+        let mut state = self.state.lock();
+        state.dials.disinherit();
+        !begun && !state.waiters.is_empty() && state.dials.take_back(number)
     }
 
     /// A dial has failed. True if the waiters have another one: this was overtaken, or another was and is theirs again.
@@ -273,7 +285,9 @@ impl<T> WaitQueue<T> {
         let ends = {
             let mut state = self.state.lock();
             let needed = self.needed(&state, pace);
-            state.dials.take_left_behind(needed, keep, most)
+            // As long as a request waits, what is overtaken races for it, and gives way to a limit alone.
+            let spares_overtaken = most > 1 && !state.waiters.is_empty();
+            state.dials.take_left_behind(needed, keep, most, spares_overtaken)
         };
         tell(ends)
     }

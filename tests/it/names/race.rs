@@ -202,3 +202,75 @@ async fn a_request_that_is_given_up_during_the_race_leaves_one_dial_at_most() {
     })
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_dial_that_hangs_when_no_request_waits_keeps_later_ones_from_no_address() {
+    bounded(async {
+        for timeout in [Some(SECOND * 10), None] {
+            let names = Names::new([1, 2]);
+            names.set(1, Behaviour::Hangs);
+            let pool = names.pool_with(|settings| settings.connect_timeout(timeout));
+            tokio::time::timeout(DELAY / 2, fetch(&pool)).await.expect_err("little patience");
+            let_pass(DELAY).await;
+            let since = Instant::now();
+            assert_eq!(fetch(&pool).await.expect("a response"), 2);
+            assert!(since.elapsed() < DELAY, "{:?}", since.elapsed());
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_of_little_patience_reach_an_address_that_is_far_beside_one_that_hangs() {
+    bounded(async {
+        let names = Names::new([1, 2]);
+        names.set(1, Behaviour::Hangs);
+        names.set(2, Behaviour::TakesAfter(DELAY * 2));
+        let pool = names.pool();
+        let mut served = None;
+        for _ in 0..10 {
+            served = served.or(tokio::time::timeout(DELAY * 6 / 5, fetch(&pool)).await.ok());
+        }
+        assert_eq!(served.expect("the dial that was left behind").expect("a response"), 2);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_hangs_gives_its_place_to_a_request_that_a_limit_keeps_waiting() {
+    bounded(async {
+        let names = Names::new([1, 2]);
+        names.set(1, Behaviour::Hangs);
+        let pool = names.pool_with(|settings| settings.max_connections_per_address(2));
+        let held =
+            pool.http(&"name.test", pooled_fetch_tests::get("/slow")).await.expect("a response");
+        let since = Instant::now();
+        assert_eq!(fetch(&pool).await.expect("a response"), 2);
+        assert!(since.elapsed() < SECOND, "{:?}", since.elapsed());
+        drop(held);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_that_failed_once_is_tried_again_while_another_still_hangs() {
+    bounded(async {
+        let names = Names::new([1, 2]);
+        names.set(1, Behaviour::Hangs);
+        names.set(2, Behaviour::Refuses);
+        let pool = names.pool();
+        let first = tokio::spawn({
+            let pool = pool.clone();
+            async move { fetch(&pool).await }
+        });
+        let_pass(SECOND).await;
+        names.set(2, Behaviour::Takes);
+        let_pass(SECOND).await;
+        let since = Instant::now();
+        let second = fetch(&pool).await;
+        assert_eq!(second.expect("a response"), 2);
+        assert!(since.elapsed() < SECOND, "{:?}", since.elapsed());
+        first.abort();
+    })
+    .await;
+}
