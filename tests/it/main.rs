@@ -10,6 +10,7 @@ mod endless;
 mod errors;
 mod facade;
 mod failing_bodies;
+mod forwarding;
 mod framing;
 mod grpc;
 mod heads;

@@ -9,13 +9,14 @@ use tokio::time::Instant;
 
 use super::hold::Hold;
 use super::lifetime::Lifetime;
-use crate::connector::{Gone, KernelCheck};
+use crate::connector::{AbsoluteForm, Gone, KernelCheck};
 use crate::report::Established;
 use crate::settings::ConnectionSettings;
 
 pub(crate) struct Opened {
     pub(super) established: Established,
     pub(super) kernel_check: Option<KernelCheck>,
+    pub(super) absolute_form: Option<AbsoluteForm>,
     pub(super) lifetime: Lifetime,
     pub(super) max_head: usize,
     pub(super) max_fields: Option<NonZeroU16>,
@@ -36,6 +37,7 @@ impl Opened {
         Self {
             established: Established { id, local_address, peer_address, connect_time, extensions },
             kernel_check,
+            absolute_form: None,
             lifetime: Lifetime::new(settings, gone, now),
             max_head: settings.max_response_head,
             max_fields: settings
@@ -43,5 +45,11 @@ impl Opened {
                 .and_then(|most| NonZeroU16::new(u16::try_from(most).unwrap_or(u16::MAX))),
             hold,
         }
+    }
+
+    /// The stream ends at a proxy that forwards requests, if a form is given.
+    pub(crate) fn with_absolute_form(mut self, form: Option<AbsoluteForm>) -> Self {
+        self.absolute_form = form;
+        self
     }
 }

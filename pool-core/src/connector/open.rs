@@ -13,10 +13,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use http::Extensions;
 use http::uri::{Authority, Scheme};
+use http::{Extensions, HeaderValue};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::absolute_form::AbsoluteForm;
 use super::fault::Fault;
 use super::options::ConnectOptions;
 use super::resolve::Resolving;
@@ -261,6 +262,7 @@ pub struct Connected<S> {
     pub protocol: Protocol,
     /// What else the connector tells of the stream.
     pub extensions: Extensions,
+    pub(crate) absolute_form: Option<AbsoluteForm>,
 }
 
 /// A version of HTTP, as far as it makes a difference to a connection.
@@ -284,6 +286,7 @@ impl<S> Connected<S> {
             kernel_check: None,
             protocol: Protocol::Http1,
             extensions: Extensions::new(),
+            absolute_form: None,
         }
     }
 
@@ -317,7 +320,28 @@ impl<S> Connected<S> {
         self
     }
 
-    pub(crate) fn take_stream(self) -> (S, Connected<()>) {
+    /// Says that the stream ends at a proxy that forwards requests, so that each names its whole target, RFC 9112 3.2.2.
+    ///
+    /// The URI is that of the target's scheme and of the request's `Host`, which stays the same. `authorization` is the
+    /// `Proxy-Authorization` of each request over this stream, in place of one that the request may bring; it goes over
+    /// no other stream, and no text of this crate shows it. Only HTTP/1 has this form: where HTTP/2 is spoken over the
+    /// stream the dial is an error. A proxy that opens a tunnel is none that forwards.
+    #[must_use]
+    pub fn with_absolute_form(mut self, authorization: Option<HeaderValue>) -> Self {
+        self.absolute_form = Some(AbsoluteForm::new(authorization));
+        self
+    }
+
+    /// Whether the stream ends at a proxy that forwards requests.
+    ///
+    /// Whatever else is to go over such a stream, as a handshake with the target, does not reach the target.
+    pub fn is_forwarded(&self) -> bool {
+        self.absolute_form.is_some()
+    }
+
+    /// The stream, and what else is known of it: for connectors over other connectors that do something over the stream
+    /// before they hand it on by [`map_stream`](Self::map_stream).
+    pub fn take_stream(self) -> (S, Connected<()>) {
         let mut taken = None;
         let rest = self.map_stream(|stream| taken = Some(stream));
         let Some(stream) = taken else { unreachable!("it is wrapped at once") };
@@ -333,6 +357,7 @@ impl<S> Connected<S> {
             kernel_check: self.kernel_check,
             protocol: self.protocol,
             extensions: self.extensions,
+            absolute_form: self.absolute_form,
         }
     }
 }

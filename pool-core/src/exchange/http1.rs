@@ -234,7 +234,8 @@ fn fit(
 ) -> Result<Option<Arc<Gate>>, &'static str> {
     let Some(request) = &mut pending.request else { unreachable!("a request is sent once") };
     lease.connection.begin(request, pending.attempts + 1);
-    fit_http1(request, pending.facts, lease.lane().default_target())?;
+    let form = lease.connection.core().absolute_form();
+    fit_http1(request, pending.facts, lease.lane().default_target(), form)?;
     let limit = lease.settings().expect_continue_timeout;
     let gate = route_informational(request, pending.facts.expects_continue, limit);
     if gate.is_some() {

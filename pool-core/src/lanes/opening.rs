@@ -2,6 +2,7 @@
 //!
 //! The dial counts as a connection from here on, so its permit goes with it.
 
+use std::io;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -47,6 +48,13 @@ pub(super) async fn http2<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    if connected.is_forwarded() {
+        // Before the permit, which would be given back first.
+        drop(connected);
+        let why = "a proxy that forwards requests is not spoken to over HTTP/2";
+        let error = io::Error::new(io::ErrorKind::Unsupported, why);
+        return Err(Error::connect(lane.name(), error));
+    }
     let (stream, rest) = connected.take_stream();
     let handshake = conn::http2::handshake(stream, &lane.settings().connection);
     let shaken = handshake.await.map_err(|error| Error::http2_handshake(lane.name(), error))?;
@@ -62,7 +70,15 @@ fn opened<S>(
     lane: &Lane,
     mut permit: Permit,
 ) -> (S, Opened) {
-    let Connected { stream, local_address, peer_address, kernel_check, extensions, .. } = connected;
+    let Connected {
+        stream,
+        local_address,
+        peer_address,
+        kernel_check,
+        extensions,
+        absolute_form,
+        ..
+    } = connected;
     let id = permit.opened(took);
     let addresses = (local_address, peer_address);
     let gone = peer_address.and_then(|address| lane.host().peers().gone(address));
@@ -70,5 +86,5 @@ fn opened<S>(
     let permit = Box::new(permit);
     let opened =
         Opened::new(id, addresses, extensions, (now, took), (kernel_check, gone), settings, permit);
-    (stream, opened)
+    (stream, opened.with_absolute_form(absolute_form))
 }

@@ -11,6 +11,7 @@ use http::uri::{Authority, Parts, PathAndQuery, Scheme};
 use http::{Method, Request, Uri, Version};
 use http_body::Body as _;
 
+use super::absolute_form::fit_to_proxy;
 use super::body::RequestBody;
 use super::extended_connect::ExtendedConnect;
 use super::framing::{CODED, EXTENDED, HTTP_1_0, HeadFacts, SECURE, TE_ASKED};
@@ -19,7 +20,7 @@ use super::hop_by_hop::{
 };
 use super::repeated::{has_repeated, join_cookies, unite_lengths};
 use super::trimmed::trim_values;
-use crate::connector::Target;
+use crate::connector::{AbsoluteForm, Target};
 
 /// How requests name the server of an address, worked out once for all requests.
 #[derive(Debug)]
@@ -80,11 +81,12 @@ pub(crate) fn check_head(request: &mut Request<RequestBody>) -> Result<HeadFacts
     Ok(facts)
 }
 
-/// Fits a head that was checked to an HTTP/1 connection.
+/// Fits a head that was checked to an HTTP/1 connection, which ends at a proxy that forwards requests if a form is given.
 pub(crate) fn fit_http1(
     request: &mut Request<RequestBody>,
     facts: HeadFacts,
     default_target: &DefaultTarget,
+    form: Option<&AbsoluteForm>,
 ) -> Result<(), &'static str> {
     if facts.is_extended_connect() {
         return Err("extended CONNECT is of HTTP/2, and its server speaks HTTP/1");
@@ -108,6 +110,9 @@ pub(crate) fn fit_http1(
     set_framing(request, facts);
     if !facts.host {
         set_host(request, default_target)?;
+    }
+    if let Some(form) = form {
+        return fit_to_proxy(request, facts.connect, &default_target.target.scheme, form);
     }
     if !facts.connect {
         make_origin_form(request.uri_mut());
@@ -324,7 +329,7 @@ mod tests {
         let mut request = builder.body(RequestBody::new(Full::from(body))).unwrap();
         let facts = check_head(&mut request)?;
         let target = Target::http(Authority::from_static("192.0.2.1:8080"));
-        fit_http1(&mut request, facts, &DefaultTarget::new(target, false))?;
+        fit_http1(&mut request, facts, &DefaultTarget::new(target, false), None)?;
         Ok(request)
     }
 

@@ -6,6 +6,7 @@
 //! | file | what it is |
 //! | --- | --- |
 //! | `head` | a head that contradicts itself is refused; a head that is sent is fitted to its connection |
+//! | `absolute_form` | what a proxy that forwards requests is told: the whole target, and the client's credentials |
 //! | `framing` | what a head says of how it is to be sent |
 //! | `hop_by_hop` | what a head says of another connection is not passed on; HTTP/1.0 for those who ask for it |
 //! | `repeated` | fields that stand more than once and go out as one |
@@ -23,6 +24,7 @@
 //! `conn` takes the body, the copy and the facts of a head; `exchange` checks and fits heads, and asks the rule; `lanes`
 //! takes the `DefaultTarget` of an address.
 
+mod absolute_form;
 mod body;
 mod erased_body;
 mod extended_connect;

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::driver::Buffers;
 use super::keep_alive::Hint;
 use crate::conn::{Hold, Lifetime, Opened};
-use crate::connector::KernelCheck;
+use crate::connector::{AbsoluteForm, KernelCheck};
 use crate::io::{ConnectionWaker, Traffic};
 use crate::report::{Established, Reason};
 
@@ -28,6 +28,7 @@ pub(crate) struct Core {
     /// What the server has said of the life of the connection.
     pub(super) hint: Option<Hint>,
     kernel_check: Option<KernelCheck>,
+    absolute_form: Option<AbsoluteForm>,
     /// What the stream was told last.
     pub(super) uploading: bool,
     lifetime: Lifetime,
@@ -43,7 +44,15 @@ impl Hold for Detached {
 
 impl Core {
     pub(super) fn new(opened: Opened, traffic: Arc<Traffic>, waker: Arc<ConnectionWaker>) -> Self {
-        let Opened { established, kernel_check, lifetime, max_head, max_fields, hold } = opened;
+        let Opened {
+            established,
+            kernel_check,
+            absolute_form,
+            lifetime,
+            max_head,
+            max_fields,
+            hold,
+        } = opened;
         Self {
             own_waker: Waker::from(Arc::clone(&waker)),
             waker,
@@ -54,6 +63,7 @@ impl Core {
             buffers: Buffers { gathers: false, max_head, max_fields },
             hint: None,
             kernel_check,
+            absolute_form,
             uploading: false,
             lifetime,
             hold,
@@ -91,6 +101,12 @@ impl Core {
 
     pub(crate) fn id(&self) -> u64 {
         self.established.id
+    }
+
+    /// How requests name their target, if the connection ends at a proxy that forwards them.
+    #[inline]
+    pub(crate) fn absolute_form(&self) -> Option<&AbsoluteForm> {
+        self.absolute_form.as_ref()
     }
 
     /// How many requests the connection has carried.
