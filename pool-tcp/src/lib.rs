@@ -1,5 +1,11 @@
 //! The plain socket backends of [`pool_core`]: TCP, and Unix sockets where the system has them.
 //!
+//! With the feature `proxy` also connections through proxies, `ProxyConnector`, and headers of the PROXY protocol,
+//! `ProxyProtocolConnector`, both over any other connector.
+//!
+//! With the feature `hyper-util` also an adapter for any connector of that family, `ServiceConnector`, which with
+//! `hyper-rustls` knows the socket below TLS as well.
+//!
 //! # Examples
 //!
 //! ```no_run
@@ -34,7 +40,11 @@ mod connector;
 mod keep_alive;
 mod names;
 mod options;
+#[cfg(feature = "proxy")]
+mod proxy;
 mod runtime;
+#[cfg(feature = "hyper-util")]
+mod service;
 mod step;
 mod stream;
 #[cfg(unix)]
@@ -50,6 +60,16 @@ pub use connector::TcpConnector;
 #[cfg(feature = "hickory")]
 pub use names::HickoryResolver;
 pub use names::{Name, NameError, NamesConnector, Resolve, SystemResolver};
+#[cfg(feature = "proxy")]
+pub use proxy::{
+    Proxy, ProxyAddress, ProxyConnector, ProxyError, ProxyProtocolAddress, ProxyProtocolConnector,
+    ProxyProtocolVersion, ProxyStream,
+};
+#[cfg(feature = "hyper-util")]
+pub use service::{
+    LendSocket, LentSocket, NotAnAddress, ServiceAddress, ServiceConnector, ServiceStream,
+    UriAddress,
+};
 pub use stream::TcpStream;
 #[cfg(unix)]
 pub use unix::UnixConnector;

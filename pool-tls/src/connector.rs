@@ -154,11 +154,14 @@ impl<C: Connector> Connector for TlsConnector<C> {
         let name = address.server_name();
         let known = self.known(address);
         let tls = tokio_rustls::TlsConnector::from(Self::config_for(&known, options));
-        let mut connected = self
-            .inner
-            .connect(address.inner(), options)
-            .await?
-            .map_stream(|stream| tls.connect(name.clone(), Wire::new(stream)));
+        let connected = self.inner.connect(address.inner(), options).await?;
+        if connected.is_forwarded() {
+            let why = "a proxy that forwards requests is in the way, and TLS needs a tunnel";
+            let error = io::Error::new(io::ErrorKind::Unsupported, why);
+            return Err(HandshakeError::failed(name, error));
+        }
+        let mut connected =
+            connected.map_stream(|stream| tls.connect(name.clone(), Wire::new(stream)));
         let handshake = &mut connected.stream;
         let done = match self.options.handshake_timeout {
             None => handshake.await,

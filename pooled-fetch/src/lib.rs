@@ -10,6 +10,10 @@
 //! * HTTPS: `https`, with the feature `tls`, or with `tls-aws-lc-rs` for other cryptography. With `platform-verifier` beside it
 //!   a pool of your own can leave certificates to the operating system.
 //! * Names, TLS and Unix sockets in one pool: `EndpointConnector`, with the feature `tls`.
+//! * A connector of the hyper-util family (its own, hyper-rustls', hyperlocal's): `pool_tcp::ServiceConnector`, with the
+//!   feature `hyper-util`, and `hyper-rustls` for the latter.
+//! * A proxy (HTTP CONNECT, requests in absolute form, SOCKS5, the PROXY protocol): `pool_tcp::ProxyConnector`, with the
+//!   feature `proxy`.
 //! * Another transport: implement [`Connector`]. Libraries should depend on [`pool_core`] alone.
 
 #[cfg(any(feature = "tls", feature = "tls-aws-lc-rs"))]

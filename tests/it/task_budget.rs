@@ -108,6 +108,8 @@ async fn many_requests_and_messages_in_one_task_all_arrive(backend: Backend) {
     alone(move || async move {
         client.pool.warm(&client.address, REQUESTS).await.expect("connections");
         for messages in ROUNDS {
+            // A stream may have to read what its handshake has left before it writes, so the first round goes as it may.
+            let waits = messages > ROUNDS.start;
             // So that the requests go out with a whole budget.
             tokio::task::yield_now().await;
             let (sender, mut receiver) = unbounded_channel();
@@ -129,11 +131,16 @@ async fn many_requests_and_messages_in_one_task_all_arrive(backend: Backend) {
                 if !are_out {
                     // All answers come to the same poll, the next one.
                     are_out = true;
-                    all_written.recv().expect("the server writes");
+                    if waits {
+                        all_written.recv().expect("the server writes");
+                    }
                 }
                 if requests.is_empty() { Poll::Ready(()) } else { Poll::Pending }
             })
             .await;
+            if !waits {
+                all_written.recv().expect("the server writes");
+            }
             go_on.send(()).expect("the server waits");
             for response in responses {
                 assert_eq!(Whole::read(response).await.expect("a body").body, "halfhalf");

@@ -1,4 +1,5 @@
-//! The backends that every promise is held over: memory, TCP, Unix sockets, TLS.
+//! The backends that every promise is held over: memory, TCP, Unix sockets, TLS; TCP and TLS by connectors of hyper-util
+//! as well, and TCP through a tunnel.
 //!
 //! A suite is a list of functions that take a [`Backend`]; the macro
 //! [`for_each_backend`](crate::for_each_backend) mounts each of them once per backend as a test of its
@@ -19,6 +20,7 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio_rustls::TlsAcceptor;
 
+use crate::backends_over::{service_endpoint, service_tls_endpoint, tunnel_endpoint};
 use crate::connectors::boxed;
 use crate::directory::Directory;
 use crate::{Address, AnyConnector, AnyStream, Authority, Issued, Valid, tls_endpoint};
@@ -50,6 +52,9 @@ macro_rules! for_each_backend {
         $crate::for_each_backend! { @mount tcp Tcp $attribute $($test)+ }
         $crate::for_each_backend! { @mount unix Unix $attribute $($test)+ }
         $crate::for_each_backend! { @mount tls Tls $attribute $($test)+ }
+        $crate::for_each_backend! { @mount service Service $attribute $($test)+ }
+        $crate::for_each_backend! { @mount service_tls ServiceTls $attribute $($test)+ }
+        $crate::for_each_backend! { @mount tunnel Tunnel $attribute $($test)+ }
     };
     (@mount $module:ident $backend:ident $attribute:tt $($test:ident)+) => {
         mod $module {
@@ -78,11 +83,27 @@ pub enum Backend {
     TlsOfBoth,
     /// TLS over streams in memory, with the clock that can be paused; both sides offer HTTP/2 and HTTP/1.1.
     TlsInMemory,
+    /// TCP on the loopback, opened by hyper-util's connector.
+    Service,
+    /// TLS over TCP on the loopback, opened by hyper-rustls; both sides offer HTTP/1.1 alone.
+    ServiceTls,
+    /// TLS over TCP on the loopback, opened by hyper-rustls; both sides offer HTTP/2 and HTTP/1.1.
+    ServiceTlsOfBoth,
+    /// TCP on the loopback, through a tunnel that the other end has opened by CONNECT.
+    Tunnel,
 }
 
 impl Backend {
     /// Those that every promise is held over.
-    pub const EACH: [Self; 4] = [Self::Memory, Self::Tcp, Self::Unix, Self::Tls];
+    pub const EACH: [Self; 7] = [
+        Self::Memory,
+        Self::Tcp,
+        Self::Unix,
+        Self::Tls,
+        Self::Service,
+        Self::ServiceTls,
+        Self::Tunnel,
+    ];
 
     /// Starts a server on the current runtime.
     pub async fn start(self) -> Endpoint {
@@ -94,6 +115,10 @@ impl Backend {
             Self::Tls => trusted_tls_endpoint(&["http/1.1"], false).await,
             Self::TlsOfBoth => trusted_tls_endpoint(&["h2", "http/1.1"], true).await,
             Self::TlsInMemory => tls_in_memory(&["h2", "http/1.1"]),
+            Self::Service => service_endpoint().await,
+            Self::ServiceTls => service_tls_endpoint(&["http/1.1"]).await,
+            Self::ServiceTlsOfBoth => service_tls_endpoint(&["h2", "http/1.1"]).await,
+            Self::Tunnel => tunnel_endpoint().await,
         }
     }
 }
@@ -111,7 +136,7 @@ pub struct Endpoint<C: Connector = AnyConnector> {
 
 impl<C: Connector> Endpoint<C> {
     /// As one of any backend, whose connector keeps `kept`.
-    fn erased(self, kept: impl Send + Sync + 'static) -> Endpoint {
+    pub(crate) fn erased(self, kept: impl Send + Sync + 'static) -> Endpoint {
         Endpoint {
             connector: AnyConnector::keeping(self.connector, kept),
             address: Address::new(self.address),
@@ -243,13 +268,13 @@ fn unix_endpoint() -> Endpoint {
 /// The name that servers behind TLS prove.
 pub const SERVER_NAME: &str = "server.test";
 
-struct Trust {
-    roots: RootCertStore,
-    shown: Issued,
+pub(crate) struct Trust {
+    pub(crate) roots: RootCertStore,
+    pub(crate) shown: Issued,
 }
 
 /// One authority for all tests of a process: keys take time to make.
-static TRUST: LazyLock<Trust> = LazyLock::new(|| {
+pub(crate) static TRUST: LazyLock<Trust> = LazyLock::new(|| {
     let authority = Authority::new();
     Trust { roots: authority.roots(), shown: authority.issue(&[SERVER_NAME], Valid::Now) }
 });

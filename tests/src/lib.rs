@@ -6,6 +6,7 @@
 //! side never come ([`bounded()`]); ports are chosen by the system; nothing leaves the loopback.
 
 mod backend;
+mod backends_over;
 mod bodies;
 mod bounded;
 mod caller;
@@ -30,6 +31,7 @@ pub use backend::{
     Acceptor, Backend, Duplex, Endpoint, MemoryConnector, SERVER_NAME, memory_endpoint,
     tcp_endpoint, trusting,
 };
+pub use backends_over::Loopback;
 pub use bodies::{Feed, Gauge, Pattern, Pieces, Upload, feed};
 pub use bounded::{bounded, eventually};
 pub use caller::{Boxed, Caller, Settings, Whole, get, post, start, start_elsewhere, start_with};

@@ -31,7 +31,7 @@ const SECURE: &[&str] =
 
 /// Whether a protocol is spoken over TLS.
 fn is_encrypted(backend: Backend) -> bool {
-    matches!(backend, Backend::Tls | Backend::TlsOfBoth)
+    matches!(backend, Backend::Tls | Backend::TlsOfBoth | Backend::ServiceTls)
 }
 
 async fn an_https_uri_goes_over_tls_or_not_at_all(protocol: Protocol) {
