@@ -45,7 +45,8 @@ pub(crate) const ROWS: &[Row] = &[
     Row::new(
         "docs",
         "cargo doc --workspace --no-deps --document-private-items --keep-going \
-         --features pool-tls/ring,pool-tls/aws-lc-rs,pool-tls/platform-verifier,pooled-fetch/tls",
+         --features pool-tls/ring,pool-tls/aws-lc-rs,pool-tls/platform-verifier,pooled-fetch/tls,\
+         pool-tcp/hyper-rustls,pool-tcp/proxy",
     )
     .variable("RUSTDOCFLAGS", "-D warnings"),
     // With all features, for they only add; the suite below runs with those that a user gets.
@@ -65,17 +66,19 @@ pub(crate) const ROWS: &[Row] = &[
     Row::new(
         "doctests",
         "cargo test --workspace --doc --no-fail-fast \
-         --features pool-tls/ring,pool-tls/aws-lc-rs,pool-tls/platform-verifier,pooled-fetch/tls",
+         --features pool-tls/ring,pool-tls/aws-lc-rs,pool-tls/platform-verifier,pooled-fetch/tls,\
+         pool-tcp/hyper-rustls,pool-tcp/proxy",
     ),
     Row::new("examples", "cargo build --workspace --examples"),
     Row::new("quickstart", "cargo run --release --example quickstart"),
+    Row::new("proxy", "cargo run --package pooled-fetch --features proxy --example proxy"),
     Row::new("interop", "cargo test --package pooled-fetch-tests --test interop --no-fail-fast")
         .needs(&[NGINX]),
     Row::new(
         "peers",
         "cargo test --package pooled-fetch-tests --test peers --no-fail-fast -- --nocapture",
     )
-    .needs(&[NGINX, HAPROXY, APACHE, NODE, NGHTTPD, OPENSSL]),
+    .needs(&[NGINX, HAPROXY, APACHE, NODE, NGHTTPD, OPENSSL, TINYPROXY, MICROSOCKS]),
     Row::new("budget", "cargo bench --package pooled-fetch-bench --bench budget")
         .needs(&[VALGRIND]),
 ];
@@ -114,6 +117,11 @@ const NGHTTPD: Tool =
     Tool { name: "nghttpd", probe: "nghttpd --version", install: "apt-get install nghttp2-server" };
 const OPENSSL: Tool =
     Tool { name: "openssl", probe: "openssl version", install: "apt-get install openssl" };
+const TINYPROXY: Tool =
+    Tool { name: "tinyproxy", probe: "tinyproxy -v", install: "apt-get install tinyproxy-bin" };
+// It has no option that only tells of it.
+const MICROSOCKS: Tool =
+    Tool { name: "microsocks", probe: "which microsocks", install: "apt-get install microsocks" };
 const VALGRIND: Tool =
     Tool { name: "valgrind", probe: "valgrind --version", install: "apt-get install valgrind" };
 
