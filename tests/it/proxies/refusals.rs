@@ -171,8 +171,9 @@ impl Connector for Lacking {
     async fn connect(
         &self,
         _: &&'static str,
-        _: &ConnectOptions,
+        options: &ConnectOptions,
     ) -> io::Result<Connected<DuplexStream>> {
+        assert!(!options.http2, "HTTP/2 may be agreed upon with the target, and not with a proxy");
         Err(io::Error::from_raw_os_error(24))
     }
 
