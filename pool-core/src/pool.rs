@@ -137,11 +137,11 @@ impl<C: Connector> Pool<C> {
     /// It goes over an idle connection to the first of them that has one. Where none is idle it waits at the first address,
     /// and beside it at the next after 250 ms (RFC 8305 5), or at once when a dial there fails, and so on; what is
     /// there first serves it, and what comes too late becomes idle. Those that [fail](crate::Backoff) come last, and those that are retired are
-    /// left out. All else is as with [`http`](Self::http); the settings and statistics for the request are those of the first address.
+    /// left out. All else is as with [`http`](Self::http); the total time is that of the first address, whose statistics have the request; the other times are those of the one that serves it.
     ///
     /// # Errors
     ///
-    /// As [`http`](Self::http). Where no address has a connection it is the error of the one that was tried first. No address at
+    /// As [`http`](Self::http). Where no address has a connection it is the error of the one that failed first. No address at
     /// all is an [invalid request](crate::ErrorKind::InvalidRequest).
     ///
     /// # Cancel safety
@@ -251,7 +251,8 @@ impl Checkout {
 /// A connection that is held for several requests, one after the other; from [`Checkout::hold`].
 ///
 /// For what a server binds to a connection, such as NTLM, or a transaction. It counts as leased until this is dropped, which checks it
-/// in, at the latest when its last response has ended. Over HTTP/2 nothing is held: the connection is shared with other requests, which
+/// in, at the latest when its last response has ended; a pool that closes, or whose address is retired, waits for that too. An
+/// [`Observer`](crate::Observer) is told of each request as of a lease of its own. Over HTTP/2 nothing is held: the connection is shared with other requests, which
 /// may go on beside these, and closes as any other.
 #[derive(Debug)]
 pub struct Held(lanes::Held);
@@ -298,7 +299,8 @@ impl Held {
         self.0.detach().await
     }
 
-    /// Closes the connection instead of checking it in, if no response is held; a shared one ends with its last stream.
+    /// Closes the connection instead of checking it in, when a response that is still held has ended. A shared one ends
+    /// with its last stream.
     pub fn close(self) {
         self.0.close();
     }

@@ -244,6 +244,11 @@ impl Settings {
             ),
             (above(self.max_idle, self.max_connections), "max_idle", more),
             (
+                self.min_idle > 0 && self.keeps_nothing(),
+                "min_idle",
+                "none is kept, as other settings have it",
+            ),
+            (
                 above(Some(self.min_idle), self.max_idle_per_address),
                 "min_idle",
                 "more than are kept",
@@ -273,7 +278,8 @@ impl Settings {
         let least = Duration::from_millis(10);
         let refills = (self.min_idle > 0).then_some(REFILLED);
         let times = [self.idle_timeout, self.park_after, self.shrink_idle_after, refills];
-        let looked_for = times.into_iter().flatten().min();
+        // What is kept for no time is not looked for.
+        let looked_for = times.into_iter().flatten().filter(|time| !time.is_zero()).min();
         let looked_for = looked_for.unwrap_or(Duration::MAX);
         let shortest = (looked_for / 10).clamp(least, Duration::from_secs(1));
         let longest = (looked_for / 4).clamp(least, Duration::from_secs(10));

@@ -251,3 +251,38 @@ async fn the_deadline_of_a_request_and_a_total_time_end_it_whichever_comes_first
     })
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_request_whose_deadline_is_over_is_not_sent() {
+    bounded(async {
+        for protocol in BOTH {
+            let (caller, _server) = start_protocol(protocol, |settings: Settings| settings).await;
+            let mut request = get("/");
+            deadline(&mut request, Instant::now());
+            let error = caller.send(request).await.expect_err("too late");
+            assert_eq!(error.kind(), ErrorKind::TotalTimeout);
+            error.into_request().expect("it never left");
+            assert_eq!(caller.watch.opened(), 0);
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_address_leaves_as_the_pool_has_it_gives_way_to_what_it_sets() {
+    bounded(async {
+        let (callers, servers) = start(
+            |settings| settings.max_idle_per_address(10).min_idle(3),
+            |settings| settings.max_connections(2),
+        )
+        .await;
+        let _services: Vec<_> = servers
+            .into_iter()
+            .map(|server| EchoServer::start(server, |_| answer("served")))
+            .collect();
+        for caller in &callers {
+            caller.fetch(get("/")).await.expect("a response");
+        }
+    })
+    .await;
+}

@@ -19,9 +19,18 @@ impl AddressSettings {
         Self { settings: settings.clone(), changed: false }
     }
 
-    /// None if nothing was set.
+    /// None if nothing was set. What is left as the pool has it gives way to what was set.
     pub(super) fn into_own(self) -> Option<Settings> {
-        self.changed.then_some(self.settings)
+        let Self { mut settings, changed } = self;
+        let within = |idle: Option<usize>, limit: Option<usize>| match (idle, limit) {
+            (Some(idle), Some(limit)) => Some(idle.min(limit)),
+            (idle, _) => idle,
+        };
+        let limit = settings.max_connections_per_address;
+        settings.max_idle_per_address = within(settings.max_idle_per_address, limit);
+        let most = settings.max_idle_per_address.or(limit).unwrap_or(usize::MAX);
+        settings.min_idle = if settings.keeps_nothing() { 0 } else { settings.min_idle.min(most) };
+        changed.then_some(settings)
     }
 }
 
@@ -31,7 +40,7 @@ macro_rules! settings {
         impl AddressSettings {
             $(
                 #[doc = concat!(
-                    "As [`Builder::", stringify!($pool), "`](crate::Builder::", stringify!($pool), "), for this address."
+                    "As [`Builder::", stringify!($pool), "`](super::Builder::", stringify!($pool), "), for this address."
                 )]
                 pub fn $name(mut self, $value: $type) -> Self {
                     self.settings.$($field).+ = $set;

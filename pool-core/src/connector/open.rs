@@ -260,6 +260,8 @@ pub struct Connected<S> {
     pub kernel_check: Option<KernelCheck>,
     /// What was agreed with the server to be spoken over the stream.
     pub protocol: Protocol,
+    /// Which of the addresses behind a name it leads to, whatever the connector says of its end.
+    pub(crate) resolved: Option<SocketAddr>,
     /// What else the connector tells of the stream.
     pub extensions: Extensions,
     pub(crate) absolute_form: Option<AbsoluteForm>,
@@ -287,6 +289,7 @@ impl<S> Connected<S> {
             protocol: Protocol::Http1,
             extensions: Extensions::new(),
             absolute_form: None,
+            resolved: None,
         }
     }
 
@@ -358,6 +361,7 @@ impl<S> Connected<S> {
             protocol: self.protocol,
             extensions: self.extensions,
             absolute_form: self.absolute_form,
+            resolved: self.resolved,
         }
     }
 }

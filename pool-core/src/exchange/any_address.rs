@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use http::Response;
+use tokio::time::sleep;
 
 use super::pending::PendingRequest;
 use super::request_future::send_over_lease;
@@ -46,6 +47,10 @@ async fn attempt<C: Connector>(
 ) -> Result<Option<Response<Body>>, Error> {
     pending.check().map_err(|why| Error::invalid_request(name, why))?;
     let http1_only = pending.needs_http1();
+    if let Some(pause) = pending.take_pause() {
+        // Once, and not at each address.
+        sleep(pause).await;
+    }
     let candidates = hosts.candidates(addresses, http1_only).map_err(|refused| {
         refused.unwrap_or_else(|| Error::invalid_request(name, "there is no address"))
     })?;
@@ -54,7 +59,7 @@ async fn attempt<C: Connector>(
         wants: pending.wants(),
         chunks: pending.facts.needs_chunks,
         http1_only,
-        pause: pending.take_pause(),
+        pause: None,
         first_is_for_all: true,
     };
     let lease = match candidates.take_idle(needs, || pending.may_try()) {
@@ -87,6 +92,9 @@ fn begin<C: Connector>(
     }
     if let Some(first) = candidates.lanes().next() {
         pending.begin(first.host().settings());
+        if let Some(limit) = pending.is_overdue() {
+            return Err(Error::total_timeout(first.name(), limit));
+        }
         if pending.attempts == 0 {
             first.host().counters().requested();
         }

@@ -59,6 +59,12 @@ impl Bounds {
         any.then(|| Box::new(Self { total, rate, response, body }))
     }
 
+    /// The total time, if it is over.
+    #[cold]
+    pub(super) fn is_overdue(&self, now: Instant) -> Option<Duration> {
+        self.total.as_ref().filter(|total| total.end <= now).map(|total| total.limit)
+    }
+
     /// How long the head of the response may take, where the request says so.
     pub(super) fn response(&self) -> Option<Option<Duration>> {
         self.response

@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{Method, Request};
+use tokio::time::Instant;
 
 use super::bounds::Bounds;
 use crate::lanes::Wants;
@@ -79,6 +80,12 @@ impl PendingRequest {
             let own = self.request.as_ref().and_then(|request| Own::of(request.extensions()));
             self.bounds = Bounds::of(own, settings);
         }
+    }
+
+    /// The total time, if it is over before anything was sent.
+    #[inline]
+    pub(super) fn is_overdue(&self) -> Option<Duration> {
+        self.bounds.as_ref().and_then(|bounds| bounds.is_overdue(Instant::now()))
     }
 
     /// How long the head of the response may take.

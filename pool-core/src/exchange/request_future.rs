@@ -56,11 +56,27 @@ pub(crate) async fn send_over(unused: Unused, mut pending: PendingRequest) -> Se
 
 /// Sends a request over the connection that its caller holds, and over no other.
 pub(crate) async fn send_over_held(held: &mut Held, mut pending: PendingRequest) -> Sent {
-    let sent = match held.lease().await {
-        Ok(lease) => send_once(Unused::new(lease), &mut pending).await,
-        Err(error) => Err(error),
+    match try_over_held(held, &mut pending).await {
+        Ok(response) => Ok(response),
+        Err(error) => Err(pending.explain(error)),
+    }
+}
+
+async fn try_over_held(held: &mut Held, pending: &mut PendingRequest) -> Sent {
+    let lane = Arc::clone(held.lane());
+    pending.check().map_err(|why| Error::invalid_request(lane.name(), why))?;
+    pending.begin(lane.host().settings());
+    let lease = {
+        let mut lease = pin!(held.lease());
+        poll_fn(|cx| match lease.as_mut().poll(cx) {
+            Poll::Pending => {
+                pending.poll_total(cx).map(|limit| Err(Error::total_timeout(lane.name(), limit)))
+            }
+            ready => ready,
+        })
+        .await?
     };
-    sent.map_err(|error| pending.explain(error))
+    send_once(Unused::new(lease), pending).await
 }
 
 pin_project! {
@@ -158,6 +174,9 @@ where
         check_secure(self.pending.facts, lane.default_target())
             .map_err(|why| Error::invalid_request(lane.name(), why))?;
         self.pending.begin(lane.host().settings());
+        if let Some(limit) = self.pending.is_overdue() {
+            return Err(Error::total_timeout(lane.name(), limit));
+        }
         if self.pending.attempts == 0 {
             lane.host().counters().requested();
         }
@@ -219,6 +238,9 @@ async fn send_once(unused: Unused, pending: &mut PendingRequest) -> Sent {
         return Err(refuse("its server speaks HTTP/1.0, which knows no body of unknown length"));
     }
     pending.begin(lane.host().settings());
+    if let Some(limit) = pending.is_overdue() {
+        return Err(Error::total_timeout(lane.name(), limit));
+    }
     lane.host().counters().requested();
     send_over_lease(unused.use_now(), pending).await.inspect_err(|error| pending.note(error))
 }

@@ -17,6 +17,7 @@ use super::race::DELAY;
 use super::wants::{Needs, Wants};
 use crate::connector::Connector;
 use crate::report::Error;
+use crate::settings::Http2;
 
 /// The addresses that may serve a request, those that fail last.
 pub(crate) struct Candidates<'a, C: Connector>(Vec<(&'a C::Address, Arc<Lane>)>);
@@ -40,6 +41,9 @@ impl<C: Connector> Hosts<C> {
                 Err(error) => refused = refused.or(Some(error)),
             }
         }
+        if http1_only && found.iter().any(|(_, lane)| !lane.assumes_http2()) {
+            found.retain(|(_, lane)| !lane.assumes_http2());
+        }
         found.sort_by_key(|(_, lane)| lane.host().fails());
         if found.is_empty() { Err(refused) } else { Ok(Candidates(found)) }
     }
@@ -49,7 +53,7 @@ impl<C: Connector> Hosts<C> {
     ///
     /// # Errors
     ///
-    /// The error of the first address, when none of them has a connection.
+    /// The error of the address that fails first, when none of them has a connection.
     pub(crate) async fn wait_any(
         self: &Arc<Self>,
         candidates: Candidates<'_, C>,
@@ -81,6 +85,13 @@ impl<C: Connector> Hosts<C> {
     }
 }
 
+impl Lane {
+    /// Whether no request that is for HTTP/1 alone can be sent here.
+    fn assumes_http2(&self) -> bool {
+        self.settings().http2 == Http2::Assumed
+    }
+}
+
 impl<C: Connector> Candidates<'_, C> {
     pub(crate) fn lanes(&self) -> impl Iterator<Item = &Arc<Lane>> {
         self.0.iter().map(|(_, lane)| lane)
@@ -88,7 +99,7 @@ impl<C: Connector> Candidates<'_, C> {
 
     /// An idle connection to the first that has one which suits.
     pub(crate) fn take_idle(&self, needs: Needs, may_try: impl Fn() -> bool) -> Option<Lease> {
-        if needs.wants != Wants::Any || needs.pause.is_some() {
+        if needs.wants != Wants::Any {
             return None;
         }
         self.lanes().find_map(|lane| {

@@ -26,9 +26,14 @@ const HANDED_ON: usize = 16;
 
 impl Lane {
     /// Takes back a connection whose message has ended, or that was not used.
-    pub(super) fn checkin(self: &Arc<Self>, connection: Box<http1::Connection>) {
-        let Some(connection) = connection.go_home() else { return };
+    pub(super) fn checkin(self: &Arc<Self>, mut connection: Box<http1::Connection>) {
         let now = Instant::now();
+        if connection.is_held() {
+            match self.send_home(connection, now) {
+                Some(back) => connection = back,
+                None => return,
+            }
+        }
         // A connection that was opened for a request serves it, however short its life is to be.
         let unfit = if connection.is_fresh() {
             None
@@ -51,6 +56,22 @@ impl Lane {
         }
         self.store_http1(connection, now);
         self.serve_from_idle(now);
+    }
+
+    /// Gives a connection back to its holder; back if it has none any more, or its address takes no requests.
+    #[cold]
+    fn send_home(
+        &self,
+        mut connection: Box<http1::Connection>,
+        now: Instant,
+    ) -> Option<Box<http1::Connection>> {
+        if self.closed_for().is_some() && !connection.is_detached() {
+            connection.forget_holder();
+            return Some(connection);
+        }
+        // It rests from here on.
+        connection.handed_on(now);
+        connection.go_home()
     }
 
     /// Why a connection that comes back without having carried a request must close, though another with its rest would

@@ -69,6 +69,8 @@ impl<C: Connector> Dial for Dialer<C> {
         }
         let (connector, address) = (Arc::clone(&self.connector), self.address.clone());
         tokio::spawn(async move {
+            // A resolver may have few threads, and dials that know no answer come first. What is due is asked for again.
+            let Ok(_turn) = lane.pool().resolutions.try_acquire() else { return };
             if let Some(resolving) = connector.resolve(&address) {
                 // Without an answer the one before stays, and is asked for again.
                 race::resolve(&lane, resolving).await.ok();

@@ -11,7 +11,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::lane::Lane;
@@ -27,7 +26,7 @@ pub(crate) struct Held {
 
 enum Place {
     Here(ConnectionLease),
-    Away(oneshot::Receiver<Box<http1::Connection>>),
+    Away(http1::Home),
     Shared(Arc<http2::Connection>),
     /// It has closed.
     Gone,
@@ -41,6 +40,10 @@ impl Held {
             Lease::Stream(stream) => Place::Shared(Arc::clone(&stream.connection)),
         };
         Self { lane, connection, place }
+    }
+
+    pub(crate) fn lane(&self) -> &Arc<Lane> {
+        &self.lane
     }
 
     /// What is known of the connection; the use number counts the requests before this was made.
@@ -57,6 +60,12 @@ impl Held {
         self.come_home().await?;
         match std::mem::replace(&mut self.place, Place::Gone) {
             Place::Here(mut lease) => {
+                if let Some(error) = self.lane.refusal().filter(|_| !lease.connection.is_detached())
+                {
+                    lease.discard(self.lane.closed_for().unwrap_or(Reason::PoolClosed));
+                    return Err(error);
+                }
+                lease.connection.leave_holder(Instant::now());
                 self.place = Place::Away(lease.connection.go_away());
                 Ok(Lease::Connection(lease))
             }
@@ -86,23 +95,23 @@ impl Held {
         }
     }
 
-    /// Closes the connection; a shared one ends with its last stream.
+    /// Closes the connection, which may carry a request still, when that has ended; a shared one with its last stream.
     pub(crate) fn close(mut self) {
         match std::mem::replace(&mut self.place, Place::Gone) {
             Place::Here(lease) => lease.discard(Reason::Cancelled),
-            Place::Shared(connection) => self.lane.stop_using(&connection, Reason::Cancelled),
-            // It closes when its request has ended.
-            Place::Away(mut home) => {
-                home.close();
-                self.place = Place::Away(home);
+            Place::Away(home) => {
+                if let Some(connection) = home.end() {
+                    connection.discard(Reason::Cancelled);
+                }
             }
+            Place::Shared(connection) => self.lane.stop_using(&connection, Reason::Cancelled),
             Place::Gone => {}
         }
     }
 
     async fn come_home(&mut self) -> Result<(), Error> {
         let Place::Away(home) = &mut self.place else { return Ok(()) };
-        match home.await {
+        match (&mut home.comes).await {
             Ok(connection) => {
                 self.place = Place::Here(ConnectionLease::new(connection, Arc::clone(&self.lane)));
                 Ok(())
@@ -129,10 +138,10 @@ impl Drop for Held {
     fn drop(&mut self) {
         match std::mem::replace(&mut self.place, Place::Gone) {
             Place::Here(lease) => lease.checkin(),
-            // It had come home, and is not looked for any more.
+            // It goes to the lane when its request has ended, or has come home already.
             Place::Away(mut home) => {
-                home.close();
-                if let Ok(connection) = home.try_recv() {
+                home.comes.close();
+                if let Ok(connection) = home.comes.try_recv() {
                     ConnectionLease::new(connection, Arc::clone(&self.lane)).checkin();
                 }
             }

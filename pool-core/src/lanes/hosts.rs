@@ -129,7 +129,12 @@ impl<C: Connector> Hosts<C> {
         let name = name_of(address);
         let default_target = DefaultTarget::new(target, settings.https_over_cleartext);
         let entry = self.map.entry(address.clone());
-        let mut entry = entry.or_insert_with(|| self.entry(name, settings));
+        let mut entry = entry.or_insert_with(|| self.entry(name, Arc::clone(&settings)));
+        if !Arc::ptr_eq(entry.host.settings(), &settings) {
+            // Another thread was faster, whose answer holds.
+            drop(entry);
+            return self.open_lane(address, runtime, http1_only);
+        }
         if let Some(lane) = entry.lane(runtime.id(), http1_only) {
             return Ok(Arc::clone(lane));
         }
@@ -188,8 +193,8 @@ impl<C: Connector> Hosts<C> {
     /// waits for one.
     pub(crate) async fn drain(&self, address: &C::Address) {
         let name = name_of(address);
-        let shared = || Arc::clone(self.pool.settings());
-        let settings = self.settings_of(address).unwrap_or_else(|_| shared());
+        // Where they make no sense, nothing is open, and every request is refused already.
+        let Ok(settings) = self.settings_of(address) else { return };
         let (host, lanes) = {
             let new = || self.entry(name, settings);
             let entry = self.map.entry(address.clone()).or_insert_with(new);
@@ -225,7 +230,10 @@ impl<C: Connector> Hosts<C> {
             Some(address) => self.map.get(address).map_or(Vec::new(), |entry| entry.lanes.clone()),
         };
         for lane in lanes {
-            lane.close_idle(Reason::Unwanted);
+            // What comes back meanwhile is used, and is not idle for long.
+            for _ in 0..lane.idle() {
+                lane.close_oldest(Reason::Unwanted);
+            }
         }
     }
 
@@ -275,6 +283,21 @@ impl<C: Connector> Hosts<C> {
         Some(stats)
     }
 
+    /// The passes are as frequent as the settings of the addresses want that are left.
+    fn note_own_settings(&self) {
+        if self.by_address.is_none() {
+            return;
+        }
+        let mut own: Vec<Arc<Settings>> = Vec::new();
+        for entry in &self.map {
+            let settings = entry.host.settings();
+            if !Arc::ptr_eq(settings, self.pool.settings()) {
+                own.push(Arc::clone(settings));
+            }
+        }
+        self.pool.note_all_settings(own.iter().map(|own| &**own));
+    }
+
     fn lanes(&self, wanted: impl Fn(&Arc<Lane>) -> bool) -> Vec<Arc<Lane>> {
         let mut lanes = Vec::new();
         for entry in &self.map {
@@ -317,6 +340,7 @@ impl<C: Connector> Rounds for Hosts<C> {
             false
         });
         drop(counting);
+        self.note_own_settings();
         self.opened.store(0, Ordering::Relaxed);
         self.may_open.store(OPENED.max(self.map.len() / 4), Ordering::Relaxed);
         if !lanes.is_empty() {

@@ -50,10 +50,14 @@ pub(crate) struct Lane {
     pub(super) parked: AtomicUsize,
     /// Every older idle connection is parked; only the watcher parks.
     pub(super) parked_up_to: AtomicU64,
+    /// Connections to what had gone from the name by then have been closed; only the watcher does.
+    pub(super) gone_count: AtomicU64,
     /// How many connections went to waiters here while a limit kept others waiting.
     pub(super) handed_on: AtomicUsize,
     /// When the lane dials next by itself, and the task that waits for that.
     pub(super) next_dial: Mutex<Option<(Instant, AbortHandle)>>,
+    /// When a connection was opened last to be idle.
+    pub(super) last_refill: Mutex<Option<Instant>>,
     marks: Marks,
 }
 
@@ -96,8 +100,10 @@ impl Lane {
             http1_only,
             parked: AtomicUsize::new(0),
             parked_up_to: AtomicU64::new(0),
+            gone_count: AtomicU64::new(0),
             handed_on: AtomicUsize::new(0),
             next_dial: Mutex::default(),
+            last_refill: Mutex::default(),
             marks: Marks::default(),
         });
         let member: Weak<Self> = Arc::downgrade(&lane);

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -17,6 +18,9 @@ use crate::report::Reason;
 /// So many connections that are set aside may stay beside those that are opened in their place: a server that is healthy,
 /// but for one slow path, sees no more than a few connections too many.
 const KEPT_ASIDE: usize = 8;
+
+/// Between the dials for connections that are to be idle, if any is missing.
+const REFILL_GAP: Duration = Duration::from_millis(500);
 
 impl Watched for Lane {
     fn look_after(self: Arc<Self>, sequence: u64) {
@@ -53,9 +57,17 @@ impl Watched for Lane {
     }
 
     fn close_one_gone(&self) -> bool {
+        let gone_count = self.host().peers().gone_count();
+        if self.gone_count.load(Ordering::Relaxed) == gone_count {
+            return false;
+        }
         let gone =
             |idle: &IdleConnection| idle.used_up(Instant::now()).1 == Some(Reason::AddressGone);
-        self.close(self.idle.pop_first_if(gone), Reason::AddressGone)
+        let closed = self.close(self.idle.pop_first_if(gone), Reason::AddressGone);
+        if !closed {
+            self.gone_count.store(gone_count, Ordering::Relaxed);
+        }
+        closed
     }
 
     fn lend_again(self: Arc<Self>) {
@@ -83,8 +95,18 @@ impl Watched for Lane {
 
     fn refill(self: Arc<Self>) {
         let wanted = self.settings().min_idle;
-        let has_enough = self.idle() >= wanted || self.in_use.is_any();
-        if has_enough || self.host().fails() || self.closed_for().is_some() || self.has_waiting() {
+        if self.idle() >= wanted || self.is_http1_only() || self.settings().keeps_nothing() {
+            return;
+        }
+        let is_shared = self.in_use.is_any() || self.shares() && self.idle() > 0;
+        if is_shared || self.host().fails() || self.closed_for().is_some() || self.has_waiting() {
+            return;
+        }
+        // What is stored beyond a limit would close another.
+        if self.pool().is_full_of_idle() || self.host().is_full_of_idle() {
+            return;
+        }
+        if !self.is_refill_due() {
             return;
         }
         // At times that differ, so that many pools do not dial at one instant; at once where the last one would be forgotten.
@@ -109,13 +131,28 @@ impl Watched for Lane {
     fn relax(self: Arc<Self>, now: Instant) {
         self.host().relax(now);
         // Where every request finds an idle connection, no dial would.
-        if self.host().has_connections() && self.host().peers().are_due(now) {
+        let host = self.host();
+        if self.dialer().is_name()
+            && host.has_connections()
+            && host.peers().are_due_unasked(host.counters().requests(), now)
+        {
             self.dialer().resolve(Arc::clone(&self));
         }
     }
 }
 
 impl Lane {
+    /// Whether the last connection that was opened to be idle is some time ago, as many passes may be close to each other.
+    fn is_refill_due(&self) -> bool {
+        let mut last = self.last_refill.lock();
+        let now = Instant::now();
+        let is_due = last.is_none_or(|last| now.saturating_duration_since(last) >= REFILL_GAP);
+        if is_due {
+            *last = Some(now);
+        }
+        is_due
+    }
+
     /// An idle connection ends: its server may have shown for how long it keeps them.
     pub(super) fn note_idle_end(&self, idle: &IdleConnection, reason: Reason) {
         if reason == Reason::ClosedByPeer {

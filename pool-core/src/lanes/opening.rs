@@ -77,11 +77,12 @@ fn opened<S>(
         kernel_check,
         extensions,
         absolute_form,
+        resolved: connected_to,
         ..
     } = connected;
     let id = permit.opened(took);
     let addresses = (local_address, peer_address);
-    let gone = peer_address.and_then(|address| lane.host().peers().gone(address));
+    let gone = connected_to.and_then(|address| lane.host().peers().gone(address));
     let settings = &lane.settings().connection;
     let permit = Box::new(permit);
     let opened =

@@ -41,7 +41,11 @@ pub(super) async fn connect<C: Connector>(
     };
     // Boxed, so that dials to addresses that are no names do not carry the size of this.
     Box::pin(async {
-        if let Err(error) = resolve(lane, resolving).await {
+        if lane.host().peers().are_known() {
+            // The answer before stays in use until the next has come.
+            drop(resolving);
+            lane.resolve_if_due();
+        } else if let Err(error) = resolve(lane, resolving).await {
             let fault = connector.fault(&error);
             return Err((error, fault));
         }
@@ -68,8 +72,7 @@ async fn connect_once<C: Connector>(
     }
 }
 
-/// Resolves the name, if that is due, or no answer is known. A request waits for that only where none is known; an error that
-/// changes nothing else is not told.
+/// Resolves the name, if that is due, or no answer is known. An error that changes nothing is not told.
 pub(super) async fn resolve(lane: &Lane, resolving: Resolving<'_>) -> io::Result<()> {
     let peers = lane.host().peers();
     let Some(resolution) = peers.resolution(Instant::now()) else { return Ok(()) };
@@ -78,16 +81,13 @@ pub(super) async fn resolve(lane: &Lane, resolving: Resolving<'_>) -> io::Result
             Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"))
         }
         Ok(answer) => {
-            if peers.resolved(answer, Instant::now()) {
+            if resolution.resolved(answer, Instant::now()) {
                 lane.host().reconsider_idle();
             }
             Ok(())
         }
         Err(error) if resolution.is_needed => Err(error),
-        Err(_) => {
-            peers.unresolved(Instant::now());
-            Ok(())
-        }
+        Err(_) => Ok(()),
     }
 }
 
@@ -124,8 +124,9 @@ async fn connect_to_any<C: Connector>(
         };
         drop(hanging);
         match connected {
-            Ok(connected) => {
+            Ok(mut connected) => {
                 peers.reached(peer);
+                connected.resolved = Some(peer);
                 return Ok(connected);
             }
             Err(error) => {
@@ -142,6 +143,13 @@ async fn connect_to_any<C: Connector>(
 }
 
 impl Lane {
+    /// Resolves the name again in a task of its own, if the answer is no longer good.
+    fn resolve_if_due(self: &Arc<Self>) {
+        if self.host().peers().are_due(Instant::now()) {
+            self.dialer().resolve(Arc::clone(self));
+        }
+    }
+
     /// Has another dial begin in the place of this one, which hangs, if a request waits for it. False if one waits, and a
     /// limit leaves no room. The other one tries what has not failed `since` then.
     fn is_overtaken_by_another(self: &Arc<Self>, number: u64, since: Instant) -> bool {

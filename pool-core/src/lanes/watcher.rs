@@ -265,6 +265,7 @@ impl Task {
         let lanes = std::mem::take(&mut self.watcher.inbox.lock().reconsidered);
         let mut closed = 0;
         for lane in lanes {
+            // All that are gone first, so that nothing is looked for twice.
             while lane.close_one_gone() || lane.close_one_lost() {
                 closed += 1;
                 if closed % BATCH == 0 {

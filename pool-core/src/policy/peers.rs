@@ -17,8 +17,11 @@ use crate::sync::Mutex;
 /// For so long an address that could not be reached comes last. Its path may be back, and the one in use may be slower.
 const REMEMBERED: Duration = Duration::from_secs(60);
 
-/// After so long a name is resolved again whose last answer was an error.
+/// After so long a name is resolved again whose last answer was an error; and so seldom where no dial needs the answer.
 const AGAIN: Duration = Duration::from_secs(5);
+
+/// An answer is good for so long at least, whatever its resolver says, so that a busy address asks no more often.
+const SHORTEST: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default)]
 pub(crate) struct Peers(Mutex<State>);
@@ -28,7 +31,19 @@ struct State {
     list: Vec<Peer>,
     /// When the name is to be resolved again; none for never.
     expires: Option<Instant>,
+    /// When the last answer came.
+    answered: Option<Instant>,
     resolving: bool,
+    requests_then: u64,
+    /// Raised when addresses go.
+    gone: u64,
+}
+
+impl State {
+    fn is_due(&self, now: Instant) -> bool {
+        let is_over = self.expires.is_some_and(|expires| expires <= now);
+        !self.list.is_empty() && !self.resolving && is_over
+    }
 }
 
 #[derive(Debug)]
@@ -60,16 +75,29 @@ impl Peer {
     }
 }
 
-/// Leave to resolve a name, which one dial has at a time. Given back when it drops.
+/// Leave to resolve a name. Where it drops without an answer, the name is resolved again after a while.
 pub(crate) struct Resolution<'p> {
     peers: &'p Peers,
+    answered: bool,
     /// The answer is needed, because none is known.
     pub(crate) is_needed: bool,
 }
 
+impl Resolution<'_> {
+    /// Takes over an answer; true if addresses have gone with it.
+    pub(crate) fn resolved(mut self, answer: Resolved, now: Instant) -> bool {
+        self.answered = !answer.addresses.is_empty();
+        self.answered && self.peers.take_over(answer, now)
+    }
+}
+
 impl Drop for Resolution<'_> {
     fn drop(&mut self) {
-        self.peers.0.lock().resolving = false;
+        let mut state = self.peers.0.lock();
+        state.resolving = false;
+        if !self.answered && !state.list.is_empty() {
+            state.expires = Instant::now().checked_add(AGAIN);
+        }
     }
 }
 
@@ -86,10 +114,27 @@ impl Drop for Hanging<'_> {
 }
 
 impl Peers {
-    /// Whether an answer is known that is no longer good, and no dial asks for another.
+    /// Whether any answer is known.
+    pub(crate) fn are_known(&self) -> bool {
+        !self.0.lock().list.is_empty()
+    }
+
+    /// Whether an answer is known that is no longer good, and none is asked for.
     pub(crate) fn are_due(&self, now: Instant) -> bool {
-        let state = self.0.lock();
-        !state.resolving && state.expires.is_some_and(|expires| expires <= now)
+        self.0.lock().is_due(now)
+    }
+
+    /// As [`are_due`](Self::are_due), where no dial needs the answer: at most once in a while, and only if there were requests since the
+    /// last, which `requests` tells.
+    pub(crate) fn are_due_unasked(&self, requests: u64, now: Instant) -> bool {
+        let mut state = self.0.lock();
+        let is_old =
+            state.answered.is_some_and(|then| now.saturating_duration_since(then) >= AGAIN);
+        if !is_old || !state.is_due(now) || state.requests_then == requests {
+            return false;
+        }
+        state.requests_then = requests;
+        true
     }
 
     /// Whether an answer is known that is good for a time which is not over.
@@ -98,26 +143,21 @@ impl Peers {
         !state.list.is_empty() && state.expires.is_some_and(|expires| now < expires)
     }
 
-    /// Leave to resolve the name, if that is due and no other dial does; where no answer is known, every dial has it.
+    /// Leave to resolve the name, if that is due, and nobody does; where no answer is known, every dial has it.
     pub(crate) fn resolution(&self, now: Instant) -> Option<Resolution<'_>> {
         let mut state = self.0.lock();
         let is_needed = state.list.is_empty();
-        let is_due = !state.resolving && state.expires.is_some_and(|expires| expires <= now);
-        if !is_needed && !is_due {
+        if !is_needed && !state.is_due(now) {
             return None;
         }
         state.resolving = true;
-        Some(Resolution { peers: self, is_needed })
+        Some(Resolution { peers: self, answered: false, is_needed })
     }
 
-    /// Takes over an answer; true if addresses have gone with it.
-    pub(crate) fn resolved(&self, answer: Resolved, now: Instant) -> bool {
+    fn take_over(&self, answer: Resolved, now: Instant) -> bool {
         let mut state = self.0.lock();
-        if answer.addresses.is_empty() {
-            state.expires = now.checked_add(AGAIN);
-            return false;
-        }
-        state.expires = answer.good_for.and_then(|time| now.checked_add(time));
+        state.answered = Some(now);
+        state.expires = answer.good_for.and_then(|time| now.checked_add(time.max(SHORTEST)));
         let mut before = std::mem::take(&mut state.list);
         let known = |address| {
             let place = before.iter().position(|peer| peer.address == address);
@@ -127,12 +167,13 @@ impl Peers {
         for peer in &before {
             peer.gone.set();
         }
+        state.gone += u64::from(!before.is_empty());
         !before.is_empty()
     }
 
-    /// No answer has come.
-    pub(crate) fn unresolved(&self, now: Instant) {
-        self.0.lock().expires = now.checked_add(AGAIN);
+    /// How often addresses have gone: when this changes, connections to them may be idle.
+    pub(crate) fn gone_count(&self) -> u64 {
+        self.0.lock().gone
     }
 
     /// The address that a dial tries next: one that has not failed `since` then, and where no other hangs.
@@ -199,7 +240,7 @@ mod tests {
 
     fn peers(last: &[u8], now: Instant) -> Peers {
         let peers = Peers::default();
-        peers.resolved(answer(last), now);
+        peers.take_over(answer(last), now);
         peers
     }
 
@@ -254,11 +295,12 @@ mod tests {
         let peers = peers(&[1, 2, 3], now);
         let [first, second] = [1, 2].map(|last| peers.gone(address(last)).expect("resolved"));
         peers.reached(address(2));
-        assert!(peers.resolved(answer(&[3, 2]), now));
+        assert!(peers.take_over(answer(&[3, 2]), now));
         assert!(first.is_set() && !second.is_set());
         assert_eq!(peers.next(now), Some(address(2)));
         assert!(peers.gone(address(9)).expect("resolved").is_set());
-        assert!(!peers.resolved(answer(&[]), now), "an empty answer changes nothing");
+        let empty = peers.resolution(now + MINUTE).expect("it is due");
+        assert!(!empty.resolved(answer(&[]), now + MINUTE), "an empty answer changes nothing");
         assert!(!second.is_set() && peers.next(now) == Some(address(2)));
     }
 
@@ -267,27 +309,39 @@ mod tests {
         let now = Instant::now();
         let peers = peers(&[1, 2], now);
         peers.failed(address(1), now);
-        peers.resolved(answer(&[1, 2]), now + MINUTE / 2);
+        peers.take_over(answer(&[1, 2]), now + MINUTE / 2);
         assert_eq!(peers.next(now + MINUTE / 2), Some(address(2)));
-        peers.resolved(answer(&[1, 2]), now + MINUTE);
+        peers.take_over(answer(&[1, 2]), now + MINUTE);
         assert_eq!(peers.next(now + MINUTE), Some(address(1)));
     }
 
-    #[test]
-    fn a_name_is_resolved_when_its_answer_is_no_longer_good_and_by_one_dial_at_a_time() {
-        let (peers, now) = (Peers::default(), Instant::now());
-        {
-            let [first, second] = [0, 1].map(|_| peers.resolution(now).expect("none is known"));
-            assert!(first.is_needed && second.is_needed);
-            peers.resolved(answer(&[1]), now);
-        }
-        assert!(peers.resolution(now).is_none());
-        let held = peers.resolution(now + MINUTE).expect("it is due");
-        assert!(!held.is_needed && peers.resolution(now + MINUTE).is_none());
+    #[tokio::test(start_paused = true)]
+    async fn a_name_is_resolved_when_its_answer_is_no_longer_good_and_once_at_a_time() {
+        let peers = Peers::default();
+        let [first, second] =
+            [0, 1].map(|_| peers.resolution(Instant::now()).expect("none is known"));
+        assert!(first.is_needed && second.is_needed);
+        first.resolved(answer(&[1]), Instant::now());
+        drop(second);
+        assert!(peers.resolution(Instant::now()).is_none());
+        tokio::time::advance(MINUTE).await;
+        let held = peers.resolution(Instant::now()).expect("it is due");
+        assert!(!held.is_needed && peers.resolution(Instant::now()).is_none());
         drop(held);
-        peers.unresolved(now + MINUTE);
-        assert!(peers.resolution(now + MINUTE).is_none(), "not at once");
-        assert!(peers.resolution(now + MINUTE + AGAIN).is_some());
+        assert!(peers.resolution(Instant::now()).is_none(), "not at once, without an answer");
+        tokio::time::advance(AGAIN).await;
+        assert!(peers.resolution(Instant::now()).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_no_dial_needs_an_answer_only_a_name_in_use_is_resolved_and_seldom() {
+        let (peers, now) = (Peers::default(), Instant::now());
+        peers.take_over(answer(&[1]).with_good_for(Duration::ZERO), now);
+        assert!(peers.are_due(now + SHORTEST) && !peers.are_due(now));
+        assert!(!peers.are_due_unasked(1, now + SHORTEST));
+        assert!(peers.are_due_unasked(1, now + AGAIN));
+        assert!(!peers.are_due_unasked(1, now + AGAIN), "no request since");
+        assert!(peers.are_due_unasked(2, now + AGAIN));
     }
 
     #[test]

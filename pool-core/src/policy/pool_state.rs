@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use super::left_behind::LeftBehind;
 use super::limit_queue::LimitQueue;
@@ -15,6 +15,9 @@ use super::lru::LruIndex;
 use crate::report::Counters;
 use crate::settings::Settings;
 use crate::sync::{self, Mutex};
+
+/// An eighth of the threads that tokio has for what blocks, as the resolver of the system does.
+const RESOLUTIONS: usize = 64;
 
 #[derive(Debug)]
 pub(crate) struct PoolState {
@@ -30,6 +33,8 @@ pub(crate) struct PoolState {
     pub(crate) left_behind: LeftBehind,
     /// Members that the total limit keeps waiting.
     pub(crate) limit_queue: LimitQueue,
+    /// Names that are resolved though an answer is known: no more at once.
+    pub(crate) resolutions: Semaphore,
     closing: Notify,
     emptied: Notify,
     open: AtomicUsize,
@@ -53,6 +58,7 @@ impl PoolState {
             lru: LruIndex::default(),
             left_behind: LeftBehind::default(),
             limit_queue: LimitQueue::default(),
+            resolutions: Semaphore::new(RESOLUTIONS),
             closing: Notify::new(),
             emptied: Notify::new(),
             open: AtomicUsize::new(0),
@@ -76,6 +82,13 @@ impl PoolState {
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         self.shortest_pass.fetch_min(millis(shortest), Ordering::Relaxed);
         self.longest_pass.fetch_min(millis(longest), Ordering::Relaxed);
+    }
+
+    /// Only these addresses have settings of their own any more; one that comes at this moment is noted at the next pass.
+    pub(crate) fn note_all_settings<'s>(&self, own: impl Iterator<Item = &'s Settings>) {
+        self.shortest_pass.store(u64::MAX, Ordering::Relaxed);
+        self.longest_pass.store(u64::MAX, Ordering::Relaxed);
+        own.for_each(|own| self.note_settings(own));
     }
 
     /// The shortest and the longest time between two passes over all lanes.
@@ -175,6 +188,11 @@ impl PoolState {
             Some(limit) => self.idle.fetch_add(1, Ordering::Relaxed) >= limit,
             None => false,
         }
+    }
+
+    /// Whether one more idle connection would be one too many.
+    pub(crate) fn is_full_of_idle(&self) -> bool {
+        self.settings.max_idle.is_some_and(|limit| self.idle.load(Ordering::Relaxed) >= limit)
     }
 
     pub(crate) fn remove_idle(&self) {

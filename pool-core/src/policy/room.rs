@@ -57,6 +57,11 @@ impl Host {
         self.room_here().min(self.pool.room())
     }
 
+    /// Whether one more idle connection would be one too many.
+    pub(crate) fn is_full_of_idle(&self) -> bool {
+        self.settings().max_idle_per_address.is_some_and(|limit| self.idle() >= limit)
+    }
+
     /// How many connections are idle, in all runtimes.
     pub(crate) fn idle(&self) -> usize {
         self.members().iter().map(|member| member.idle()).sum()

@@ -1,5 +1,7 @@
 //! Opens TCP connections to what a name stands for.
 
+use std::error::Error;
+use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -84,7 +86,10 @@ impl<R: Resolve> NamesConnector<R> {
                 Err(io::Error::new(io::ErrorKind::NotFound, why))
             }
             Ok(answer) => Ok(answer),
-            Err(error) => Err(io::Error::new(error.kind(), format!("resolving {host}: {error}"))),
+            Err(error) => {
+                let step = Step { name: host.to_owned(), error };
+                Err(io::Error::new(step.error.kind(), step))
+            }
         }
     }
 
@@ -102,6 +107,25 @@ impl<R: Resolve> NamesConnector<R> {
             }
         }
         Err(failed.unwrap_or_else(|| io::ErrorKind::NotFound.into()))
+    }
+}
+
+/// What went wrong with the resolver, which may be a fault of this machine.
+#[derive(Debug)]
+struct Step {
+    name: String,
+    error: io::Error,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "resolving {}: {}", self.name, self.error)
+    }
+}
+
+impl Error for Step {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.error)
     }
 }
 

@@ -33,7 +33,8 @@ pub struct Name {
 
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Host {
-    Number(IpAddr),
+    /// As a socket address, because one of IPv6 may have a zone.
+    Number(SocketAddr),
     Name(Arc<str>),
 }
 
@@ -46,8 +47,8 @@ impl Name {
     /// bytes in all.
     pub fn new(host: &str, port: u16) -> Result<Self, NameError> {
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-        if let Ok(number) = bare.parse() {
-            return Ok(Self { host: Host::Number(number), port });
+        if let Ok(number) = bare.parse::<IpAddr>() {
+            return Ok(SocketAddr::new(number, port).into());
         }
         let wrong = |why| NameError { host: host.into(), why };
         if host.is_empty() {
@@ -86,7 +87,7 @@ impl Name {
     /// The host in its one spelling, without brackets.
     pub fn host(&self) -> String {
         match &self.host {
-            Host::Number(number) => number.to_string(),
+            Host::Number(address) => address.ip().to_string(),
             Host::Name(name) => name.to_string(),
         }
     }
@@ -99,7 +100,7 @@ impl Name {
     /// The socket address, where the host is a number.
     pub fn number(&self) -> Option<SocketAddr> {
         match self.host {
-            Host::Number(number) => Some(SocketAddr::new(number, self.port)),
+            Host::Number(address) => Some(address),
             Host::Name(_) => None,
         }
     }
@@ -139,14 +140,14 @@ impl FromStr for Name {
 
 impl From<SocketAddr> for Name {
     fn from(address: SocketAddr) -> Self {
-        Self { host: Host::Number(address.ip()), port: address.port() }
+        Self { host: Host::Number(address), port: address.port() }
     }
 }
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.host {
-            Host::Number(number) => SocketAddr::new(*number, self.port).fmt(f),
+            Host::Number(address) => address.fmt(f),
             Host::Name(name) => write!(f, "{name}:{}", self.port),
         }
     }
@@ -191,6 +192,8 @@ mod tests {
             assert_eq!(given.parse::<Name>().expect(given).to_string(), spelt);
         }
         assert_eq!(Name::new("::1", 80), Name::new("[::1]", 80));
+        let zoned: SocketAddr = "[fe80::1%2]:80".parse().expect("an address");
+        assert_eq!(Name::from(zoned).number(), Some(zoned));
     }
 
     #[test]

@@ -175,3 +175,105 @@ async fn over_http2_requests_go_over_the_same_connection_as_long_as_it_takes_the
     })
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_held_connection_that_was_used_can_be_closed_at_any_moment() {
+    bounded(async {
+        for under_way in [false, true] {
+            let (caller, mut server) = start(Backend::Memory).await;
+            let mut held = caller.pool.lease(&caller.address).await.expect("a connection").hold();
+            let mut connection = server.accept().await;
+            let half = async {
+                connection.read_request().await;
+                connection.write("HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nhalf").await;
+            };
+            let (response, ()) = tokio::join!(held.http(get("/")), half);
+            let response = response.expect("a response");
+            if under_way {
+                held.close();
+                connection.write("half").await;
+                Whole::read(response).await.expect("a body");
+            } else {
+                connection.write("half").await;
+                Whole::read(response).await.expect("a body");
+                held.close();
+            }
+            connection.ends().await;
+            let stats = caller.pool.stats();
+            assert_eq!((stats.idle, stats.closed(Reason::Cancelled)), (0, 1), "{under_way}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_held_connection_serves_no_further_request_of_a_pool_that_is_closed_or_an_address_retired()
+ {
+    bounded(async {
+        for closes in [false, true] {
+            let (caller, mut server) = start(Backend::Memory).await;
+            let mut held = caller.pool.lease(&caller.address).await.expect("a connection").hold();
+            let mut connection = server.accept().await;
+            let serve = async {
+                connection.read_request().await;
+                connection.write(answer("once")).await;
+            };
+            let (response, ()) = tokio::join!(held.http(get("/")), serve);
+            Whole::read(response.expect("a response")).await.expect("a body");
+            let (kind, ended) = if closes {
+                (ErrorKind::Closed, tokio::spawn(caller.pool.close().into_future()))
+            } else {
+                caller.pool.retain(|_| false);
+                let (pool, address) = (caller.pool.clone(), caller.address.clone());
+                (ErrorKind::Retired, tokio::spawn(async move { pool.drain(&address).await }))
+            };
+            settle().await;
+            assert_eq!(held.http(get("/")).await.expect_err("over").kind(), kind);
+            connection.ends().await;
+            ended.await.expect("no panic");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_deadline_of_a_request_ends_its_wait_for_the_response_before() {
+    bounded(async {
+        let (caller, mut server) = start(Backend::Memory).await;
+        let mut held = caller.pool.lease(&caller.address).await.expect("a connection").hold();
+        let mut connection = server.accept().await;
+        let half = async {
+            connection.read_request().await;
+            connection.write("HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nhalf").await;
+        };
+        let (response, ()) = tokio::join!(held.http(get("/")), half);
+        let since = tokio::time::Instant::now();
+        let mut request = get("/");
+        pool_core::total_timeout(&mut request, Duration::from_secs(3));
+        let error = held.http(request).await.expect_err("the first is unread");
+        assert_eq!((error.kind(), since.elapsed().as_secs()), (ErrorKind::TotalTimeout, 3));
+        drop(response);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_rest_of_a_held_connection_is_that_since_its_last_response() {
+    bounded(async {
+        let (caller, mut server) = start(Backend::Memory).await;
+        let mut held = caller.pool.lease(&caller.address).await.expect("a connection").hold();
+        let mut connection = server.accept().await;
+        for rest in [0, 7, 3] {
+            tokio::time::sleep(Duration::from_secs(rest)).await;
+            let serve = async {
+                connection.read_request().await;
+                connection.write(answer("held")).await;
+            };
+            let (response, ()) = tokio::join!(held.http(get("/")), serve);
+            let response = response.expect("a response");
+            assert_eq!(response.body().connection().idle_for().as_secs(), rest);
+            Whole::read(response).await.expect("a body");
+        }
+    })
+    .await;
+}

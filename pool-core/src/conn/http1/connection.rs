@@ -15,6 +15,7 @@
 //! the next frame). So they are polled right after it and need no waker; and tokio's coop budget must not bind them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -49,7 +50,7 @@ pub(crate) struct Connection {
     pub(super) idle_since: Option<Instant>,
     pub(super) queue_time: Duration,
     /// Who holds it for several requests, while it carries one of them.
-    holder: Option<oneshot::Sender<Box<Connection>>>,
+    holder: Option<Holder>,
     pub(super) core: Core,
 }
 
@@ -60,6 +61,27 @@ pub(super) struct Attempted {
     pub(super) fresh: bool,
     pub(super) written_before: u64,
     pub(super) read_before: u64,
+}
+
+/// Where a connection that is held goes when its request has ended.
+struct Holder {
+    home: oneshot::Sender<Box<Connection>>,
+    ends: Arc<AtomicBool>,
+}
+
+/// What a holder keeps of its connection, while that carries a request.
+pub(crate) struct Home {
+    pub(crate) comes: oneshot::Receiver<Box<Connection>>,
+    ends: Arc<AtomicBool>,
+}
+
+impl Home {
+    /// The connection is to close when it comes; gives it if it has come.
+    pub(crate) fn end(mut self) -> Option<Box<Connection>> {
+        self.ends.store(true, Ordering::SeqCst);
+        self.comes.close();
+        self.comes.try_recv().ok()
+    }
 }
 
 /// Opens HTTP/1 over a stream. No byte goes over it yet.
@@ -267,19 +289,41 @@ impl Connection {
         &self.core.traffic
     }
 
-    /// Leaves its holder for one request; it comes back through what this returns, unless it closes.
-    pub(crate) fn go_away(&mut self) -> oneshot::Receiver<Box<Self>> {
-        let (holder, home) = oneshot::channel();
-        self.holder = Some(holder);
-        home
+    /// Leaves its holder for one request; it comes back through what this returns, unless it closes, or that is told to be
+    /// its end.
+    pub(crate) fn go_away(&mut self) -> Home {
+        let (home, comes) = oneshot::channel();
+        let ends = Arc::new(AtomicBool::new(false));
+        self.holder = Some(Holder { home, ends: Arc::clone(&ends) });
+        Home { comes, ends }
+    }
+
+    /// Whether it is held, by a caller that waits for it to come home.
+    #[inline]
+    pub(crate) fn is_held(&self) -> bool {
+        self.holder.is_some()
     }
 
     /// Goes back to its holder; gives itself back if it has none any more.
-    #[inline]
     pub(crate) fn go_home(mut self: Box<Self>) -> Option<Box<Self>> {
-        match self.holder.take() {
-            None => Some(self),
-            Some(holder) => holder.send(self).err(),
+        let Some(Holder { home, ends }) = self.holder.take() else { return Some(self) };
+        let back = home.send(self).err()?;
+        if ends.load(Ordering::SeqCst) {
+            back.discard(Reason::Cancelled);
+            return None;
+        }
+        Some(back)
+    }
+
+    /// Nobody holds it any more.
+    pub(crate) fn forget_holder(&mut self) {
+        self.holder = None;
+    }
+
+    /// It has rested with its holder until now.
+    pub(crate) fn leave_holder(&mut self, now: Instant) {
+        if let Some(since) = self.idle_since.filter(|_| !self.fresh) {
+            self.leave_idle(since, now.saturating_duration_since(since));
         }
     }
 
@@ -287,6 +331,10 @@ impl Connection {
     pub(crate) fn detach(&mut self) {
         self.fresh = false;
         self.core.detach();
+    }
+
+    pub(crate) fn is_detached(&self) -> bool {
+        self.core.is_detached()
     }
 
     /// Closes the connection at once.

@@ -32,6 +32,7 @@ pub(crate) struct Core {
     /// What the stream was told last.
     pub(super) uploading: bool,
     lifetime: Lifetime,
+    detached: bool,
     hold: Box<dyn Hold>,
 }
 
@@ -66,6 +67,7 @@ impl Core {
             absolute_form,
             uploading: false,
             lifetime,
+            detached: false,
             hold,
         }
     }
@@ -135,6 +137,11 @@ impl Core {
         self.closing(Reason::Detached);
         self.hold = Box::new(Detached);
         self.lifetime.end();
+        self.detached = true;
+    }
+
+    pub(super) fn is_detached(&self) -> bool {
+        self.detached
     }
 
     /// The watch can find the connection in the idle store now.

@@ -26,7 +26,7 @@ mod parked;
 mod rest;
 mod send;
 
-pub(crate) use connection::{Connection, open};
+pub(crate) use connection::{Connection, Home, open};
 pub(crate) use core::Core;
 pub(crate) use driver::Unanswered;
 pub(crate) use parked::Parked;
