@@ -46,7 +46,7 @@ pub(crate) const ROWS: &[Row] = &[
         "docs",
         "cargo doc --workspace --no-deps --document-private-items --keep-going \
          --features pool-tls/ring,pool-tls/aws-lc-rs,pool-tls/platform-verifier,pooled-fetch/tls,\
-         pool-tcp/hyper-rustls,pool-tcp/proxy",
+         pool-tcp/hickory,pool-tcp/hyper-rustls,pool-tcp/idna,pool-tcp/proxy",
     )
     .variable("RUSTDOCFLAGS", "-D warnings"),
     // With all features, for they only add; the suite below runs with those that a user gets.
@@ -67,7 +67,7 @@ pub(crate) const ROWS: &[Row] = &[
         "doctests",
         "cargo test --workspace --doc --no-fail-fast \
          --features pool-tls/ring,pool-tls/aws-lc-rs,pool-tls/platform-verifier,pooled-fetch/tls,\
-         pool-tcp/hyper-rustls,pool-tcp/proxy",
+         pool-tcp/hickory,pool-tcp/hyper-rustls,pool-tcp/idna,pool-tcp/proxy",
     ),
     Row::new("examples", "cargo build --workspace --examples"),
     Row::new("quickstart", "cargo run --release --example quickstart"),

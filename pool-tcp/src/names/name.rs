@@ -10,8 +10,8 @@ use http::Uri;
 
 /// A host, by its name or its number, and a port: the address of a [`NamesConnector`](super::NamesConnector).
 ///
-/// There is one spelling: names are lower case, and those with letters beyond ASCII are in the form of IDNA (UTS 46), so that
-/// `Bücher.example` and `xn--bcher-kva.example` are one address.
+/// There is one spelling: names are lower case, and with the feature `idna` those with letters beyond ASCII are in the form of
+/// IDNA (UTS 46), so that `Bücher.example` and `xn--bcher-kva.example` are one address. Without it such names are an error.
 ///
 /// # Examples
 ///
@@ -19,9 +19,9 @@ use http::Uri;
 /// use pool_tcp::Name;
 ///
 /// # fn main() -> Result<(), pool_tcp::NameError> {
-/// let name = Name::new("Bücher.example", 80)?;
-/// assert_eq!(name.to_string(), "xn--bcher-kva.example:80");
-/// assert_eq!(name, "xn--bcher-kva.example:80".parse()?);
+/// let name = Name::new("Example.com", 80)?;
+/// assert_eq!(name.to_string(), "example.com:80");
+/// assert_eq!(name, "example.com:80".parse()?);
 /// assert_eq!(Name::of_uri(&"http://[::1]/".parse().expect("a URI"))?.to_string(), "[::1]:80");
 /// # Ok(()) }
 /// ```
@@ -54,7 +54,7 @@ impl Name {
         if host.is_empty() {
             return Err(wrong("is empty"));
         }
-        let ascii = idna::domain_to_ascii(host).map_err(|_| wrong("is no host name"))?;
+        let ascii = to_ascii(host).map_err(wrong)?;
         let relative = ascii.strip_suffix('.').unwrap_or(&ascii);
         let fits = |label: &str| (1..=LONGEST_LABEL).contains(&label.len());
         if relative.len() > LONGEST || !relative.split('.').all(fits) {
@@ -120,6 +120,19 @@ impl Name {
     }
 }
 
+/// In lower case, and as DNS has it.
+#[cfg(feature = "idna")]
+fn to_ascii(host: &str) -> Result<String, &'static str> {
+    idna::domain_to_ascii(host).map_err(|_| "is no host name")
+}
+
+/// In lower case.
+#[cfg(not(feature = "idna"))]
+fn to_ascii(host: &str) -> Result<String, &'static str> {
+    let why = "has letters beyond ASCII, which the feature `idna` is for";
+    if host.is_ascii() { Ok(host.to_ascii_lowercase()) } else { Err(why) }
+}
+
 /// RFC 1035 2.3.4.
 const LONGEST_LABEL: usize = 63;
 const LONGEST: usize = 253;
@@ -182,8 +195,6 @@ mod tests {
     fn a_name_has_one_spelling() {
         for (given, spelt) in [
             ("Example.TEST:80", "example.test:80"),
-            ("bücher.example:1", "xn--bcher-kva.example:1"),
-            ("BÜCHER.example:1", "xn--bcher-kva.example:1"),
             ("example.test.:80", "example.test.:80"),
             ("_service.test:80", "_service.test:80"),
             ("127.0.0.1:80", "127.0.0.1:80"),
@@ -194,6 +205,18 @@ mod tests {
         assert_eq!(Name::new("::1", 80), Name::new("[::1]", 80));
         let zoned: SocketAddr = "[fe80::1%2]:80".parse().expect("an address");
         assert_eq!(Name::from(zoned).number(), Some(zoned));
+    }
+
+    #[test]
+    fn a_name_beyond_ascii_is_that_which_dns_has_or_an_error() {
+        for given in ["bücher.example:1", "BÜCHER.example:1"] {
+            let name = given.parse::<Name>().map(|name| name.to_string());
+            if cfg!(feature = "idna") {
+                assert_eq!(name.expect(given), "xn--bcher-kva.example:1");
+            } else {
+                assert!(name.expect_err(given).to_string().contains("`idna`"));
+            }
+        }
     }
 
     #[test]

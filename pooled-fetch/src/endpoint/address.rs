@@ -50,7 +50,7 @@ impl Endpoint {
     pub fn https(name: Name) -> Result<Self, EndpointError> {
         let host = name.host();
         let server = ServerName::try_from(host.trim_end_matches('.').to_owned());
-        let server = server.map_err(|_| EndpointError(Why::NoServerName(host)))?;
+        let server = server.map_err(|_| EndpointError(Why::ServerName(host)))?;
         Ok(Self(Kind::Https(TlsAddress::new(name, server))))
     }
 
@@ -71,11 +71,11 @@ impl Endpoint {
     ///
     /// When the scheme is another or none, or there is no host that can be one.
     pub fn of_uri(uri: &Uri) -> Result<Self, EndpointError> {
-        let name = || Name::of_uri(uri).map_err(|error| EndpointError(Why::NoName(error)));
+        let name = || Name::of_uri(uri).map_err(|error| EndpointError(Why::Name(error)));
         match uri.scheme_str() {
             Some("http") => Ok(Self::http(name()?)),
             Some("https") => Self::https(name()?),
-            _ => Err(EndpointError(Why::NoScheme(uri.to_string()))),
+            _ => Err(EndpointError(Why::Scheme(uri.to_string()))),
         }
     }
 
@@ -116,17 +116,17 @@ pub struct EndpointError(Why);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Why {
-    NoName(NameError),
-    NoScheme(String),
-    NoServerName(String),
+    Name(NameError),
+    Scheme(String),
+    ServerName(String),
 }
 
 impl fmt::Display for EndpointError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Why::NoName(error) => error.fmt(f),
-            Why::NoScheme(uri) => write!(f, "{uri:?} begins with neither http:// nor https://"),
-            Why::NoServerName(host) => write!(f, "{host:?} can be no name of a certificate"),
+            Why::Name(error) => error.fmt(f),
+            Why::Scheme(uri) => write!(f, "{uri:?} begins with neither http:// nor https://"),
+            Why::ServerName(host) => write!(f, "{host:?} can be no name of a certificate"),
         }
     }
 }

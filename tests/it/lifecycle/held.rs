@@ -6,7 +6,7 @@ use http_body_util::BodyExt;
 use pool_core::{ErrorKind, Reason};
 use pooled_fetch_tests::{
     Backend, Http2Server, Protocol, Whole, answer, bounded, ends_idle, eventually,
-    for_each_backend, get, poll_once, post, settle, start, start_protocol, start_with,
+    for_each_backend, get, let_pass, poll_once, post, settle, start, start_protocol, start_with,
 };
 
 for_each_backend! {
@@ -166,7 +166,7 @@ async fn over_http2_requests_go_over_the_same_connection_as_long_as_it_takes_the
             }
             assert_eq!(held.detach().await.expect_err("shared").kind(), ErrorKind::Unsent);
             drop(responses);
-            tokio::time::sleep(rest).await;
+            let_pass(rest).await;
         }
         caller.pool.close_idle();
         let error = held.http(get("/")).await.expect_err("it has closed");
@@ -264,7 +264,7 @@ async fn the_rest_of_a_held_connection_is_that_since_its_last_response() {
         let mut held = caller.pool.lease(&caller.address).await.expect("a connection").hold();
         let mut connection = server.accept().await;
         for rest in [0, 7, 3] {
-            tokio::time::sleep(Duration::from_secs(rest)).await;
+            let_pass(Duration::from_secs(rest)).await;
             let serve = async {
                 connection.read_request().await;
                 connection.write(answer("held")).await;

@@ -11,9 +11,8 @@ use pool_core::{
     Builder, ConnectOptions, Connected, Connector, Error, Pool, Resolved, Resolving, Target,
     async_trait,
 };
-use pooled_fetch_tests::get;
+use pooled_fetch_tests::{get, let_pass};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
-use tokio::time::sleep;
 
 /// What an address does with a connect.
 #[derive(Clone, Copy, Debug, Default)]
@@ -150,16 +149,16 @@ impl Connector for Names {
         };
         match behaviour {
             Behaviour::Takes => {}
-            Behaviour::TakesAfter(time) => sleep(time).await,
+            Behaviour::TakesAfter(time) => let_pass(time).await,
             Behaviour::Refuses => return Err(io::ErrorKind::ConnectionRefused.into()),
             Behaviour::RefusesAfter(time) => {
-                sleep(time).await;
+                let_pass(time).await;
                 return Err(io::ErrorKind::ConnectionRefused.into());
             }
             Behaviour::Hangs => std::future::pending().await,
             Behaviour::ShakesHandsFor(time) => {
                 options.reached_peer();
-                sleep(time).await;
+                let_pass(time).await;
             }
         }
         let (ours, theirs) = duplex(1024);
@@ -197,7 +196,7 @@ async fn serve(mut stream: DuplexStream, names: Names, peer: SocketAddr) {
             request.clear();
             if is_slow {
                 stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nhalf").await.ok();
-                sleep(SLOW).await;
+                let_pass(SLOW).await;
                 stream.write_all(b"half").await.ok();
             } else {
                 stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.ok();
