@@ -72,6 +72,13 @@ pub(crate) const ROWS: &[Row] = &[
     Row::new("examples", "cargo build --workspace --examples"),
     Row::new("quickstart", "cargo run --release --example quickstart"),
     Row::new("proxy", "cargo run --package pooled-fetch --features proxy --example proxy"),
+    Row::new("unix", "cargo run --package pooled-fetch --features tls --example unix"),
+    Row::new("names", "cargo run --package pooled-fetch --features tls --example names"),
+    Row::new("mixed", "cargo run --package pooled-fetch --features tls --example mixed"),
+    Row::new(
+        "custom",
+        "cargo run --package pooled-fetch --features tls --example custom_connector",
+    ),
     Row::new("interop", "cargo test --package pooled-fetch-tests --test interop --no-fail-fast")
         .needs(&[NGINX]),
     Row::new(
