@@ -57,3 +57,21 @@ async fn a_connector_in_a_box_or_shared_is_the_same_connector() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn requests_over_a_connector_in_a_box_can_be_spawned() {
+    bounded(async {
+        let endpoint = tcp_endpoint().await;
+        let _service = EchoServer::start(Server::new(endpoint.acceptor), |_| answer("served"));
+        let connector: Box<
+            dyn Connector<Address = std::net::SocketAddr, Stream = pool_tcp::TcpStream>,
+        > = Box::new(endpoint.connector);
+        let (pool, address) = (Pool::new(connector), endpoint.address);
+        let client = tokio::spawn(async move {
+            let response = pool.http(&address, get("/")).await.expect("a response");
+            Whole::read(response).await.expect("a body").body
+        });
+        assert_eq!(client.await.expect("no panic"), "served");
+    })
+    .await;
+}

@@ -20,7 +20,9 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio_rustls::TlsAcceptor;
 
-use crate::backends_over::{service_endpoint, service_tls_endpoint, tunnel_endpoint};
+use crate::backends_over::{
+    names_endpoint, service_endpoint, service_tls_endpoint, tunnel_endpoint,
+};
 use crate::connectors::boxed;
 use crate::directory::Directory;
 use crate::{Address, AnyConnector, AnyStream, Authority, Issued, Valid, tls_endpoint};
@@ -55,6 +57,7 @@ macro_rules! for_each_backend {
         $crate::for_each_backend! { @mount service Service $attribute $($test)+ }
         $crate::for_each_backend! { @mount service_tls ServiceTls $attribute $($test)+ }
         $crate::for_each_backend! { @mount tunnel Tunnel $attribute $($test)+ }
+        $crate::for_each_backend! { @mount names Names $attribute $($test)+ }
     };
     (@mount $module:ident $backend:ident $attribute:tt $($test:ident)+) => {
         mod $module {
@@ -91,11 +94,13 @@ pub enum Backend {
     ServiceTlsOfBoth,
     /// TCP on the loopback, through a tunnel that the other end has opened by CONNECT.
     Tunnel,
+    /// TCP on the loopback, by a name.
+    Names,
 }
 
 impl Backend {
     /// Those that every promise is held over.
-    pub const EACH: [Self; 7] = [
+    pub const EACH: [Self; 8] = [
         Self::Memory,
         Self::Tcp,
         Self::Unix,
@@ -103,6 +108,7 @@ impl Backend {
         Self::Service,
         Self::ServiceTls,
         Self::Tunnel,
+        Self::Names,
     ];
 
     /// Starts a server on the current runtime.
@@ -119,6 +125,7 @@ impl Backend {
             Self::ServiceTls => service_tls_endpoint(&["http/1.1"]).await,
             Self::ServiceTlsOfBoth => service_tls_endpoint(&["h2", "http/1.1"]).await,
             Self::Tunnel => tunnel_endpoint().await,
+            Self::Names => names_endpoint().await,
         }
     }
 }

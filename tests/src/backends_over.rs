@@ -9,6 +9,8 @@ use std::task::{Context, Poll};
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
+use pool_core::{Resolved, async_trait};
+use pool_tcp::{Name as HostName, NamesConnector, Resolve};
 use pool_tcp::{Proxy, ProxyAddress, ProxyConnector, ServiceConnector, TcpConnector, UriAddress};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
@@ -51,6 +53,20 @@ pub(crate) async fn service_tls_endpoint(protocols: &[&str]) -> Endpoint {
 
 fn uri_address(uri: &str) -> UriAddress {
     uri.parse().expect("a URI that names a host")
+}
+
+/// A server behind TCP, and a connector that resolves its name.
+pub(crate) async fn names_endpoint() -> Endpoint {
+    let Endpoint { connector: _, address: socket, acceptor } = tcp_endpoint().await;
+    let address = HostName::new(SERVER_NAME, socket.port()).expect("a name");
+    Endpoint { connector: NamesConnector::new(Loopback), address, acceptor }.erased(())
+}
+
+#[async_trait]
+impl Resolve for Loopback {
+    async fn resolve(&self, _: &str, port: u16) -> std::io::Result<Resolved> {
+        Ok(Resolved::interleaved([(Ipv4Addr::LOCALHOST, port).into()]))
+    }
 }
 
 /// Every name is one of the loopback.

@@ -20,7 +20,7 @@ use super::race;
 use super::under_way::Begun;
 use crate::conn::{Hold, http2};
 use crate::connector::{ConnectOptions, Connector, Fault, Protocol, Target};
-use crate::policy::{Attempt, HANGS, Member, Permit, Turn};
+use crate::policy::{Attempt, HANGS, Member, Permit, Tried, Turn};
 use crate::report::{Error, Event, Reason};
 use crate::settings::Http2;
 
@@ -81,7 +81,7 @@ impl<C: Connector> Dial for Dialer<C> {
     fn dial(&self, lane: Arc<Lane>, begun: Begun, permit: Permit, attempt: Attempt) {
         let (connector, address) = (Arc::clone(&self.connector), self.address.clone());
         let options = self.options.clone();
-        let Begun { number, since, unwanted, .. } = begun;
+        let Begun { number, tried, unwanted, .. } = begun;
         let is_for_all = attempt.is_for_all();
         let mut under_way = UnderWay { lane, number, before: number, is_for_all };
         // Boxed once, because a spawned future is moved several times, and this one is large.
@@ -92,7 +92,7 @@ impl<C: Connector> Dial for Dialer<C> {
             let started = Instant::now();
             let opened = {
                 let peer = (&address, &options);
-                let open = pin!(open(&*connector, peer, (&lane, number, since), permit, started));
+                let open = pin!(open(&*connector, peer, (&lane, number, tried), permit, started));
                 while_wanted(&lane, started, unwanted, open).await
             };
             let opened = match opened {
@@ -192,12 +192,12 @@ impl Hold for Permit {
 async fn open<C: Connector>(
     connector: &C,
     peer: (&C::Address, &ConnectOptions),
-    (lane, number, since): (&Arc<Lane>, u64, Instant),
+    (lane, number, tried): (&Arc<Lane>, u64, Option<Tried>),
     permit: Permit,
     started: Instant,
 ) -> Result<Dialled, Failure> {
     let connected =
-        race::connect(connector, peer, (lane, number, since)).await.map_err(|(error, fault)| {
+        race::connect(connector, peer, (lane, number, tried)).await.map_err(|(error, fault)| {
             let error = match fault {
                 Fault::Runtime => Error::runtime_unfit(lane.name(), error),
                 _ => Error::connect(lane.name(), error),

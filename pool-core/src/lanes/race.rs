@@ -24,7 +24,7 @@ use tokio::time::{Instant, timeout};
 
 use super::lane::Lane;
 use crate::connector::{ConnectOptions, Connected, Connector, Fault, Resolving};
-use crate::policy::{HANGS, Turn};
+use crate::policy::{HANGS, Tried, Turn};
 use crate::report::Chain;
 
 /// After so long the next address is tried: RFC 8305 5.
@@ -34,7 +34,7 @@ pub(crate) const DELAY: Duration = Duration::from_millis(250);
 pub(super) async fn connect<C: Connector>(
     connector: &C,
     peer: (&C::Address, &ConnectOptions),
-    (lane, number, since): (&Arc<Lane>, u64, Instant),
+    (lane, number, tried): (&Arc<Lane>, u64, Option<Tried>),
 ) -> Result<Connected<C::Stream>, (io::Error, Fault)> {
     let Some(resolving) = connector.resolve(peer.0) else {
         return connect_once(connector, peer, lane).await;
@@ -49,7 +49,12 @@ pub(super) async fn connect<C: Connector>(
             let fault = connector.fault(&error);
             return Err((error, fault));
         }
-        connect_to_any(connector, peer, (lane, number, since)).await
+        if lane.host().peers().are_one() && !lane.dialer().may_share() {
+            // There is no better address to find out, so nobody waits for this one.
+            lane.queue.set_per_dial(1);
+            lane.dial(Turn::Own);
+        }
+        connect_to_any(connector, peer, (lane, number, tried)).await
     })
     .await
 }
@@ -91,36 +96,37 @@ pub(super) async fn resolve(lane: &Lane, resolving: Resolving<'_>) -> io::Result
     }
 }
 
-/// Opens a stream to the first address behind the name that can be reached. `number` is that of the dial, and addresses that have failed
-/// `since` then were tried by it or in its place.
+/// Opens a stream to the first address behind the name that can be reached, of those that were not tried for the request of
+/// the dial `number`.
 async fn connect_to_any<C: Connector>(
     connector: &C,
     (address, options): (&C::Address, &ConnectOptions),
-    (lane, number, since): (&Arc<Lane>, u64, Instant),
+    (lane, number, tried): (&Arc<Lane>, u64, Option<Tried>),
 ) -> Result<Connected<C::Stream>, (io::Error, Fault)> {
     let peers = lane.host().peers();
+    let tried = tried.unwrap_or_default();
     let mut failures = Vec::new();
-    while let Some(peer) = peers.next(since) {
+    while let Some(peer) = peers.next(&tried) {
+        tried.add(peer);
         let (options, reached) = options.for_peer(peer);
         let mut connect = pin!(connect_once(connector, (address, &options), lane));
-        let (mut patience, mut since, mut hanging) = (DELAY, since, None);
+        let (mut patience, mut tried, mut hanging) = (DELAY, tried.clone(), None);
         let connected = loop {
             if let Ok(done) = timeout(patience, connect.as_mut()).await {
                 break done;
             }
-            let now = Instant::now();
             if reached.load(Ordering::Relaxed) {
                 break connect.await;
             }
-            if peers.has_other(peer, since) && !lane.queue.is_overtaken(number) {
-                hanging.get_or_insert_with(|| peers.hangs(peer, now));
-                if !lane.is_overtaken_by_another(number, since) && patience == DELAY {
+            if peers.has_other(peer, &tried) && !lane.queue.is_overtaken(number) {
+                hanging.get_or_insert_with(|| peers.hangs(peer, Instant::now()));
+                if !lane.is_overtaken_by_another(number, tried) && patience == DELAY {
                     // A limit leaves no room for two.
                     break Err((io::ErrorKind::TimedOut.into(), Fault::Peer));
                 }
             }
             // Those that have failed may be back by then.
-            (patience, since) = (HANGS, now);
+            (patience, tried) = (HANGS, Tried::default());
         };
         drop(hanging);
         match connected {
@@ -151,9 +157,9 @@ impl Lane {
     }
 
     /// Has another dial begin in the place of this one, which hangs, if a request waits for it. False if one waits, and a
-    /// limit leaves no room. The other one tries what has not failed `since` then.
-    fn is_overtaken_by_another(self: &Arc<Self>, number: u64, since: Instant) -> bool {
-        if !self.queue.overtake(number, since) {
+    /// limit leaves no room. The other one tries none that was `tried`.
+    fn is_overtaken_by_another(self: &Arc<Self>, number: u64, tried: Tried) -> bool {
+        if !self.queue.overtake(number, tried) {
             return true;
         }
         let begun = self.dial(Turn::Own);

@@ -8,6 +8,8 @@ use std::collections::VecDeque;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use crate::policy::Tried;
+
 /// An empty list keeps room for so many.
 const KEPT: usize = 4;
 
@@ -17,7 +19,7 @@ pub(super) struct DialsUnderWay {
     /// How many of them are overtaken.
     overtaken: usize,
     /// What the dial in the place of the one that was just overtaken is told.
-    heir_of: Option<Instant>,
+    heir_of: Option<Tried>,
 }
 
 #[derive(Debug)]
@@ -34,8 +36,8 @@ struct Entry {
 pub(super) struct Begun {
     pub(super) number: u64,
     pub(super) at: Instant,
-    /// Addresses that have failed since then are not tried: its own beginning, or what it is told by the dial in whose place it is.
-    pub(super) since: Instant,
+    /// What was tried by the dials in whose place it is, if it is.
+    pub(super) tried: Option<Tried>,
     /// Comes when no request waits for the dial any more.
     pub(super) unwanted: oneshot::Receiver<()>,
 }
@@ -52,10 +54,10 @@ impl DialsUnderWay {
 
     /// Marks a dial as overtaken. False if it is so already, or is not in the list any more. The next dial that begins is
     /// in its place, and tries what has not failed `since` then.
-    pub(super) fn overtake(&mut self, number: u64, since: Instant) -> bool {
+    pub(super) fn overtake(&mut self, number: u64, tried: Tried) -> bool {
         let done = self.change_overtaken(number, true);
         self.overtaken += usize::from(done);
-        self.heir_of = done.then_some(since);
+        self.heir_of = done.then_some(tried);
         done
     }
 
@@ -99,9 +101,9 @@ impl DialsUnderWay {
 
     pub(super) fn begin(&mut self, number: u64, at: Instant) -> Begun {
         let (end, unwanted) = oneshot::channel();
-        let since = self.heir_of.take().unwrap_or(at);
+        let tried = self.heir_of.take();
         self.entries.push_back(Entry { number, begun: at, overtaken: false, end });
-        Begun { number, at, since, unwanted }
+        Begun { number, at, tried, unwanted }
     }
 
     /// A dial has ended, which may have been told to before.
@@ -177,10 +179,6 @@ mod tests {
         numbers.into_iter().map(|number| dials.begin(number, Instant::now())).collect()
     }
 
-    fn now() -> Instant {
-        Instant::now()
-    }
-
     fn told(begun: &mut Begun) -> bool {
         begun.unwanted.try_recv().is_ok()
     }
@@ -227,14 +225,18 @@ mod tests {
     fn dials_are_overtaken_and_taken_back_and_counted_whatever_becomes_of_them() {
         let mut dials = DialsUnderWay::default();
         let _begun = begin(&mut dials, 1..=4);
-        assert!([1, 2, 3].map(|number| dials.overtake(number, now())) == [true; 3]);
-        assert!(!dials.overtake(1, now()) && !dials.overtake(9, now()) && dials.overtaken() == 3);
+        assert!([1, 2, 3].map(|number| dials.overtake(number, Tried::default())) == [true; 3]);
+        assert!(
+            !dials.overtake(1, Tried::default())
+                && !dials.overtake(9, Tried::default())
+                && dials.overtaken() == 3
+        );
         assert!(dials.take_back(1) && !dials.take_back(1));
         assert!(dials.take_back_last(), "the third");
         assert!(!dials.take_back(3) && dials.overtaken() == 1);
         dials.end(2);
         assert!(dials.overtaken() == 0 && !dials.take_back_last());
-        dials.overtake(3, now());
+        dials.overtake(3, Tried::default());
         assert_eq!(dials.take_left_behind(0, 0, usize::MAX, false).len(), 3);
         assert_eq!((dials.len(), dials.overtaken()), (0, 0));
     }
@@ -243,13 +245,13 @@ mod tests {
     fn what_is_overtaken_is_kept_last_and_ended_first() {
         let mut dials = DialsUnderWay::default();
         let mut begun = begin(&mut dials, 1..=4);
-        dials.overtake(1, now());
+        dials.overtake(1, Tried::default());
         // One is needed, the second; the third is kept.
         assert_eq!(tell(dials.take_left_behind(1, 1, 1, false)), 1);
         assert!(told(&mut begun[0]) && dials.overtaken() == 0);
         assert_eq!(tell(dials.take_left_behind(1, 1, usize::MAX, false)), 1);
         assert!(told(&mut begun[3]) && !told(&mut begun[2]));
-        dials.overtake(2, now());
+        dials.overtake(2, Tried::default());
         assert_eq!(tell(dials.take_left_behind(1, 0, usize::MAX, true)), 0, "it races");
         assert_eq!(tell(dials.take_left_behind(1, 0, usize::MAX, false)), 1);
         assert!(told(&mut begun[1]));
@@ -258,15 +260,13 @@ mod tests {
     #[test]
     fn only_the_dial_in_the_place_of_another_is_told_what_was_tried_before() {
         let mut dials = DialsUnderWay::default();
-        let start = Instant::now();
-        let at = |seconds| start + std::time::Duration::from_secs(seconds);
-        dials.begin(1, at(1));
-        dials.overtake(1, at(0));
-        let heir = dials.begin(2, at(2));
-        assert_eq!((heir.since, dials.begin(3, at(3)).since), (at(0), at(3)));
-        dials.overtake(2, at(0));
+        let begin = |number, dials: &mut DialsUnderWay| dials.begin(number, Instant::now());
+        assert!(begin(1, &mut dials).tried.is_none());
+        dials.overtake(1, Tried::default());
+        assert!(begin(2, &mut dials).tried.is_some() && begin(3, &mut dials).tried.is_none());
+        dials.overtake(2, Tried::default());
         dials.disinherit();
-        assert_eq!(dials.begin(4, at(4)).since, at(4));
+        assert!(begin(4, &mut dials).tried.is_none());
     }
 
     #[test]

@@ -82,7 +82,8 @@ impl Lane {
         if let Some(pause) = self.host().refuses_waiters(now) {
             return Err(Refused::BackingOff(pause));
         }
-        if self.dialer().is_name() && !self.host().has_connections() {
+        let host = self.host();
+        if self.dialer().is_name() && !host.has_connections() && !host.peers().are_one() {
             // Which address can be reached may have changed since.
             self.queue.let_first_be_for_all();
         }

@@ -21,6 +21,7 @@ use tokio::time::Instant;
 
 use super::under_way::{Begun, DialsUnderWay};
 use super::wants::{Offered, Pace, Wants};
+use crate::policy::Tried;
 use crate::sync::Mutex;
 
 /// An empty queue keeps room for so many; what a crowd has needed beyond that is given back.
@@ -252,8 +253,8 @@ impl<T> WaitQueue<T> {
     }
 
     /// A dial hangs: from here on waiters, also those that come later, want another in its place. False if they do already.
-    pub(super) fn overtake(&self, number: u64, since: Instant) -> bool {
-        self.state.lock().dials.overtake(number, since)
+    pub(super) fn overtake(&self, number: u64, tried: Tried) -> bool {
+        self.state.lock().dials.overtake(number, tried)
     }
 
     pub(super) fn is_overtaken(&self, number: u64) -> bool {

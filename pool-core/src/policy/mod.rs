@@ -47,6 +47,7 @@ pub(crate) use attempt::Attempt;
 pub(crate) use host::Host;
 pub(crate) use member::{Marks, Member, Turn};
 pub(crate) use outage::HANGS;
+pub(crate) use peers::Tried;
 pub(crate) use permit::{Permit, Refusal};
 pub(crate) use pool_state::PoolState;
 pub(crate) use retry_budget::RetryToken;

@@ -7,6 +7,7 @@
 //! empty answer, or an error, changes nothing where an answer is known.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -75,6 +76,20 @@ impl Peer {
     }
 }
 
+/// The addresses that were tried for one request, by its dial and by those in its place.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tried(Arc<Mutex<Vec<SocketAddr>>>);
+
+impl Tried {
+    pub(crate) fn add(&self, address: SocketAddr) {
+        self.0.lock().push(address);
+    }
+
+    fn has(&self, address: SocketAddr) -> bool {
+        self.0.lock().contains(&address)
+    }
+}
+
 /// Leave to resolve a name. Where it drops without an answer, the name is resolved again after a while.
 pub(crate) struct Resolution<'p> {
     peers: &'p Peers,
@@ -114,6 +129,11 @@ impl Drop for Hanging<'_> {
 }
 
 impl Peers {
+    /// Whether there is but one address, as far as is known, so that a dial shows nothing of others.
+    pub(crate) fn are_one(&self) -> bool {
+        self.0.lock().list.len() == 1
+    }
+
     /// Whether any answer is known.
     pub(crate) fn are_known(&self) -> bool {
         !self.0.lock().list.is_empty()
@@ -176,23 +196,18 @@ impl Peers {
         self.0.lock().gone
     }
 
-    /// The address that a dial tries next: one that has not failed `since` then, and where no other hangs.
-    pub(crate) fn next(&self, since: Instant) -> Option<SocketAddr> {
+    /// The address that a dial tries next: one that was not tried for its request, and where no other dial hangs.
+    pub(crate) fn next(&self, tried: &Tried) -> Option<SocketAddr> {
         let state = self.0.lock();
-        let untried = |peer: &&Peer| {
-            peer.hanging == 0 && peer.last_failure.is_none_or(|failure| failure < since)
-        };
+        let untried = |peer: &&Peer| peer.hanging == 0 && !tried.has(peer.address);
         state.list.iter().filter(untried).min_by_key(|peer| peer.rank()).map(|peer| peer.address)
     }
 
     /// Whether such a dial could try another address than this one.
-    pub(crate) fn has_other(&self, than: SocketAddr, since: Instant) -> bool {
+    pub(crate) fn has_other(&self, than: SocketAddr, tried: &Tried) -> bool {
         let state = self.0.lock();
-        state.list.iter().any(|peer| {
-            peer.address != than
-                && peer.hanging == 0
-                && peer.last_failure.is_none_or(|failure| failure < since)
-        })
+        let untried = |peer: &Peer| peer.hanging == 0 && !tried.has(peer.address);
+        state.list.iter().any(|peer| peer.address != than && untried(peer))
     }
 
     pub(crate) fn reached(&self, address: SocketAddr) {
@@ -252,13 +267,14 @@ mod tests {
     fn addresses_are_tried_in_order_and_each_once_by_a_dial() {
         let now = Instant::now();
         let peers = peers(&[1, 2, 3], now);
+        let tried = Tried::default();
         for last in [1, 2, 3] {
-            assert_eq!(peers.next(now), Some(address(last)));
+            assert_eq!(peers.next(&tried), Some(address(last)));
+            tried.add(address(last));
             peers.failed(address(last), now);
         }
-        assert_eq!(peers.next(now), None);
-        let later = now + Duration::from_millis(1);
-        assert_eq!(peers.next(later), Some(address(1)), "a dial that begins later tries all again");
+        assert_eq!(peers.next(&tried), None);
+        assert_eq!(peers.next(&Tried::default()), Some(address(1)), "another tries all again");
     }
 
     #[test]
@@ -267,11 +283,10 @@ mod tests {
         let peers = peers(&[1, 2, 3], now);
         peers.failed(address(1), now);
         peers.reached(address(3));
-        let later = now + Duration::from_secs(1);
-        let mut order = Vec::new();
-        while let Some(next) = peers.next(later) {
+        let (tried, mut order) = (Tried::default(), Vec::new());
+        while let Some(next) = peers.next(&tried) {
             order.push(next);
-            peers.failed(next, later);
+            tried.add(next);
         }
         assert_eq!(order, [3, 2, 1].map(address));
     }
@@ -280,13 +295,13 @@ mod tests {
     fn an_address_where_a_dial_hangs_is_left_to_that_dial() {
         let now = Instant::now();
         let peers = peers(&[1, 2], now);
-        assert!(peers.has_other(address(1), now));
+        let none = Tried::default();
+        assert!(peers.has_other(address(1), &none));
         let hanging = peers.hangs(address(1), now);
-        let later = now + Duration::from_secs(1);
-        assert_eq!(peers.next(later), Some(address(2)));
-        assert!(!peers.has_other(address(2), later));
+        assert_eq!(peers.next(&none), Some(address(2)));
+        assert!(!peers.has_other(address(2), &none));
         drop(hanging);
-        assert!(peers.has_other(address(2), later));
+        assert!(peers.has_other(address(2), &none));
     }
 
     #[test]
@@ -297,11 +312,11 @@ mod tests {
         peers.reached(address(2));
         assert!(peers.take_over(answer(&[3, 2]), now));
         assert!(first.is_set() && !second.is_set());
-        assert_eq!(peers.next(now), Some(address(2)));
+        assert_eq!(peers.next(&Tried::default()), Some(address(2)));
         assert!(peers.gone(address(9)).expect("resolved").is_set());
         let empty = peers.resolution(now + MINUTE).expect("it is due");
         assert!(!empty.resolved(answer(&[]), now + MINUTE), "an empty answer changes nothing");
-        assert!(!second.is_set() && peers.next(now) == Some(address(2)));
+        assert!(!second.is_set() && peers.next(&Tried::default()) == Some(address(2)));
     }
 
     #[test]
@@ -310,9 +325,9 @@ mod tests {
         let peers = peers(&[1, 2], now);
         peers.failed(address(1), now);
         peers.take_over(answer(&[1, 2]), now + MINUTE / 2);
-        assert_eq!(peers.next(now + MINUTE / 2), Some(address(2)));
+        assert_eq!(peers.next(&Tried::default()), Some(address(2)));
         peers.take_over(answer(&[1, 2]), now + MINUTE);
-        assert_eq!(peers.next(now + MINUTE), Some(address(1)));
+        assert_eq!(peers.next(&Tried::default()), Some(address(1)));
     }
 
     #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use pool_core::{ConnectOptions, Connected, Connector, Fault, Target, async_trait};
+use pool_core::{ConnectOptions, Connected, Connector, Fault, Resolving, Target, async_trait};
 use pool_tls::TlsAddress;
 
 use super::{AnyStream, boxed};
@@ -49,6 +49,10 @@ impl Connector for AnyConnector {
 
     fn target(&self, address: &Address) -> Target {
         self.0.target(address)
+    }
+
+    fn resolve<'a>(&'a self, address: &'a Address) -> Option<Resolving<'a>> {
+        self.0.resolve(address)
     }
 
     fn fault(&self, error: &io::Error) -> Fault {
@@ -151,6 +155,10 @@ impl<C: Connector, K: Send + Sync + 'static> Connector for Erased<C, K> {
 
     fn target(&self, address: &Address) -> Target {
         self.inner.target(of::<C>(address))
+    }
+
+    fn resolve<'a>(&'a self, address: &'a Address) -> Option<Resolving<'a>> {
+        self.inner.resolve(of::<C>(address))
     }
 
     fn fault(&self, error: &io::Error) -> Fault {

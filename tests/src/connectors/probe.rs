@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-use pool_core::{ConnectOptions, Connected, Connector, Fault, Target, async_trait};
+use pool_core::{ConnectOptions, Connected, Connector, Fault, Resolving, Target, async_trait};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -210,6 +210,10 @@ impl<C: Connector> Connector for Probe<C> {
 
     fn target(&self, address: &Self::Address) -> Target {
         self.inner.target(address)
+    }
+
+    fn resolve<'a>(&'a self, address: &'a Self::Address) -> Option<Resolving<'a>> {
+        self.inner.resolve(address)
     }
 
     fn fault(&self, error: &io::Error) -> Fault {
