@@ -7,6 +7,7 @@ mod catalogue;
 mod checks;
 mod client;
 mod grpc;
+mod owner;
 mod proxies;
 mod real_server;
 

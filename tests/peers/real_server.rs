@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 
 use crate::catalogue::Backing;
 use crate::client::Speaks;
+use crate::owner;
 
 /// A server takes a moment to start, and more on a busy machine.
 const PATIENCE: usize = 1_500;
@@ -168,7 +169,8 @@ impl Process {
                 if self.child.try_wait().expect("a child of ours").is_some() {
                     break;
                 }
-                listens = TcpStream::connect(address).await.is_ok();
+                listens = TcpStream::connect(address).await.is_ok()
+                    && owner::listens(self.child.id(), address);
                 if listens {
                     break;
                 }
