@@ -1,6 +1,6 @@
 //! The facade: one function over a default pool, and all that is needed for one of your own.
 //!
-#![doc = include_str!("../../README.md")]
+#![doc = include_str!("../README.md")]
 //!
 //! # Where to go from here
 //!
