@@ -69,6 +69,10 @@ pub(crate) const ROWS: &[Row] = &[
          --features pool-tls/ring,pool-tls/aws-lc-rs,pool-tls/platform-verifier,pooled-fetch/tls,\
          pool-tcp/hickory,pool-tcp/hyper-rustls,pool-tcp/idna,pool-tcp/proxy",
     ),
+    Row::new(
+        "package",
+        "cargo package --allow-dirty --package pool-core --package pool-tcp --package pool-tls --package pooled-fetch",
+    ),
     Row::new("examples", "cargo build --workspace --examples"),
     Row::new("quickstart", "cargo run --release --example quickstart"),
     Row::new("proxy", "cargo run --package pooled-fetch --features proxy --example proxy"),

@@ -18,7 +18,8 @@ cargo xtask COMMAND
   ci [--strict] [--only ROW]...   run the whole matrix, or only the rows that are named
        --strict                   a row that had to be skipped is a failure
        rows                       format sort deny alone clippy docs unit suite stress fuzz xtask
-                                  doctests examples quickstart proxy interop peers budget
+                                  doctests package examples quickstart proxy unix names
+                                  mixed custom interop peers budget
   bench [--quick]                 run all clients side by side, and write target/bench/
        --quick                    the same in under two minutes
   help                            show this text
