@@ -141,7 +141,8 @@ impl Builder {
     ///
     /// A first packet that the network doubles may reach the server twice, with what it carries, and that is the whole
     /// request where it is small. So turn it on below TLS alone, whose first packet is not yet a request, or where no
-    /// request hurts that is executed twice. A server that cannot be reached may show only when the request is written.
+    /// request hurts that is executed twice. A server that was met before, and cannot be reached now, shows only when the request is
+    /// written: neither the connect timeout nor the race of the addresses of a name sees it, but below TLS, whose handshake they wait for.
     #[cfg(any(target_os = "android", target_os = "linux"))]
     pub fn fast_open(mut self, fast_open: bool) -> Self {
         self.options.fast_open = fast_open;

@@ -58,6 +58,10 @@ impl TcpConnector {
         Self { options: Arc::new(options), addresses: PhantomData }
     }
 
+    pub(crate) fn opens_fast(&self) -> bool {
+        self.options.fast_open
+    }
+
     /// The same connector for addresses that say by which way their peer is reached.
     ///
     /// # Examples
@@ -97,7 +101,9 @@ impl<A: Peer> Connector for TcpConnector<A> {
 
     async fn connect(&self, address: &A, _: &ConnectOptions) -> io::Result<Connected<TcpStream>> {
         runtime::check()?;
-        let peer = address.peer();
+        let mut peer = address.peer();
+        // One of IPv4 in the clothes of IPv6 takes the options of IPv4.
+        peer.set_ip(peer.ip().to_canonical());
         let way = address.routed().map(TcpAddress::way);
         let socket = connect(peer, &self.options, way).await?;
         let local = socket.local_addr().ok();

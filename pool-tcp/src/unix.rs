@@ -23,7 +23,7 @@ const LATE: Duration = Duration::from_millis(64);
 /// names is told by the URI, or the `Host`, of the request. The kernel is asked before a connection is reused, as over
 /// TCP.
 ///
-/// A server whose backlog is full refuses nobody over a Unix socket: the system says that the client may try again. So
+/// A server whose backlog is full refuses nobody over a Unix socket: Linux says that the client may try again. So
 /// does this connector, until the connect timeout of the pool has passed.
 ///
 /// # Examples

@@ -106,7 +106,7 @@ impl<C: Connector> Builder<C> {
     /// certificate that TLS does not look at. Defaults to none.
     ///
     /// It is called after each handshake, resumed or not, before a request is written, and holds up the connect as long as it
-    /// runs. A server that is refused is told good-bye, and connecting fails with a
+    /// runs. The server has been shown the client certificate by then, if there is one. A server that is refused is told good-bye, and connecting fails with a
     /// [`HandshakeError`](crate::HandshakeError) that [says so](crate::HandshakeError::is_refused) in the words of the
     /// closure, which counts against the address like every failed handshake.
     ///

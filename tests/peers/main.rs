@@ -10,6 +10,7 @@ mod grpc;
 mod owner;
 mod proxies;
 mod real_server;
+mod resolver;
 
 use std::fmt::Write as _;
 use std::time::Duration;

@@ -56,8 +56,8 @@ impl Sites {
     }
 }
 
-/// A proxy of that name, or a word that it is not installed.
-async fn start(
+/// A program of that name that listens, or a word that it is not installed.
+pub(crate) async fn start(
     program: &'static str,
     backing: &Backing,
     arguments: impl Fn(&Directory, SocketAddr) -> Vec<String>,
@@ -67,7 +67,7 @@ async fn start(
         return None;
     }
     let mut why = String::new();
-    // Another process may take a free port between our look and the proxy's bind.
+    // Another process may take a free port between our look and the bind.
     for _ in 0..3 {
         let [address] = free_addresses();
         let directory = Directory::new(backing.clone());

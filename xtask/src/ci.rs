@@ -89,7 +89,7 @@ pub(crate) const ROWS: &[Row] = &[
         "peers",
         "cargo test --package pooled-fetch-tests --test peers --no-fail-fast -- --nocapture",
     )
-    .needs(&[NGINX, HAPROXY, APACHE, NODE, NGHTTPD, OPENSSL, TINYPROXY, MICROSOCKS]),
+    .needs(&[NGINX, HAPROXY, APACHE, NODE, NGHTTPD, OPENSSL, DNSMASQ, TINYPROXY, MICROSOCKS]),
     Row::new("budget", "cargo bench --package pooled-fetch-bench --bench budget")
         .needs(&[VALGRIND]),
 ];
@@ -128,6 +128,8 @@ const NGHTTPD: Tool =
     Tool { name: "nghttpd", probe: "nghttpd --version", install: "apt-get install nghttp2-server" };
 const OPENSSL: Tool =
     Tool { name: "openssl", probe: "openssl version", install: "apt-get install openssl" };
+const DNSMASQ: Tool =
+    Tool { name: "dnsmasq", probe: "dnsmasq --version", install: "apt-get install dnsmasq-base" };
 const TINYPROXY: Tool =
     Tool { name: "tinyproxy", probe: "tinyproxy -v", install: "apt-get install tinyproxy-bin" };
 // It has no option that only tells of it.

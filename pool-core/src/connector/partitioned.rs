@@ -39,6 +39,8 @@ impl<A: Debug, T: Debug> Debug for Tagged<A, T> {
 /// For the tenants of a gateway, of whom none is to see what a server knows of another's connection. All partitions share the
 /// limits of the pool; those for an address hold for each tag by itself.
 ///
+/// TLS goes over it, and not below: `TlsConnector<Partitioned<_, _>>`, whose tickets are then kept for each tag.
+///
 /// # Examples
 ///
 /// ```

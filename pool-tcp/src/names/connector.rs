@@ -147,7 +147,10 @@ impl<R: Resolve> Connector for NamesConnector<R> {
     ) -> io::Result<Connected<TcpStream>> {
         if let Some(address) = options.peer.or(name.number()) {
             let connected = self.tcp.connect(&address, options).await?;
-            options.reached_peer();
+            // With fast open a connect may end before any packet has left.
+            if !self.tcp.opens_fast() {
+                options.reached_peer();
+            }
             return Ok(connected);
         }
         // Over a connector that passes on no answer, or called by hand.

@@ -16,5 +16,7 @@ mod resolve;
 pub use connector::NamesConnector;
 #[cfg(feature = "hickory")]
 pub use hickory::HickoryResolver;
+#[cfg(feature = "hyper-util")]
+pub(crate) use name::has_unreadable_port;
 pub use name::{Name, NameError};
 pub use resolve::{Resolve, SystemResolver};

@@ -73,8 +73,15 @@ impl Name {
     ///
     /// When the URI has no host, or as [`new`](Self::new).
     pub fn of_uri(uri: &Uri) -> Result<Self, NameError> {
-        let wrong = |why| NameError { host: uri.to_string().into(), why };
+        // Without what may be secret in it.
+        let told = || {
+            format!("{}://{}", uri.scheme_str().unwrap_or_default(), uri.host().unwrap_or_default())
+        };
+        let wrong = |why| NameError { host: told().into(), why };
         let host = uri.host().ok_or_else(|| wrong("has no host"))?;
+        if has_unreadable_port(uri) {
+            return Err(wrong("has a port that is none below 65,536"));
+        }
         let port = match (uri.port_u16(), uri.scheme_str()) {
             (Some(port), _) => port,
             (None, Some("http") | None) => 80,
@@ -118,6 +125,15 @@ impl Name {
         let name = self.to_resolve().map(|name| name.strip_suffix('.').unwrap_or(name));
         name.is_some_and(|name| name == "localhost" || name.ends_with(".localhost"))
     }
+}
+
+/// Whether a URI has a port that is no number of one. The types of `http` take it for none.
+pub(crate) fn has_unreadable_port(uri: &Uri) -> bool {
+    let authority = uri.authority().map_or("", |authority| authority.as_str());
+    let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let after_host = authority.rsplit_once(']').map_or(authority, |(_, rest)| rest);
+    let port = after_host.rsplit_once(':').map_or("", |(_, port)| port);
+    !port.is_empty() && uri.port_u16().is_none()
 }
 
 /// In lower case, and as DNS has it.
@@ -250,6 +266,12 @@ mod tests {
         assert_eq!(name("https://[::1]:8443/").unwrap().to_string(), "[::1]:8443");
         assert!(name("/path").unwrap_err().to_string().contains("no host"));
         assert!(name("ftp://a.test/").unwrap_err().to_string().contains("scheme"));
+        for uri in ["https://a.test:84433/", "http://a.test:8o80/", "http://[::1]:99999/"] {
+            assert!(name(uri).unwrap_err().to_string().contains("port"), "{uri}");
+        }
+        assert_eq!(name("http://a.test:/").unwrap().to_string(), "a.test:80");
+        let secret = name("wss://user:secret@a.test/?token=secret").unwrap_err();
+        assert!(!format!("{secret} {secret:?}").contains("secret"), "{secret}");
     }
 
     #[test]

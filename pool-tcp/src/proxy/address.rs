@@ -64,8 +64,8 @@ impl<A> Proxy<A> {
     /// Says who asks: by the Basic scheme to a proxy that speaks HTTP (RFC 7617), by name and password to one of SOCKS5
     /// (RFC 1929). Defaults to nobody.
     ///
-    /// A name with a colon cannot be sent by the Basic scheme, nor more than 255 bytes by SOCKS5: then each dial is an
-    /// error that says so.
+    /// A name with a colon cannot be sent by the Basic scheme, nor more than 234 bytes by SOCKS5, fewer where the name of the target is longer than 15:
+    /// then each dial is an error that says so.
     #[must_use]
     pub fn with_credentials(self, user: impl Into<String>, password: impl Into<String>) -> Self
     where
@@ -134,9 +134,12 @@ impl<A> ProxyAddress<A> {
     ///
     /// When `host` is no host of a URI.
     pub fn new(proxy: Proxy<A>, host: &str, port: u16) -> Result<Self, InvalidUri> {
-        let host = host.to_ascii_lowercase();
-        let is_bare = host.parse::<Ipv6Addr>().is_ok();
-        let target = if is_bare { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        // An address of IPv6 has one spelling.
+        let target = match bare.parse::<Ipv6Addr>() {
+            Ok(number) => format!("[{number}]:{port}"),
+            Err(_) => format!("{}:{port}", host.to_ascii_lowercase()),
+        };
         let target: Authority = target.parse()?;
         if target.as_str().contains('@') || target.host().is_empty() {
             // Not an authority of its own kind, but of one that no host has.

@@ -105,7 +105,9 @@ impl<C: Connector> Connector for ProxyConnector<C> {
             let why = "it lies behind one that only forwards requests";
             return Err(ProxyError::refused(Step::Reach, io::ErrorKind::Unsupported, why));
         }
-        let (stream, rest) = connected.take_stream();
+        let (stream, mut rest) = connected.take_stream();
+        // What is known of the proxy, such as its certificate, is not of the target.
+        rest.extensions = http::Extensions::new();
         let stream = match proxy.kind() {
             Kind::Forward => {
                 let authorization =
@@ -129,7 +131,7 @@ impl<C: Connector> Connector for ProxyConnector<C> {
     }
 
     fn fault(&self, error: &io::Error) -> Fault {
-        match ProxyError::below(error) {
+        match ProxyError::below(error, Step::Reach) {
             Some(below) => self.inner.fault(below),
             None => Fault::of(error),
         }

@@ -44,13 +44,10 @@ impl ProxyError {
         }
     }
 
-    /// What the connector below has said, if it could not reach the proxy.
-    pub(super) fn below(error: &io::Error) -> Option<&io::Error> {
+    /// What the connector below has said, if it failed at this step.
+    pub(super) fn below(error: &io::Error, step: Step) -> Option<&io::Error> {
         let error: &Self = error.get_ref()?.downcast_ref()?;
-        match (error.step, &error.cause) {
-            (Step::Reach | Step::Header, Some(cause)) => cause.downcast_ref(),
-            _ => None,
-        }
+        error.cause.as_ref().filter(|_| error.step == step)?.downcast_ref()
     }
 
     pub(super) fn caused(step: Step, cause: io::Error) -> io::Error {

@@ -17,8 +17,10 @@ use super::address::Credentials;
 use super::error::{ProxyError, Step};
 use super::stream::{Heard, ProxyStream, Step as Gives};
 
-/// The longest name and password of SOCKS5, RFC 1929.
-const SOCKS5_MOST: usize = 255;
+/// hyper-util writes name, password and target into one buffer, in which so many bytes are left for them; a target that is a number takes
+/// up to 15.
+const SOCKS5_MOST: usize = 249;
+const SOCKS5_NUMBER: usize = 15;
 
 /// A service that gives the stream which is there.
 struct Opened<S>(Option<TokioIo<ProxyStream<S>>>);
@@ -82,8 +84,9 @@ where
     let stream = ProxyStream::shaking_hands(stream, Gives::Byte, heard.clone());
     let mut service = SocksV5::new(target.clone(), Opened(Some(TokioIo::new(stream))));
     if let Some(Credentials { user, password }) = credentials {
-        if user.len() > SOCKS5_MOST || password.len() > SOCKS5_MOST {
-            let why = "credentials of more than 255 bytes cannot be sent to it";
+        let host = target.host().map_or(0, str::len).max(SOCKS5_NUMBER);
+        if user.len() + password.len() + host > SOCKS5_MOST {
+            let why = "its name, the credentials and the target are more than can be sent to it";
             return Err(ProxyError::refused(Step::Socks5, io::ErrorKind::InvalidInput, why));
         }
         service = service.with_auth(user.clone(), password.clone());

@@ -143,6 +143,10 @@ impl<C: Connector> Connector for ProxyProtocolConnector<C> {
     ) -> io::Result<Connected<Self::Stream>> {
         let header = address.header()?;
         let mut connected = self.inner.connect(&address.inner, options).await?;
+        if connected.is_forwarded() {
+            let why = "the server lies behind a proxy that only forwards requests";
+            return Err(ProxyError::refused(Step::Header, io::ErrorKind::Unsupported, why));
+        }
         let written = async {
             connected.stream.write_all(&header).await?;
             connected.stream.flush().await
@@ -160,7 +164,7 @@ impl<C: Connector> Connector for ProxyProtocolConnector<C> {
     }
 
     fn fault(&self, error: &io::Error) -> Fault {
-        self.inner.fault(ProxyError::below(error).unwrap_or(error))
+        self.inner.fault(ProxyError::below(error, Step::Header).unwrap_or(error))
     }
 
     /// The inner address as well, though other clients may use it: what is kept for it is made anew then.

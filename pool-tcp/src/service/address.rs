@@ -3,11 +3,14 @@
 use std::error::Error;
 use std::fmt;
 use std::hash::Hash;
+use std::net::Ipv6Addr;
 use std::str::FromStr;
 
 use http::Uri;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use pool_core::Target;
+
+use crate::names::has_unreadable_port;
 
 /// An address of a [`ServiceConnector`](crate::ServiceConnector): the URI that its service is called with.
 ///
@@ -80,8 +83,16 @@ impl TryFrom<&Uri> for UriAddress {
             _ => return Err(NotAnAddress(())),
         };
         let host = uri.host().filter(|host| !host.is_empty()).ok_or(NotAnAddress(()))?;
+        if has_unreadable_port(uri) {
+            return Err(NotAnAddress(()));
+        }
         let port = uri.port_u16().unwrap_or(own);
-        let authority = format!("{}:{port}", host.to_ascii_lowercase());
+        // An address of IPv6 has one spelling.
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let authority = match bare.and_then(|bare| bare.parse::<Ipv6Addr>().ok()) {
+            Some(number) => format!("[{number}]:{port}"),
+            None => format!("{}:{port}", host.to_ascii_lowercase()),
+        };
         let authority = authority.parse().map_err(|_| NotAnAddress(()))?;
         Ok(Self { scheme: scheme.clone(), authority })
     }

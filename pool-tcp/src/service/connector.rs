@@ -22,8 +22,11 @@ use super::stream::{Lend, ServiceStream};
 use crate::runtime::{self, NoIo};
 
 /// Opens connections with any connector of the hyper-util family: a `tower_service::Service` of [`Uri`] whose streams are
-/// [`Connection`]s, such as hyper-util's `HttpConnector`, `Tunnel` and `SocksV5`, hyper-rustls' `HttpsConnector`, those over
-/// hickory's resolver, and hyperlocal's for Unix sockets.
+/// [`Connection`]s, such as hyper-util's `HttpConnector`, hyper-rustls' `HttpsConnector`, those over hickory's resolver, and
+/// hyperlocal's for Unix sockets. For proxies there is `ProxyConnector`: hyper-util's `Tunnel` and `SocksV5` lose
+/// what a server says at once after their handshake.
+///
+/// A user timeout that is set on hyper-util's connector holds during uploads too; that of `TcpConnector` does not.
 ///
 /// What the service says of a connection holds here: its addresses, whether HTTP/2 was negotiated, and whether it ends at a
 /// proxy that forwards requests, which are then in absolute form, as with hyper-util's client. A connection to an `https`

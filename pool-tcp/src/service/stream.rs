@@ -27,6 +27,12 @@ pub(super) type Lend<S> = Arc<dyn Fn(&S) -> Option<LentSocket<'_>> + Send + Sync
 /// As much at a time as our own TCP stream reads past its runtime.
 const READ: usize = 512;
 
+/// What is coded goes out in records of TLS of so many bytes at most, RFC 8446 5.1.
+///
+/// A stream that takes several at once says nothing of those that went out before one has failed, so a request that a
+/// server has read would pass for unsent. Nobody can read a part of one.
+const RECORD: usize = 16 * 1024;
+
 /// How what HTTP/2 writes first begins, and no request of HTTP/1 does, RFC 9113 3.4.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0";
 
@@ -35,6 +41,8 @@ pub struct ServiceStream<S> {
     stream: TokioIo<S>,
     lend: Lend<S>,
     check: KernelCheck,
+    /// What it is given is coded before it goes out, as far as is known.
+    is_coded: bool,
     /// Bytes may come at any time: it speaks HTTP/2.
     is_shared: bool,
     has_written: bool,
@@ -53,9 +61,11 @@ enum Found {
 
 impl<S> ServiceStream<S> {
     pub(super) fn new(stream: S, lend: Lend<S>, check: KernelCheck, is_shared: bool) -> Self {
+        let is_coded = lend(&stream).is_none_or(|lent| lent.is_coded);
         Self {
             stream: TokioIo::new(stream),
             lend,
+            is_coded,
             check,
             is_shared,
             has_written: false,
@@ -207,7 +217,8 @@ impl<S: rt::Read + rt::Write + Unpin> AsyncWrite for ServiceStream<S> {
         if self.holds_back(cx, bytes) {
             return Poll::Pending;
         }
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let most = if self.is_coded { RECORD } else { usize::MAX };
+        Pin::new(&mut self.stream).poll_write(cx, &bytes[..bytes.len().min(most)])
     }
 
     #[inline]
@@ -219,7 +230,25 @@ impl<S: rt::Read + rt::Write + Unpin> AsyncWrite for ServiceStream<S> {
         if self.holds_back(cx, buffers.first().map_or(&[], |buffer| buffer)) {
             return Poll::Pending;
         }
-        Pin::new(&mut self.stream).poll_write_vectored(cx, buffers)
+        if !self.is_coded {
+            return Pin::new(&mut self.stream).poll_write_vectored(cx, buffers);
+        }
+        let mut room = RECORD;
+        let fits = |buffer: &&io::IoSlice<'_>| match room.checked_sub(buffer.len()) {
+            Some(left) => {
+                room = left;
+                true
+            }
+            None => false,
+        };
+        match buffers.iter().take_while(fits).count() {
+            0 => {
+                let first = buffers.first().map_or(&[][..], |buffer| buffer);
+                let most = first.len().min(RECORD);
+                Pin::new(&mut self.stream).poll_write(cx, &first[..most])
+            }
+            whole => Pin::new(&mut self.stream).poll_write_vectored(cx, &buffers[..whole]),
+        }
     }
 
     #[inline]

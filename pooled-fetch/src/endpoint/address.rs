@@ -75,7 +75,8 @@ impl Endpoint {
         match uri.scheme_str() {
             Some("http") => Ok(Self::http(name()?)),
             Some("https") => Self::https(name()?),
-            _ => Err(EndpointError(Why::Scheme(uri.to_string()))),
+            // Without what may be secret in it.
+            scheme => Err(EndpointError(Why::Scheme(scheme.unwrap_or_default().to_owned()))),
         }
     }
 
@@ -125,7 +126,9 @@ impl fmt::Display for EndpointError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Why::Name(error) => error.fmt(f),
-            Why::Scheme(uri) => write!(f, "{uri:?} begins with neither http:// nor https://"),
+            Why::Scheme(scheme) => {
+                write!(f, "the URI has the scheme {scheme:?}, which is neither http nor https")
+            }
             Why::ServerName(host) => write!(f, "{host:?} can be no name of a certificate"),
         }
     }
@@ -163,9 +166,9 @@ mod tests {
     #[test]
     fn what_is_no_server_is_an_error_that_says_so() {
         for (uri, why) in [
-            ("/path", "neither http:// nor https://"),
-            ("ftp://example.com/", "neither http:// nor https://"),
-            ("example.com:80", "neither http:// nor https://"),
+            ("/path", "neither http nor https"),
+            ("ftp://example.com/", "neither http nor https"),
+            ("example.com:80", "neither http nor https"),
             ("https://-a.test/", "certificate"),
             ("http://a..b/", "no bytes"),
         ] {

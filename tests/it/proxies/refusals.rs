@@ -147,7 +147,7 @@ async fn credentials_that_cannot_be_sent_are_an_error_that_does_not_show_them() 
         for (known, why) in [
             (Proxy::tunnel("proxy.test").with_credentials("a:secret", "b"), "with a colon"),
             (Proxy::forward("proxy.test").with_credentials("a:secret", "b"), "with a colon"),
-            (Proxy::socks5("proxy.test").with_credentials("secret", long), "255 bytes"),
+            (Proxy::socks5("proxy.test").with_credentials("secret", long), "more than can be sent"),
         ] {
             let (connector, _proxy) = FakeProxy::start();
             let address = through(known, "site.test", 443);
