@@ -98,6 +98,7 @@ mod policy;
 mod pool;
 mod report;
 mod request;
+mod services;
 mod settings;
 mod sync;
 
@@ -119,4 +120,7 @@ pub use request::{
     extended_connect, http1_only, least_rate, on_informational, response_timeout, reuse,
     total_timeout,
 };
+#[cfg(feature = "tower")]
+pub use services::{PoolService, To};
+pub use services::{ResponseFuture, ToAddress};
 pub use settings::{Backoff, BuildError, Http2};

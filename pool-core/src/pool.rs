@@ -129,7 +129,12 @@ impl<C: Connector> Pool<C> {
         B::Error: Into<BoxError>,
     {
         // Here and not in the future, which then need not hold the caller's type as well.
-        exchange::send(self.hosts(), address, PendingRequest::new(request.map(RequestBody::new)))
+        exchange::send(
+            self.hosts(),
+            address,
+            PendingRequest::new(request.map(RequestBody::new)),
+            None,
+        )
     }
 
     /// Sends a request to any one of `addresses`, which serve it alike, and waits for the head of its response.

@@ -33,6 +33,7 @@ mod refusals;
 mod retry;
 mod reuse;
 mod service;
+mod services;
 mod settings;
 mod siblings;
 mod sockets;

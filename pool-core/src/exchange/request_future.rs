@@ -27,7 +27,7 @@ use super::pending::PendingRequest;
 use super::response_body::Body;
 use crate::conn::http1::{Connection, Unanswered};
 use crate::connector::Connector;
-use crate::lanes::{Held, Hosts, Lease, Needs, Trust, Unused, Wants, take_idle};
+use crate::lanes::{Held, Hosts, Lease, Needs, Position, Trust, Unused, Wants, take_idle};
 use crate::report::Error;
 use crate::request::check_secure;
 
@@ -41,9 +41,10 @@ pub(crate) fn send<'a, C: Connector>(
     hosts: &'a Arc<Hosts<C>>,
     address: &'a C::Address,
     pending: PendingRequest,
+    position: Option<Position>,
 ) -> impl Future<Output = Sent> + Send + use<'a, C> {
     let http1 = Http1Exchange::new(Connection::send);
-    RequestFuture { hosts, address, http1, stage: Stage::Begins, pending }
+    RequestFuture { hosts, address, http1, stage: Stage::Begins, pending, position }
 }
 
 /// Sends a request over this lease, and over no other.
@@ -88,6 +89,8 @@ pin_project! {
         http1: Http1Exchange<F>,
         stage: Stage<'a>,
         pending: PendingRequest,
+        // Where its service stands in line, until it looks for a connection itself.
+        position: Option<Position>,
     }
 }
 
@@ -186,12 +189,20 @@ where
         if wants == Wants::Any && pause.is_none() {
             let trust = Trust::of(lane.host(), || self.pending.may_try());
             match take_idle(lane, chunks, trust) {
-                Ok(lease) => return self.go_over(lease),
+                Ok(lease) => {
+                    *self.position = None;
+                    return self.go_over(lease);
+                }
                 Err(back) => lane = back,
             }
         }
         let needs = Needs { wants, chunks, http1_only, pause, first_is_for_all: false };
-        *self.stage = Stage::Waits(Box::pin(self.hosts.wait(self.address, lane, needs)));
+        *self.stage = Stage::Waits(Box::pin(self.hosts.wait(
+            self.address,
+            lane,
+            needs,
+            self.position.take(),
+        )));
         Ok(())
     }
 
@@ -216,6 +227,7 @@ where
 
     /// A future that has ended may be kept for long, and keeps nothing of its request.
     fn end(&mut self) {
+        *self.position = None;
         *self.stage = Stage::Ended;
         self.pending.let_go();
     }

@@ -9,6 +9,7 @@ use super::checkout::Trust;
 use super::hosts::{Hosts, name_of};
 use super::lane::Lane;
 use super::lease::{Lease, Unused};
+use super::position::Position;
 use super::wait::{Place, Refused};
 use super::wants::{Needs, Wants};
 use crate::connector::Connector;
@@ -45,17 +46,18 @@ impl<C: Connector> Hosts<C> {
         let trust = Trust::of(lane.host(), || false);
         match take_idle(lane, false, trust) {
             Ok(lease) => Ok(lease),
-            Err(lane) => self.wait(address, lane, Needs::default()).await,
+            Err(lane) => self.wait(address, lane, Needs::default(), None).await,
         }
     }
 
     /// Waits for what comes first of what is wanted, a returned connection or a new one. `lane` is that of the address, as
-    /// [`lane_for`](Self::lane_for) has just given it.
+    /// [`lane_for`](Self::lane_for) has just given it, and `position` that in which the service of the request has stood.
     pub(crate) async fn wait(
         self: &Arc<Self>,
         address: &C::Address,
         lane: Arc<Lane>,
         needs: Needs,
+        mut position: Option<Position>,
     ) -> Result<Lease, Error> {
         if let Some(pause) = needs.pause {
             sleep(pause).await;
@@ -63,7 +65,10 @@ impl<C: Connector> Hosts<C> {
         let now = Instant::now();
         let mut lane = Some(lane);
         loop {
-            let lease = self.join(address, lane.take(), now, needs)?.lease(now).await?;
+            let place = self.join(address, lane.take(), now, needs, position.as_ref())?;
+            // From here on the request itself stands there.
+            position = None;
+            let lease = place.lease(now).await?;
             if lease.can_carry(needs.chunks) {
                 return Ok(lease);
             }
@@ -78,6 +83,7 @@ impl<C: Connector> Hosts<C> {
         mut lane: Option<Arc<Lane>>,
         now: Instant,
         Needs { wants, http1_only, first_is_for_all, .. }: Needs,
+        position: Option<&Position>,
     ) -> Result<Place, Error> {
         // A watcher may retire between the look-up and the join, and then the lane takes no more waiters. Two in a row
         // retire only where the runtime itself has shut down.
@@ -89,7 +95,8 @@ impl<C: Connector> Hosts<C> {
             if first_is_for_all && !lane.host().has_connections() {
                 lane.queue.let_first_be_for_all();
             }
-            if let Some(place) = join(&lane, now, wants)? {
+            let number = position.and_then(|position| position.number_in(&lane));
+            if let Some(place) = join(&lane, now, wants, number)? {
                 return Ok(place);
             }
         }
@@ -110,7 +117,7 @@ impl<C: Connector> Hosts<C> {
         lane.host().end_pause();
         let now = Instant::now();
         let missing = count.saturating_sub(lane.idle());
-        let places: Vec<_> = (0..missing).map(|_| join(&lane, now, Wants::Fresh)).collect();
+        let places: Vec<_> = (0..missing).map(|_| join(&lane, now, Wants::Fresh, None)).collect();
         // Held until all are there: a connection that was checked in at once would serve the next place.
         let mut held = Vec::with_capacity(missing);
         let mut failed = None;
@@ -152,8 +159,13 @@ pub(crate) fn take_idle(
 }
 
 /// Joins the queue of a lane; none if its watcher has gone.
-fn join(lane: &Arc<Lane>, now: Instant, wants: Wants) -> Result<Option<Place>, Error> {
-    let place = match lane.enqueue(now, wants) {
+fn join(
+    lane: &Arc<Lane>,
+    now: Instant,
+    wants: Wants,
+    number: Option<u64>,
+) -> Result<Option<Place>, Error> {
+    let place = match lane.enqueue(now, wants, number) {
         Ok(place) => place,
         Err(Refused::BackingOff(pause)) => return Err(Error::backing_off(lane.name(), pause)),
         Err(Refused::QueueFull) => return Err(Error::queue_full(lane.name())),

@@ -64,7 +64,7 @@ impl<C: Connector> Hosts<C> {
         let mut failed = None;
         loop {
             if let Some((address, lane)) = left.next() {
-                racers.push(self.wait(address, lane, needs));
+                racers.push(self.wait(address, lane, needs, None));
             }
             let served = if left.len() == 0 {
                 racers.next().await

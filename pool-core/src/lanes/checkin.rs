@@ -189,6 +189,7 @@ impl Lane {
         if self.idle() == 0 {
             return;
         }
+        self.host().changes().tell();
         if self.must_make_room() || self.host().is_wanted_beside(&**self) {
             self.close_oldest(Reason::Evicted);
         } else {

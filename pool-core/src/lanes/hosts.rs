@@ -68,11 +68,23 @@ impl Entry {
         let holdings = Holdings {
             idle: sum(Lane::idle),
             parked: sum(Lane::parked),
-            waiting: sum(|lane| lane.queue.waiting()),
+            waiting: sum(|lane| lane.queue.waiting() + lane.line.len(Instant::now())),
             streams: sum(|lane| lane.in_use.open_streams()),
             backing_off: self.host.fails(),
         };
         stats.add(self.host.counters(), holdings);
+    }
+
+    /// How many requests are under way, or wait.
+    fn load(&self) -> usize {
+        let of_lane = |lane: &Arc<Lane>| {
+            // A shared connection is lent by its streams.
+            let own = lane.idle() + lane.in_use.len();
+            (lane.queue.waiting() + lane.in_use.open_streams(), own)
+        };
+        let lanes = self.lanes.iter().map(of_lane);
+        let (requests, others) = lanes.fold((0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1));
+        requests + self.host.counters().open().saturating_sub(others)
     }
 
     fn is_vacant(&self) -> bool {
@@ -296,6 +308,11 @@ impl<C: Connector> Hosts<C> {
             }
         }
         self.pool.note_all_settings(own.iter().map(|own| &**own));
+    }
+
+    /// How many requests to an address are under way, or wait; none if the pool knows nothing of it.
+    pub(crate) fn load_of(&self, address: &C::Address) -> usize {
+        self.map.get(address).map_or(0, |entry| entry.load())
     }
 
     fn lanes(&self, wanted: impl Fn(&Arc<Lane>) -> bool) -> Vec<Arc<Lane>> {

@@ -32,6 +32,23 @@ impl InUse {
         self.length.load(Ordering::SeqCst) > 0
     }
 
+    /// How many more streams may be opened.
+    pub(super) fn room(&self) -> usize {
+        if !self.is_any() {
+            return 0;
+        }
+        let room = |connection: &Arc<Connection>| match connection.has_room() {
+            true => connection.stream_limit().saturating_sub(connection.open_streams()),
+            false => 0,
+        };
+        self.list.lock().iter().map(room).fold(0, usize::saturating_add)
+    }
+
+    /// How many connections there are.
+    pub(super) fn len(&self) -> usize {
+        self.length.load(Ordering::SeqCst)
+    }
+
     /// How many streams are open.
     pub(super) fn open_streams(&self) -> usize {
         self.list.lock().iter().map(|connection| connection.open_streams()).sum()

@@ -19,6 +19,7 @@ use super::idle::Idle;
 use super::idle_connection::IdleConnection;
 use super::in_use::InUse;
 use super::lease::Lease;
+use super::line::Line;
 use super::under_way::Begun;
 use super::wait_queue::WaitQueue;
 use super::wants::Pace;
@@ -41,6 +42,7 @@ pub(crate) struct Lane {
     pub(super) idle: Idle<IdleConnection>,
     pub(super) in_use: InUse,
     pub(super) queue: WaitQueue<Answer>,
+    pub(super) line: Line,
     default_target: DefaultTarget,
     dialer: Box<dyn Dial>,
     /// Only connections that speak HTTP/1 are opened here, though the address may come to speak HTTP/2.
@@ -94,6 +96,7 @@ impl Lane {
             idle: Idle::new(),
             in_use: InUse::default(),
             queue,
+            line: Line::default(),
             default_target,
             shares: AtomicBool::new(dialer.may_share()),
             dialer,
@@ -231,6 +234,7 @@ impl Lane {
             self.close_idle(reason);
             // What they would open would close at once.
             self.queue.end_left_behind(self.pace(), 0, usize::MAX);
+            self.host.changes().tell();
         }
     }
 }

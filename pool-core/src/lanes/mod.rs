@@ -15,6 +15,7 @@
 //! | `idle` | the idle store; the only `SkipMap` |
 //! | `idle_connection` | what the store holds: a connection with HTTP state, or parked |
 //! | `wait_queue`, `wants` | requests that wait, first in, first out; what they want |
+//! | `line`, `position` | services that ask whether they may be called; when it is their turn |
 //! | `wait` | places in that queue, and what their dials have opened |
 //! | `dials`, `under_way` | when a lane dials for its waiters; the dials that it has begun |
 //! | `dial`, `opening` | the task that opens a connection; HTTP over the stream that it has opened |
@@ -38,8 +39,10 @@ mod idle_connection;
 mod in_use;
 mod lane;
 mod lease;
+mod line;
 mod maintenance;
 mod opening;
+mod position;
 mod race;
 mod streams;
 mod under_way;
@@ -54,4 +57,5 @@ pub(crate) use checkout::Trust;
 pub(crate) use held::Held;
 pub(crate) use hosts::Hosts;
 pub(crate) use lease::{ConnectionLease, Lease, StreamLease, Unused};
+pub(crate) use position::Position;
 pub(crate) use wants::{Needs, Wants};

@@ -119,6 +119,7 @@ impl Lane {
     /// A connection may have come to have room again: waiters have it, or it becomes idle.
     pub(super) fn room_found(self: &Arc<Self>) {
         self.serve_streams();
+        self.tell_line();
         let unused = self.in_use.lock().take_unused();
         for connection in unused {
             self.store_http2(&connection, Instant::now());
@@ -128,6 +129,14 @@ impl Lane {
     /// A stream has ended, or was not used.
     pub(super) fn stream_ended(self: &Arc<Self>, connection: &Arc<Connection>) {
         self.store_if(connection, Connection::close_stream);
+        self.tell_line();
+    }
+
+    /// Without a limit no service has to wait.
+    fn tell_line(&self) {
+        if self.settings().limits_connections() {
+            self.host().changes().tell();
+        }
     }
 
     /// The dial of a connection has ended: from here on it may become idle.
@@ -135,6 +144,7 @@ impl Lane {
         // Requests that have waited for this come first.
         self.serve_streams();
         self.store_if(connection, Connection::end_opening);
+        self.tell_line();
     }
 
     /// Stores a connection if it is no longer in use, which is checked under the lock of the list.

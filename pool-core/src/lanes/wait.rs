@@ -24,12 +24,13 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Joins the end of the queue. None if the watcher of the lane has gone; it stays while a request waits.
-    fn join(lane: &Arc<Lane>, wants: Wants, now: Instant) -> Option<Self> {
+    /// Joins the queue, at its end unless it has a number. None if the watcher of the lane has gone; it stays while a request
+    /// waits.
+    fn join(lane: &Arc<Lane>, wants: Wants, now: Instant, number: Option<u64>) -> Option<Self> {
         if !lane.runtime().stay() {
             return None;
         }
-        Some(Self { ticket: lane.queue.join(wants, now), lane: Arc::clone(lane) })
+        Some(Self { ticket: lane.queue.join(wants, now, number), lane: Arc::clone(lane) })
     }
 
     /// Waits for a lease, as long as the checkout timeout allows.
@@ -59,6 +60,8 @@ impl Drop for Place {
         } else if let Some(Ok(lease)) = self.ticket.close() {
             lease.give_back();
         }
+        // Another may have its turn.
+        self.lane.host().changes().tell();
         // A drain of the address may have waited for this request too.
         self.lane.host().notify_if_vacated();
         self.lane.runtime().leave();
@@ -77,8 +80,14 @@ pub(super) enum Refused {
 }
 
 impl Lane {
-    /// Joins the queue, and starts a dial if more requests wait than dials are under way.
-    pub(super) fn enqueue(self: &Arc<Self>, now: Instant, wants: Wants) -> Result<Place, Refused> {
+    /// Joins the queue, and starts a dial if more requests wait than dials are under way. A request whose service has stood
+    /// in line has the number of its position, and was counted there.
+    pub(super) fn enqueue(
+        self: &Arc<Self>,
+        now: Instant,
+        wants: Wants,
+        number: Option<u64>,
+    ) -> Result<Place, Refused> {
         if let Some(pause) = self.host().refuses_waiters(now) {
             return Err(Refused::BackingOff(pause));
         }
@@ -87,7 +96,7 @@ impl Lane {
             // Which address can be reached may have changed since.
             self.queue.let_first_be_for_all();
         }
-        let place = Place::join(self, wants, now).ok_or(Refused::WatcherGone)?;
+        let place = Place::join(self, wants, now, number).ok_or(Refused::WatcherGone)?;
         match wants {
             Wants::Any => self.serve_from_idle(now),
             // Another request may have opened the connection that this one waits for.
@@ -99,13 +108,14 @@ impl Lane {
         // While the address fails, one dial is for all of them.
         let is_for_all =
             self.pace() == Pace::ForAll && self.host().has_room() && self.pool().has_room();
-        let full = limit.is_some_and(|limit| !is_for_all && self.queue.is_over(limit));
+        let may_be_refused = number.is_none() && !is_for_all;
+        let full = limit.is_some_and(|limit| may_be_refused && self.queue.is_over(limit));
         if full && self.queue.leave(&place.ticket) { Err(Refused::QueueFull) } else { Ok(place) }
     }
 
     /// Opens a connection that no request waits for, and stores it. What goes wrong is told by events, as of any dial.
     pub(super) fn open_one_more(self: &Arc<Self>) {
-        let Ok(place) = self.enqueue(Instant::now(), Wants::Fresh) else { return };
+        let Ok(place) = self.enqueue(Instant::now(), Wants::Fresh, None) else { return };
         tokio::spawn(async move {
             if let Ok(lease) = place.lease(Instant::now()).await {
                 lease.give_back();

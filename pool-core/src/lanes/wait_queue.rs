@@ -64,6 +64,16 @@ impl<T> Waiter<T> {
     }
 }
 
+/// What is ahead of a newcomer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ahead {
+    pub(super) waiting: usize,
+    /// How many waiters the dials under way are for.
+    pub(super) covered: usize,
+    /// The number of the waiter that came first.
+    pub(super) first: Option<u64>,
+}
+
 /// A place in the queue. Its owner leaves by its number.
 #[derive(Debug)]
 pub(super) struct Ticket<T> {
@@ -101,13 +111,15 @@ impl<T> WaitQueue<T> {
         self.waiting.load(Ordering::SeqCst)
     }
 
-    /// Joins the end of the queue.
-    pub(super) fn join(&self, wants: Wants, since: Instant) -> Ticket<T> {
+    /// Joins the end of the queue, or where its number belongs if it has one, which was drawn here and never used.
+    pub(super) fn join(&self, wants: Wants, since: Instant, number: Option<u64>) -> Ticket<T> {
         let (sender, receiver) = oneshot::channel();
         let number = {
             let mut state = self.state.lock();
-            let ticket = state.draw_number();
-            state.waiters.push_back(Waiter { ticket, wants, since, answer: sender });
+            let ticket = number.unwrap_or_else(|| state.draw_number());
+            let behind = state.waiters.iter().rev().take_while(|waiter| waiter.ticket > ticket);
+            let place = state.waiters.len() - behind.count();
+            state.waiters.insert(place, Waiter { ticket, wants, since, answer: sender });
             self.waiting.store(state.waiters.len(), Ordering::SeqCst);
             self.waiting_in_all.fetch_add(1, Ordering::SeqCst);
             ticket
@@ -180,6 +192,16 @@ impl<T> WaitQueue<T> {
     pub(super) fn is_over(&self, limit: usize) -> bool {
         let state = self.state.lock();
         state.waiters.len().saturating_sub(self.covered(&state)) > limit
+    }
+
+    /// What a newcomer has before it.
+    pub(super) fn standing(&self) -> Ahead {
+        let state = self.state.lock();
+        Ahead {
+            waiting: state.waiters.len(),
+            covered: self.covered(&state),
+            first: state.waiters.front().map(|waiter| waiter.ticket),
+        }
     }
 
     /// Whether a waiter wants a dial that has still to begin.
@@ -332,7 +354,7 @@ mod tests {
     }
 
     fn join(queue: &WaitQueue<u32>, wants: Wants) -> Ticket<u32> {
-        queue.join(wants, Instant::now())
+        queue.join(wants, Instant::now(), None)
     }
 
     fn begin(queue: &WaitQueue<u32>) -> Option<u64> {
@@ -433,10 +455,11 @@ mod tests {
             let queue = WaitQueue::new(Arc::default(), may_share);
             let start = Instant::now();
             let at = |seconds| start + std::time::Duration::from_secs(seconds);
-            let mut before = queue.join(Wants::Any, at(0));
+            let mut before = queue.join(Wants::Any, at(0), None);
             let dial = begin(&queue).expect("one is wanted");
             let before_it = queue.next_number();
-            let mut after = [queue.join(Wants::Fresh, at(1)), queue.join(Wants::Newer(7), at(2))];
+            let mut after =
+                [queue.join(Wants::Fresh, at(1), None), queue.join(Wants::Newer(7), at(2), None)];
             let fail = |answer, or_since| {
                 queue.offer(answer, Offered::Failure { before: before_it, or_since })
             };

@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::changes::Changes;
 use super::idle_limit::LearntIdleLimit;
 use super::member::Member;
 use super::outage::Outage;
@@ -45,6 +46,8 @@ pub(crate) struct Host {
     pub(super) open: AtomicUsize,
     retired: AtomicBool,
     vacated: Notify,
+    /// What those look at that stand in line.
+    pub(super) changes: Changes,
     pub(super) members: Mutex<Vec<Weak<dyn Member>>>,
 }
 
@@ -66,6 +69,7 @@ impl Host {
             open: AtomicUsize::new(0),
             retired: AtomicBool::new(false),
             vacated: Notify::new(),
+            changes: Changes::default(),
             members: Mutex::default(),
         })
     }
@@ -93,6 +97,10 @@ impl Host {
     /// The count that the queues of all members share.
     pub(crate) fn waiting(&self) -> &Arc<AtomicUsize> {
         &self.waiting
+    }
+
+    pub(crate) fn changes(&self) -> &Changes {
+        &self.changes
     }
 
     pub(crate) fn tell<'a>(&self, event: impl FnOnce() -> Event<'a>) {

@@ -15,6 +15,7 @@
 //! | `runtime` | one runtime, and whether its watcher is needed |
 //! | `outage`, `attempt` | an address that fails; one dial, and what it shows of its address |
 //! | `peers` | the socket addresses behind a name: which is tried next, which are gone |
+//! | `changes` | tells those that stand in line of what changes at an address |
 //! | `left_behind` | dials for which no request waits any more |
 //! | `siblings`, `doubt` | what one failed connection tells of the idle ones; what a host does then |
 //! | `quarantine` | an address whose server answers out of step |
@@ -24,6 +25,7 @@
 //! `lanes` takes hosts, permits, runtimes and attempts, and is a `Member`; `exchange` notes at the host what it has learnt.
 
 mod attempt;
+mod changes;
 mod doubt;
 #[cfg(test)]
 mod fake_member;

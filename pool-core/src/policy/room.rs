@@ -62,6 +62,21 @@ impl Host {
         self.settings().max_idle_per_address.is_some_and(|limit| self.idle() >= limit)
     }
 
+    /// For how many more connections there is room to a member of which so many are idle, in place of one that is idle in
+    /// another member if need be.
+    pub(crate) fn room_for_dials(&self, idle: usize) -> usize {
+        match self.room_here() {
+            0 => usize::from(self.idle() > idle),
+            here => here.min(self.pool.room()),
+        }
+    }
+
+    /// Whether the total limit is reached by connections of other hosts.
+    pub(crate) fn is_kept_out_by_others(&self) -> bool {
+        let open = self.open.load(Ordering::SeqCst);
+        self.room_here() > 0 && !self.pool.has_room() && open < self.pool.open()
+    }
+
     /// How many connections are idle, in all runtimes.
     pub(crate) fn idle(&self) -> usize {
         self.members().iter().map(|member| member.idle()).sum()
@@ -113,6 +128,7 @@ impl Host {
     pub(crate) fn offer_room(&self) {
         // Between counting down, or joining, and the check.
         fence(Ordering::SeqCst);
+        self.changes.tell();
         if self.pool.has_room() {
             for member in self.pool.limit_queue.first_of_each_runtime() {
                 member.request_dial(Turn::Granted);

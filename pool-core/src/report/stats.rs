@@ -95,7 +95,8 @@ pub struct Stats {
     pub idle: usize,
     /// Idle connections parked as bare streams.
     pub parked: usize,
-    /// Requests that wait for a connection.
+    /// Requests that wait for a connection, and services of [`Pool::to`](crate::Pool::to) that are about to send one: they
+    /// wait for their turn, or it has come and has not lapsed.
     pub waiting: usize,
     /// Streams open on HTTP/2 connections.
     pub streams: usize,
@@ -244,8 +245,14 @@ impl Counters {
 
     /// Whether a connection is open.
     pub(crate) fn are_open(&self) -> bool {
+        self.open() > 0
+    }
+
+    /// How many connections are open.
+    pub(crate) fn open(&self) -> usize {
         let closed: u64 = self.closed.iter().map(|counter| counter.load(Ordering::Relaxed)).sum();
-        self.opened.load(Ordering::Relaxed) > closed
+        let open = self.opened.load(Ordering::Relaxed).saturating_sub(closed);
+        usize::try_from(open).unwrap_or(usize::MAX)
     }
 
     pub(crate) fn closed(&self, reason: Reason) {

@@ -1,0 +1,217 @@
+//! Services that ask whether they may be called, first come, first served. It knows neither lanes nor connections.
+//!
+//! A position is a number, and nothing else: no connection and no permit is kept for it. When its turn comes it is told, and
+//! from then on it counts as one request that is about to come, until its service is called, or dropped, or has let the turn
+//! lapse. A service that was told once is ready, however late it looks: the turn counts anew from there.
+
+use std::collections::VecDeque;
+use std::task::Waker;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::sync::Mutex;
+
+/// How long a turn counts that is not used. A service is nearly always called by the poll that finds it ready, and a busy
+/// runtime takes some milliseconds to come to that; a service that a balancer keeps in reserve costs the others no more than
+/// this.
+pub(super) const LAPSE: Duration = Duration::from_millis(10);
+
+#[derive(Debug, Default)]
+pub(super) struct Line(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// By their numbers.
+    entries: VecDeque<Entry>,
+    /// A task looks after the line.
+    is_attended: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    number: u64,
+    stands: Stands,
+}
+
+#[derive(Debug)]
+enum Stands {
+    Waits(Waker),
+    /// Its turn has come, and counts from then.
+    Told(Instant),
+}
+
+/// What an address can serve, at a moment that is hardly over.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Supply {
+    /// How many requests are served by what there is: idle connections, free streams, dials, and room for dials.
+    pub(super) served: usize,
+    /// How many wait for that.
+    pub(super) waiting: usize,
+    /// The number of the first of them.
+    pub(super) first: Option<u64>,
+    /// One may come without any of that.
+    pub(super) takes_one: bool,
+    /// Each request is told at once that it is refused.
+    pub(super) refuses: bool,
+}
+
+impl Supply {
+    /// Whether it is the turn of that position, beside so many whose turn it is.
+    fn is_turn(&self, told: usize, number: u64) -> bool {
+        let is_next = self.first.map_or(self.takes_one, |first| number < first);
+        self.refuses || self.served > self.waiting.saturating_add(told) || told == 0 && is_next
+    }
+}
+
+/// How a newcomer stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Entered {
+    pub(super) number: u64,
+    /// It is its turn at once.
+    pub(super) is_turn: bool,
+    /// A task looks after the line already.
+    pub(super) is_attended: bool,
+}
+
+/// How a position stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    Waits,
+    Turn,
+    /// Its turn has come, and has lapsed.
+    Lapsed,
+}
+
+/// What the task that looks after the line waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// A change, or this time.
+    Until(Option<Instant>),
+    /// Nothing: no position waits.
+    Over,
+}
+
+impl State {
+    fn forget_lapsed(&mut self, now: Instant) {
+        self.entries.retain(|entry| match entry.stands {
+            Stands::Told(at) => now < at + LAPSE,
+            Stands::Waits(_) => true,
+        });
+    }
+
+    fn waits(&self) -> usize {
+        self.entries.iter().filter(|entry| matches!(entry.stands, Stands::Waits(_))).count()
+    }
+
+    fn told(&self) -> usize {
+        self.entries.len() - self.waits()
+    }
+
+    fn find(&self, number: u64) -> Result<usize, usize> {
+        self.entries.binary_search_by_key(&number, |entry| entry.number)
+    }
+}
+
+impl Line {
+    /// Joins the end of the line. Unless it is its turn at once, a task has to look at what there is afterwards.
+    pub(super) fn enter(
+        &self,
+        waker: &Waker,
+        now: Instant,
+        draw: impl FnOnce() -> u64,
+        supply: Supply,
+    ) -> Entered {
+        let mut state = self.0.lock();
+        state.forget_lapsed(now);
+        let number = draw();
+        let is_turn = state.waits() == 0 && supply.is_turn(state.told(), number);
+        let stands = if is_turn { Stands::Told(now) } else { Stands::Waits(waker.clone()) };
+        state.entries.push_back(Entry { number, stands });
+        let is_attended = state.is_attended;
+        state.is_attended |= !is_turn;
+        Entered { number, is_turn, is_attended }
+    }
+
+    /// How a position stands. Whether it has been ready before decides what becomes of a turn that has lapsed.
+    pub(super) fn ask(
+        &self,
+        number: u64,
+        was_ready: bool,
+        waker: &Waker,
+        now: Instant,
+    ) -> Standing {
+        let mut state = self.0.lock();
+        if was_ready {
+            state.forget_lapsed(now);
+        }
+        match state.find(number) {
+            Ok(place) => match &mut state.entries[place].stands {
+                Stands::Waits(waiting) => {
+                    waiting.clone_from(waker);
+                    Standing::Waits
+                }
+                Stands::Told(at) => {
+                    *at = if was_ready { *at } else { now };
+                    Standing::Turn
+                }
+            },
+            Err(_) if was_ready => Standing::Lapsed,
+            Err(place) => {
+                state.entries.insert(place, Entry { number, stands: Stands::Told(now) });
+                Standing::Turn
+            }
+        }
+    }
+
+    /// Leaves the line; false if its turn has lapsed.
+    pub(super) fn leave(&self, number: u64) -> bool {
+        let mut state = self.0.lock();
+        let gone = state.find(number).ok().and_then(|place| state.entries.remove(place));
+        drop(state);
+        gone.is_some()
+    }
+
+    /// How many stand here.
+    pub(super) fn len(&self, now: Instant) -> usize {
+        let mut state = self.0.lock();
+        state.forget_lapsed(now);
+        state.entries.len()
+    }
+
+    /// Tells those whose turn it is, in their order.
+    pub(super) fn go_on(&self, now: Instant, supply: Supply) -> Next {
+        let mut wakers = Vec::new();
+        let mut state = self.0.lock();
+        state.forget_lapsed(now);
+        let mut told = state.told();
+        for entry in &mut state.entries {
+            let Stands::Waits(_) = entry.stands else { continue };
+            if !supply.is_turn(told, entry.number) {
+                break;
+            }
+            if let Stands::Waits(waker) = std::mem::replace(&mut entry.stands, Stands::Told(now)) {
+                wakers.push(waker);
+            }
+            told += 1;
+        }
+        let next = if state.waits() == 0 {
+            state.is_attended = false;
+            Next::Over
+        } else {
+            let lapses = state.entries.iter().filter_map(|entry| match entry.stands {
+                Stands::Told(at) => Some(at + LAPSE),
+                Stands::Waits(_) => None,
+            });
+            Next::Until(lapses.min())
+        };
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+        next
+    }
+
+    /// The task that looked after the line has gone before its end.
+    pub(super) fn abandon(&self) {
+        self.0.lock().is_attended = false;
+    }
+}
