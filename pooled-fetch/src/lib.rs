@@ -14,16 +14,22 @@
 //!   feature `hyper-util`, and `hyper-rustls` for the latter.
 //! * A proxy (HTTP CONNECT, requests in absolute form, SOCKS5, the PROXY protocol): `pool_tcp::ProxyConnector`, with the
 //!   feature `proxy`.
+//! * Services of tower: [`Pool::to`] and `Pool::service`, with the feature `tower`; transports of tonic: `GrpcChannel`, with
+//!   `tonic`.
 //! * Another transport: implement [`Connector`]. Libraries should depend on [`pool_core`] alone.
 
 #[cfg(any(feature = "tls", feature = "tls-aws-lc-rs"))]
 mod endpoint;
+#[cfg(feature = "tonic")]
+mod grpc;
 mod http;
 #[cfg(any(feature = "tls", feature = "tls-aws-lc-rs"))]
 mod https;
 
 #[cfg(any(feature = "tls", feature = "tls-aws-lc-rs"))]
 pub use self::endpoint::{Endpoint, EndpointConnector, EndpointError, EndpointStream};
+#[cfg(feature = "tonic")]
+pub use self::grpc::{GrpcBody, GrpcChannel, GrpcFuture, grpc_status};
 pub use self::http::{http, pool};
 #[cfg(any(feature = "tls", feature = "tls-aws-lc-rs"))]
 pub use self::https::{https, tls_pool};
@@ -32,8 +38,11 @@ pub use pool_core;
 #[doc(inline)]
 pub use pool_core::{
     Body, BuildError, Builder, ConnectOptions, Connected, Connector, Error, ErrorKind, Evidence,
-    Http2, Pool, Reason, Stats, Target,
+    Http2, Pool, Reason, ResponseFuture, Stats, Target, ToAddress,
 };
+#[cfg(feature = "tower")]
+#[doc(inline)]
+pub use pool_core::{PoolService, To};
 #[doc(no_inline)]
 pub use pool_tcp;
 #[doc(inline)]

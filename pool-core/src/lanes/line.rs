@@ -52,32 +52,27 @@ pub(super) struct Supply {
     pub(super) first: Option<u64>,
     /// One may come without any of that.
     pub(super) takes_one: bool,
-    /// Each request is told at once that it is refused.
-    pub(super) refuses: bool,
+    /// All may come: each is refused, or one dial is for all.
+    pub(super) takes_all: bool,
+    /// When that may change by itself.
+    pub(super) until: Option<Instant>,
 }
 
 impl Supply {
     /// Whether it is the turn of that position, beside so many whose turn it is.
     fn is_turn(&self, told: usize, number: u64) -> bool {
         let is_next = self.first.map_or(self.takes_one, |first| number < first);
-        self.refuses || self.served > self.waiting.saturating_add(told) || told == 0 && is_next
+        self.takes_all || self.served > self.waiting.saturating_add(told) || told == 0 && is_next
     }
-}
-
-/// How a newcomer stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Entered {
-    pub(super) number: u64,
-    /// It is its turn at once.
-    pub(super) is_turn: bool,
-    /// A task looks after the line already.
-    pub(super) is_attended: bool,
 }
 
 /// How a position stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
-    Waits,
+    Waits {
+        /// A task looks after the line already.
+        is_attended: bool,
+    },
     Turn,
     /// Its turn has come, and has lapsed.
     Lapsed,
@@ -108,60 +103,69 @@ impl State {
         self.entries.len() - self.waits()
     }
 
+    /// A position waits, which is for a task to look after.
+    fn attend(&mut self) -> Standing {
+        Standing::Waits { is_attended: std::mem::replace(&mut self.is_attended, true) }
+    }
+
     fn find(&self, number: u64) -> Result<usize, usize> {
         self.entries.binary_search_by_key(&number, |entry| entry.number)
     }
 }
 
 impl Line {
-    /// Joins the end of the line. Unless it is its turn at once, a task has to look at what there is afterwards.
+    /// Joins the end of the line; gives the number of the position.
     pub(super) fn enter(
         &self,
         waker: &Waker,
         now: Instant,
         draw: impl FnOnce() -> u64,
         supply: Supply,
-    ) -> Entered {
+    ) -> (u64, Standing) {
         let mut state = self.0.lock();
         state.forget_lapsed(now);
         let number = draw();
         let is_turn = state.waits() == 0 && supply.is_turn(state.told(), number);
         let stands = if is_turn { Stands::Told(now) } else { Stands::Waits(waker.clone()) };
         state.entries.push_back(Entry { number, stands });
-        let is_attended = state.is_attended;
-        state.is_attended |= !is_turn;
-        Entered { number, is_turn, is_attended }
+        let standing = if is_turn { Standing::Turn } else { state.attend() };
+        (number, standing)
     }
 
-    /// How a position stands. Whether it has been ready before decides what becomes of a turn that has lapsed.
+    /// How a position stands. Once it has been ready, a turn may lapse, or go because others have come before it.
     pub(super) fn ask(
         &self,
         number: u64,
         was_ready: bool,
         waker: &Waker,
         now: Instant,
+        supply: Supply,
     ) -> Standing {
         let mut state = self.0.lock();
         if was_ready {
             state.forget_lapsed(now);
         }
-        match state.find(number) {
-            Ok(place) => match &mut state.entries[place].stands {
-                Stands::Waits(waiting) => {
-                    waiting.clone_from(waker);
-                    Standing::Waits
-                }
-                Stands::Told(at) => {
-                    *at = if was_ready { *at } else { now };
-                    Standing::Turn
-                }
-            },
-            Err(_) if was_ready => Standing::Lapsed,
+        let others = state.told().saturating_sub(1);
+        let place = match state.find(number) {
+            Ok(place) => place,
+            Err(_) if was_ready => return Standing::Lapsed,
             Err(place) => {
                 state.entries.insert(place, Entry { number, stands: Stands::Told(now) });
-                Standing::Turn
+                return Standing::Turn;
+            }
+        };
+        let stands = &mut state.entries[place].stands;
+        match stands {
+            Stands::Waits(waiting) => waiting.clone_from(waker),
+            Stands::Told(_) if was_ready && !supply.is_turn(others, number) => {
+                *stands = Stands::Waits(waker.clone());
+            }
+            Stands::Told(at) => {
+                *at = if was_ready { *at } else { now };
+                return Standing::Turn;
             }
         }
+        state.attend()
     }
 
     /// Leaves the line; false if its turn has lapsed.
@@ -203,7 +207,7 @@ impl Line {
                 Stands::Told(at) => Some(at + LAPSE),
                 Stands::Waits(_) => None,
             });
-            Next::Until(lapses.min())
+            Next::Until(lapses.chain(supply.until).min())
         };
         drop(state);
         wakers.into_iter().for_each(Waker::wake);

@@ -15,15 +15,18 @@
 //! the limits allow are connections of its own address, open or opening. The first end, the second lapses, and the third come
 //! back or close; each of that tells the task that looks after the line. Where connections of other addresses are what
 //! fills the pool, one turn comes at once: the request takes its place in the limit queue, which alone is fair between addresses.
+//! While the address fails, a position waits until the next dial is due, for a second at most unless the pool pauses, and then the
+//! turn of all has come: one dial is for all. So a balancer goes to other addresses meanwhile, and comes back by itself.
 
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 
+use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
 
 use super::hosts::Hosts;
 use super::lane::Lane;
-use super::line::{Entered, Next, Standing, Supply};
+use super::line::{Next, Standing, Supply};
 use crate::connector::Connector;
 
 /// Where a service stands in line. Dropping it gives the position to the next.
@@ -42,9 +45,14 @@ impl Position {
     }
 
     fn ask(&mut self, waker: &Waker) -> Standing {
-        let lane = self.lane.upgrade().filter(|lane| !lane.runtime().is_gone());
-        let Some(lane) = lane else { return Standing::Lapsed };
-        let standing = lane.line.ask(self.number, self.was_ready, waker, Instant::now());
+        let is_here = |lane: &Arc<Lane>| {
+            Handle::try_current().is_ok_and(|here| here.id() == lane.runtime().id())
+                && !lane.runtime().is_gone()
+        };
+        let Some(lane) = self.lane.upgrade().filter(is_here) else { return Standing::Lapsed };
+        let (now, supply) = (Instant::now(), lane.supply());
+        let standing = lane.line.ask(self.number, self.was_ready, waker, now, supply);
+        lane.see_to(standing);
         self.was_ready |= standing == Standing::Turn;
         standing
     }
@@ -68,51 +76,60 @@ impl<C: Connector> Hosts<C> {
         position: &mut Option<Position>,
         cx: &mut Context<'_>,
     ) -> Poll<()> {
-        if let Some(held) = position {
-            match held.ask(cx.waker()) {
-                Standing::Waits => return Poll::Pending,
-                Standing::Turn => return Poll::Ready(()),
-                Standing::Lapsed => *position = None,
+        let held = position.as_mut().map(|held| held.ask(cx.waker()));
+        let standing = match held {
+            Some(standing @ (Standing::Waits { .. } | Standing::Turn)) => standing,
+            None | Some(Standing::Lapsed) => {
+                let Ok(lane) = self.lane_for(address, false) else { return Poll::Ready(()) };
+                let (now, supply) = (Instant::now(), lane.supply());
+                let draw = || lane.queue.next_number();
+                let (number, standing) = lane.line.enter(cx.waker(), now, draw, supply);
+                lane.see_to(standing);
+                let was_ready = standing == Standing::Turn;
+                *position = Some(Position { lane: Arc::downgrade(&lane), number, was_ready });
+                standing
             }
-        }
-        let Ok(lane) = self.lane_for(address, false) else { return Poll::Ready(()) };
-        let entered = lane.enter_line(cx.waker());
-        let held = Position {
-            lane: Arc::downgrade(&lane),
-            number: entered.number,
-            was_ready: entered.is_turn,
         };
-        *position = Some(held);
-        if entered.is_turn { Poll::Ready(()) } else { Poll::Pending }
+        if standing == Standing::Turn { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 
 impl Lane {
-    /// Only in the lane's runtime.
-    fn enter_line(self: &Arc<Self>, waker: &Waker) -> Entered {
-        let draw = || self.queue.next_number();
-        let entered = self.line.enter(waker, Instant::now(), draw, self.supply());
-        if !entered.is_turn {
-            if entered.is_attended {
-                // What has changed since the supply was counted.
-                self.host().changes().tell();
-            } else {
+    /// Has a position that waits looked after. Only in the lane's runtime.
+    fn see_to(self: &Arc<Self>, standing: Standing) {
+        match standing {
+            // What has changed since the supply was counted.
+            Standing::Waits { is_attended: true } => self.host().changes().tell(),
+            Standing::Waits { is_attended: false } => {
                 tokio::spawn(attend(Attendant { lane: Arc::clone(self), is_done: false }));
             }
+            Standing::Turn | Standing::Lapsed => {}
         }
-        entered
     }
 
     fn supply(&self) -> Supply {
         let ahead = self.queue.standing();
         let idle = self.idle().saturating_add(self.in_use.room());
+        let nothing_else = Supply {
+            served: idle,
+            waiting: ahead.waiting,
+            first: None,
+            takes_one: false,
+            takes_all: self.closed_for().is_some(),
+            until: None,
+        };
+        if self.host().fails() {
+            return match self.host().may_dial() {
+                Ok(()) => Supply { takes_all: true, ..nothing_else },
+                Err(until) => Supply { until: Some(until), ..nothing_else },
+            };
+        }
         let dials = self.host().room_for_dials(self.idle()).saturating_mul(self.queue.per_dial());
         Supply {
             served: ahead.covered.saturating_add(idle).saturating_add(dials),
-            waiting: ahead.waiting,
             first: ahead.first,
             takes_one: self.host().is_kept_out_by_others(),
-            refuses: self.closed_for().is_some(),
+            ..nothing_else
         }
     }
 }
@@ -124,8 +141,8 @@ async fn attend(mut attendant: Attendant) {
     loop {
         let changed = changes.next();
         match lane.line.go_on(Instant::now(), lane.supply()) {
-            // Whether a turn lapses or something changes, the line is looked at again.
-            Next::Until(Some(lapses)) => drop(timeout_at(lapses, changed).await),
+            // Whether that time comes or something changes, the line is looked at again.
+            Next::Until(Some(time)) => drop(timeout_at(time, changed).await),
             Next::Until(None) => changed.await,
             Next::Over => break,
         }

@@ -24,7 +24,8 @@ use crate::request::{BoxError, RequestBody};
 ///
 /// When a request would be served at once, or next: over an idle connection or a free stream, by a dial that is under way, or
 /// by one for which the limits leave room; or all requests that wait at the address have come later. Without a
-/// limit on connections it is always ready. Otherwise it stands in line with the others, first come, first served, and counts in
+/// limit on connections it is always ready, except while the address [fails](crate::Backoff): then it is when the next dial is due, so
+/// that a balancer goes elsewhere. Otherwise it stands in line with the others, first come, first served, and counts in
 /// [`Stats::waiting`](crate::Stats::waiting). It is never an error: what is wrong with the address or the pool is told to the request.
 ///
 /// When its turn has come it counts as one request until it is called, or dropped, or 10 ms are over; a service that is

@@ -1,46 +1,61 @@
-//! Asks a gRPC server for its health, once and then as it changes: `cargo run --example grpc -- 127.0.0.1:50051`.
+//! Asks a gRPC server for its health, once and then as it changes, by a client of tonic over the pool.
 //!
-//! The service is the one that every gRPC implementation brings, `grpc.health.v1.Health`. Its messages are short
-//! enough to be written by hand; a real client would have them generated.
+//! `cargo run --features tonic --example grpc` asks a server of its own; `-- 127.0.0.1:50051 my.Service` one that already
+//! runs.
 
-mod call;
+mod health;
+mod serve;
 
-use std::error::Error;
+use std::error::Error as StdError;
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use bytes::Bytes;
+use pooled_fetch::{Error, GrpcChannel, Http2, Pool, TcpConnector};
+use tonic::Status;
 
-use crate::call::Client;
+use crate::health::HealthClient;
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
+async fn main() -> Result<(), Box<dyn StdError + Send + Sync>> {
     let mut arguments = std::env::args().skip(1);
-    let address: SocketAddr = arguments.next().ok_or("host:port is missing")?.parse()?;
-    let service = arguments.next().unwrap_or_default();
-    let client = Client::new(address)?;
-    let answer = client.unary("/grpc.health.v1.Health/Check", question(&service)).await?;
-    println!("it is {}", health(&answer));
-    let mut changes = client.streaming("/grpc.health.v1.Health/Watch", question(&service)).await?;
-    while let Some(change) = changes.next().await? {
-        println!("now it is {}", health(&change));
+    let address = match arguments.next() {
+        Some(text) => text.parse()?,
+        None => serve::serve().await?,
+    };
+    for line in report(address, &arguments.next().unwrap_or_default()).await? {
+        println!("{line}");
     }
-    println!("{} connection was opened", client.pool().stats().opened);
     Ok(())
 }
 
-/// `HealthCheckRequest { service = 1 }`, for names of up to 127 bytes.
-fn question(service: &str) -> Bytes {
-    let length = u8::try_from(service.len()).unwrap_or(127).min(127);
-    let name = &service.as_bytes()[..length.into()];
-    if name.is_empty() { Bytes::new() } else { [&[0x0a, length], name].concat().into() }
+/// What is to be told of a server.
+async fn report(
+    address: SocketAddr,
+    service: &str,
+) -> Result<Vec<String>, Box<dyn StdError + Send + Sync>> {
+    let pool = Pool::builder(TcpConnector::new())
+        // In the clear nothing is negotiated.
+        .http2(Http2::Assumed)
+        .total_timeout(Duration::from_secs(60))
+        .build()?;
+    let mut client = HealthClient::new(GrpcChannel::new(pool.to(address)));
+    let mut lines = vec![format!("it is {:?}", client.check(service).await.map_err(explain)?)];
+    let mut changes = client.watch(service).await?;
+    while let Some(health) = changes.message().await? {
+        lines.push(format!("now it is {health:?}"));
+    }
+    lines.push(format!("connections opened: {}", pool.stats().opened));
+    Ok(lines)
 }
 
-/// `HealthCheckResponse { status = 1 }`.
-fn health(answer: &[u8]) -> &'static str {
-    match answer {
-        [0x08, 1] => "serving",
-        [0x08, 2] => "not serving",
-        [0x08, 3] => "unknown to the server",
-        _ => "in a state that it does not tell",
-    }
+/// Whether it is safe to try again is in the evidence, and not in the code.
+fn explain(status: Status) -> String {
+    let error = StdError::source(&status).and_then(|source| source.downcast_ref::<Error>());
+    let again = error.is_some_and(|error| error.evidence().is_unprocessed());
+    format!(
+        "{:?}: {}{}",
+        status.code(),
+        status.message(),
+        if again { ", not processed" } else { "" }
+    )
 }
