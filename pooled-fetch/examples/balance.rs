@@ -42,7 +42,7 @@ async fn main() -> Result<(), BoxError> {
 }
 
 /// How many requests each server has served.
-async fn run() -> Result<BTreeMap<String, usize>, BoxError> {
+pub(crate) async fn run() -> Result<BTreeMap<String, usize>, BoxError> {
     // A limit for each address, so that a server that falls behind is not ready, and the others are chosen.
     let pool = Pool::builder(TcpConnector::new()).max_connections_per_address(4).build()?;
     let (changes, found) = mpsc::unbounded_channel::<Found>();

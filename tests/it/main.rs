@@ -8,6 +8,7 @@ mod connection_info;
 mod dials;
 mod endless;
 mod errors;
+mod examples;
 mod facade;
 mod failing_bodies;
 mod forwarding;

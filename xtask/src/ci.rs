@@ -46,6 +46,7 @@ pub(crate) const ROWS: &[Row] = &[
         "docs",
         "cargo doc --workspace --no-deps --document-private-items --keep-going \
          --features pool-tls/ring,pool-tls/aws-lc-rs,pool-tls/platform-verifier,pooled-fetch/tls,\
+         pooled-fetch/tonic,\
          pool-tcp/hickory,pool-tcp/hyper-rustls,pool-tcp/idna,pool-tcp/proxy",
     )
     .variable("RUSTDOCFLAGS", "-D warnings"),
@@ -67,13 +68,14 @@ pub(crate) const ROWS: &[Row] = &[
         "doctests",
         "cargo test --workspace --doc --no-fail-fast \
          --features pool-tls/ring,pool-tls/aws-lc-rs,pool-tls/platform-verifier,pooled-fetch/tls,\
+         pooled-fetch/tonic,\
          pool-tcp/hickory,pool-tcp/hyper-rustls,pool-tcp/idna,pool-tcp/proxy",
     ),
     Row::new(
         "package",
         "cargo package --allow-dirty --package pool-core --package pool-tcp --package pool-tls --package pooled-fetch",
     ),
-    Row::new("examples", "cargo build --workspace --examples"),
+    Row::new("examples", "cargo build --workspace --examples --features pooled-fetch/tonic"),
     Row::new("quickstart", "cargo run --release --example quickstart"),
     Row::new("proxy", "cargo run --package pooled-fetch --features proxy --example proxy"),
     Row::new("unix", "cargo run --package pooled-fetch --features tls --example unix"),
@@ -83,6 +85,8 @@ pub(crate) const ROWS: &[Row] = &[
         "custom",
         "cargo run --package pooled-fetch --features tls --example custom_connector",
     ),
+    Row::new("balance", "cargo run --package pooled-fetch --features tower --example balance"),
+    Row::new("grpc", "cargo run --package pooled-fetch --features tonic --example grpc"),
     Row::new("interop", "cargo test --package pooled-fetch-tests --test interop --no-fail-fast")
         .needs(&[NGINX]),
     Row::new(

@@ -19,7 +19,7 @@ cargo xtask COMMAND
        --strict                   a row that had to be skipped is a failure
        rows                       format sort deny alone clippy docs unit suite stress fuzz xtask
                                   doctests package examples quickstart proxy unix names
-                                  mixed custom interop peers budget
+                                  mixed custom balance grpc interop peers budget
   bench [--quick]                 run all clients side by side, and write target/bench/
        --quick                    the same in under two minutes
   help                            show this text

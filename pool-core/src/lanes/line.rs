@@ -219,3 +219,100 @@ impl Line {
         self.0.lock().is_attended = false;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NONE: Supply = Supply {
+        served: 0,
+        waiting: 0,
+        first: None,
+        takes_one: false,
+        takes_all: false,
+        until: None,
+    };
+
+    fn enter(line: &Line, number: u64, at: Instant, supply: Supply) -> Standing {
+        line.enter(Waker::noop(), at, || number, supply).1
+    }
+
+    fn ask(line: &Line, number: u64, at: Instant, supply: Supply) -> Standing {
+        line.ask(number, true, Waker::noop(), at, supply)
+    }
+
+    /// Which of those that wait are told now.
+    fn told(line: &Line, numbers: &[u64], at: Instant, supply: Supply) -> Vec<u64> {
+        line.go_on(at, supply);
+        let state = line.0.lock();
+        let is_told = |number: &&u64| {
+            let place = state.find(**number);
+            place.is_ok_and(|place| matches!(state.entries[place].stands, Stands::Told(_)))
+        };
+        numbers.iter().filter(is_told).copied().collect()
+    }
+
+    #[test]
+    fn no_more_turns_count_than_can_be_served_and_they_come_in_order() {
+        let (line, now) = (Line::default(), Instant::now());
+        let two = Supply { served: 3, waiting: 1, ..NONE };
+        assert_eq!(enter(&line, 1, now, two), Standing::Turn);
+        assert_eq!(enter(&line, 2, now, NONE), Standing::Waits { is_attended: false });
+        // There is room, but another came before.
+        assert_eq!(enter(&line, 3, now, two), Standing::Waits { is_attended: true });
+        assert_eq!(told(&line, &[2, 3], now, two), [2]);
+        assert!(line.leave(1));
+        assert_eq!(told(&line, &[2, 3], now, two), [2, 3]);
+        assert_eq!(line.go_on(now, NONE), Next::Over);
+    }
+
+    #[test]
+    fn a_turn_that_is_not_used_lapses_and_one_that_was_not_seen_counts_from_then() {
+        let (line, start) = (Line::default(), Instant::now());
+        let one = Supply { served: 1, ..NONE };
+        assert_eq!(enter(&line, 1, start, one), Standing::Turn);
+        enter(&line, 2, start, one);
+        assert_eq!(line.go_on(start, one), Next::Until(Some(start + LAPSE)));
+        let later = start + LAPSE;
+        assert_eq!(told(&line, &[2], later, one), [2]);
+        assert_eq!((line.len(later), ask(&line, 1, later, one)), (1, Standing::Lapsed));
+        assert!(!line.leave(1));
+        let much_later = later + LAPSE * 9;
+        assert_eq!(line.len(much_later), 0);
+        let seen = line.ask(2, false, Waker::noop(), much_later, NONE);
+        assert_eq!((seen, line.len(much_later)), (Standing::Turn, 1));
+    }
+
+    #[test]
+    fn a_position_older_than_all_requests_that_wait_is_next_beside_no_other() {
+        let (line, now) = (Line::default(), Instant::now());
+        let behind = Supply { waiting: 5, first: Some(3), ..NONE };
+        assert_eq!(enter(&line, 2, now, behind), Standing::Turn);
+        assert!(matches!(enter(&line, 4, now, behind), Standing::Waits { .. }));
+        line.leave(2);
+        assert_eq!(told(&line, &[4], now, behind), []);
+        assert_eq!(told(&line, &[4], now, Supply { first: Some(5), ..behind }), [4]);
+    }
+
+    #[test]
+    fn a_turn_that_has_been_seen_goes_when_what_it_was_for_has_gone() {
+        let (line, now) = (Line::default(), Instant::now());
+        let one = Supply { served: 1, ..NONE };
+        assert_eq!(enter(&line, 1, now, one), Standing::Turn);
+        assert_eq!(ask(&line, 1, now, one), Standing::Turn);
+        assert_eq!(ask(&line, 1, now, NONE), Standing::Waits { is_attended: false });
+        assert_eq!(told(&line, &[1], now, one), [1]);
+    }
+
+    #[test]
+    fn all_may_come_at_once_and_the_line_is_looked_at_when_that_is_due() {
+        let (line, now) = (Line::default(), Instant::now());
+        let due = now + LAPSE * 3;
+        let fails = Supply { until: Some(due), ..NONE };
+        for number in 1..=3 {
+            enter(&line, number, now, fails);
+        }
+        assert_eq!(line.go_on(now, fails), Next::Until(Some(due)));
+        assert_eq!(told(&line, &[1, 2, 3], due, Supply { takes_all: true, ..NONE }), [1, 2, 3]);
+    }
+}

@@ -382,6 +382,20 @@ mod tests {
     }
 
     #[test]
+    fn a_waiter_with_a_number_of_its_own_stands_where_that_belongs() {
+        let queue = queue();
+        let first = join(&queue, Wants::Any);
+        let number = queue.next_number();
+        let mut later = join(&queue, Wants::Any);
+        let mut between = queue.join(Wants::Any, Instant::now(), Some(number));
+        assert!(queue.leave(&first));
+        let ahead = queue.standing();
+        assert_eq!((ahead.waiting, ahead.first), (2, Some(number)));
+        assert_eq!((queue.offer(1, IDLE), queue.offer(2, IDLE)), (None, None));
+        assert_eq!((answer(&mut between), answer(&mut later)), (Some(1), Some(2)));
+    }
+
+    #[test]
     fn a_waiter_for_a_fresh_connection_is_passed_over_by_an_idle_one() {
         let queue = queue();
         let [mut fresh, mut any] = [join(&queue, Wants::Fresh), join(&queue, Wants::Any)];

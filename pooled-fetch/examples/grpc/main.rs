@@ -4,7 +4,7 @@
 //! runs.
 
 mod health;
-mod serve;
+pub(crate) mod serve;
 
 use std::error::Error as StdError;
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use std::time::Duration;
 use pooled_fetch::{Error, GrpcChannel, Http2, Pool, TcpConnector};
 use tonic::Status;
 
-use crate::health::HealthClient;
+use self::health::HealthClient;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn StdError + Send + Sync>> {
@@ -29,7 +29,7 @@ async fn main() -> Result<(), Box<dyn StdError + Send + Sync>> {
 }
 
 /// What is to be told of a server.
-async fn report(
+pub(crate) async fn report(
     address: SocketAddr,
     service: &str,
 ) -> Result<Vec<String>, Box<dyn StdError + Send + Sync>> {

@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tonic::Status;
 use tonic::server::{Grpc, ServerStreamingService, UnaryService};
 
-use crate::health::{Answers, Health, Name};
+use super::health::{Answers, Health, Name};
 
 struct Check;
 

@@ -1,5 +1,6 @@
 //! A service is ready when a request of it would be served at once, or next, and keeps nothing from others.
 
+use std::io;
 use std::time::Duration;
 
 use pool_core::ErrorKind;
@@ -288,6 +289,61 @@ async fn over_http2_a_service_is_ready_when_a_stream_is_free() {
         drop(clients);
         assert_eq!(caller.watch.opened(), 1);
         drop(third);
+        ends_idle(caller).await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_an_address_fails_a_service_is_ready_when_the_next_dial_is_due() {
+    bounded(async {
+        let (caller, _server) = start(Backend::Memory).await;
+        let mut service = to(&caller);
+        assert!(is_ready(&mut service), "there is no limit");
+        for _ in 0..3 {
+            caller.watch.fail_next(io::ErrorKind::ConnectionRefused);
+            caller.fetch(get("/")).await.expect_err("refused");
+        }
+        let start = Instant::now();
+        let mut others: Vec<_> = (0..10).map(|_| to(&caller)).collect();
+        assert!(!is_ready(&mut service) && !others.iter_mut().any(is_ready));
+        for waiting in others.iter_mut().chain([&mut service]) {
+            waiting.turn().await;
+        }
+        // One dial is for all.
+        assert!(start.elapsed() <= LAPSE, "{:?}", start.elapsed());
+    })
+    .await;
+}
+
+/// The law that must hold however threads meet: no turn is lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn services_on_two_threads_all_have_their_turns() {
+    bounded(async {
+        let (caller, server) = start_with(Backend::Memory, |settings| {
+            settings.max_connections_per_address(2).max_waiters_per_address(4)
+        })
+        .await;
+        let _service = EchoServer::start(server, |_| answer("served"));
+        let mut clients = JoinSet::new();
+        for number in 0..32 {
+            let (mut service, caller) = (to(&caller), caller.clone());
+            clients.spawn(async move {
+                for turn in 0..100 {
+                    service.turn().await;
+                    match (number + turn) % 5 {
+                        0 => service = service.clone(),
+                        // A request that has not come through a service, beside those that have.
+                        1 => drop(caller.fetch(get("/")).await),
+                        _ => drop(service.http(get("/")).await.expect("a response")),
+                    }
+                }
+            });
+        }
+        while let Some(client) = clients.join_next().await {
+            client.expect("no panic");
+        }
+        eventually("nobody stands in line", || caller.pool.stats().waiting == 0).await;
         ends_idle(caller).await;
     })
     .await;
