@@ -386,7 +386,7 @@ async fn a_stream_of_messages_comes_in_order_and_ends_with_its_status() {
             match messages.message().await {
                 Ok(message) => assert!(end == expected && message.is_none()),
                 Err(error) => {
-                    assert!(end > expected && error.code() == Code::OutOfRange, "{error}")
+                    assert!(end > expected && error.code() == Code::OutOfRange, "{error}");
                 }
             }
         }

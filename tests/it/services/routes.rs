@@ -31,7 +31,7 @@ async fn a_request_goes_where_its_extension_says_else_where_the_closure_says() {
             start_many_addresses(Backend::Memory, 3, |settings| settings).await;
         let _services: Vec<_> = (0..3)
             .zip(servers)
-            .map(|(number, server)| EchoServer::start(server, move |_| answer(&number.to_string())))
+            .map(|(number, server)| EchoServer::start(server, move |_| answer(number.to_string())))
             .collect();
         let at = |number: usize| callers[number].address.clone();
         let mut named = callers[0].pool.service();
