@@ -60,6 +60,9 @@ impl<C: Connector> Pool<C> {
     /// A request without `Host` gets one; an absolute URI is written in origin form. The connection is checked in
     /// by itself when the response body has ended or was dropped.
     ///
+    /// The future borrows the pool and the address, which saves two counts for each request. One that can be spawned is that of
+    /// [`pool.to(address).http(request)`](crate::ToAddress::http).
+    ///
     /// # What is sent
     ///
     /// A request of HTTP/1.1 goes over HTTP/1 in the words of its caller, with what it lacks to be whole: a `Host`, the
