@@ -169,8 +169,14 @@ async fn a_ready_service_that_is_dropped_gives_its_turn_to_the_next_at_once() {
         let (mut first, mut second) = (to(&caller), to(&caller));
         assert!(is_ready(&mut first) && !is_ready(&mut second));
         let start = Instant::now();
+        let waits = tokio::spawn(async move {
+            second.turn().await;
+            second
+        });
+        // It is woken, and does not look by itself.
+        settle().await;
         drop(first);
-        second.turn().await;
+        let second = waits.await.expect("no panic");
         assert_eq!((start.elapsed(), caller.pool.stats().waiting), (Duration::ZERO, 1));
         drop(second);
         assert_eq!(caller.pool.stats().waiting, 0);
