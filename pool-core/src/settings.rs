@@ -277,9 +277,10 @@ impl Settings {
     pub(crate) fn between_passes(&self) -> (Duration, Duration) {
         let least = Duration::from_millis(10);
         let refills = (self.min_idle > 0).then_some(REFILLED);
-        let times = [self.idle_timeout, self.park_after, self.shrink_idle_after, refills];
-        // What is kept for no time is not looked for.
-        let looked_for = times.into_iter().flatten().filter(|time| !time.is_zero()).min();
+        // Where nothing is kept, nothing idle is looked for.
+        let idle = self.idle_timeout.filter(|timeout| !timeout.is_zero());
+        let times = [idle, self.park_after, self.shrink_idle_after, refills];
+        let looked_for = times.into_iter().flatten().min();
         let looked_for = looked_for.unwrap_or(Duration::MAX);
         let shortest = (looked_for / 10).clamp(least, Duration::from_secs(1));
         let longest = (looked_for / 4).clamp(least, Duration::from_secs(10));

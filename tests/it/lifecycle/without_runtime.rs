@@ -55,7 +55,7 @@ async fn stages(
             };
             tokio::select! {
                 biased;
-                _ = &mut client => panic!("half is not the whole"),
+                whole = &mut client => panic!("half is not the whole: {whole:?}"),
                 connection = sent => held.push(Box::new(connection)),
             }
             assert!(poll_once(client.as_mut()).is_pending());
