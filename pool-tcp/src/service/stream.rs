@@ -45,6 +45,7 @@ pub struct ServiceStream<S> {
     is_coded: bool,
     /// Bytes may come at any time: it speaks HTTP/2.
     is_shared: bool,
+    /// It has taken something of a request; what was held back is none.
     has_written: bool,
     /// The kernel has something that the stream has not come to read yet.
     is_behind: bool,
@@ -86,11 +87,16 @@ impl<S> ServiceStream<S> {
         }
     }
 
+    #[inline]
+    fn note(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        self.has_written |= matches!(written, Poll::Ready(Ok(1..)));
+        written
+    }
+
     /// Whether something must be read before these bytes are written.
     #[inline]
     fn holds_back(&mut self, cx: &Context<'_>, bytes: &[u8]) -> bool {
         if !self.has_written {
-            self.has_written = true;
             // HTTP/2 that was not negotiated but assumed.
             self.is_shared |= bytes.starts_with(PREFACE);
         }
@@ -218,7 +224,8 @@ impl<S: rt::Read + rt::Write + Unpin> AsyncWrite for ServiceStream<S> {
             return Poll::Pending;
         }
         let most = if self.is_coded { RECORD } else { usize::MAX };
-        Pin::new(&mut self.stream).poll_write(cx, &bytes[..bytes.len().min(most)])
+        let written = Pin::new(&mut self.stream).poll_write(cx, &bytes[..bytes.len().min(most)]);
+        self.note(written)
     }
 
     #[inline]
@@ -231,7 +238,8 @@ impl<S: rt::Read + rt::Write + Unpin> AsyncWrite for ServiceStream<S> {
             return Poll::Pending;
         }
         if !self.is_coded {
-            return Pin::new(&mut self.stream).poll_write_vectored(cx, buffers);
+            let written = Pin::new(&mut self.stream).poll_write_vectored(cx, buffers);
+            return self.note(written);
         }
         let mut room = RECORD;
         let fits = |buffer: &&io::IoSlice<'_>| match room.checked_sub(buffer.len()) {
@@ -241,14 +249,15 @@ impl<S: rt::Read + rt::Write + Unpin> AsyncWrite for ServiceStream<S> {
             }
             None => false,
         };
-        match buffers.iter().take_while(fits).count() {
+        let written = match buffers.iter().take_while(fits).count() {
             0 => {
                 let first = buffers.first().map_or(&[][..], |buffer| buffer);
                 let most = first.len().min(RECORD);
                 Pin::new(&mut self.stream).poll_write(cx, &first[..most])
             }
             whole => Pin::new(&mut self.stream).poll_write_vectored(cx, &buffers[..whole]),
-        }
+        };
+        self.note(written)
     }
 
     #[inline]
