@@ -46,4 +46,3 @@ mod total;
 mod unix;
 mod upgrades;
 mod uploads;
-mod websocket;

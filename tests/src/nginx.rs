@@ -108,7 +108,12 @@ impl Nginx {
         self.signal("HUP");
     }
 
-    /// Ends it without regard for what it is at, and starts it again at the same address.
+    /// Ends it without regard for what it is at.
+    pub fn stop(&mut self) {
+        self.end();
+    }
+
+    /// [Stops](Self::stop) it, if it runs, and starts it again at the same address.
     ///
     /// # Panics
     ///
@@ -128,6 +133,9 @@ impl Nginx {
     }
 
     fn end(&mut self) {
+        if matches!(self.child.try_wait(), Ok(Some(_))) {
+            return;
+        }
         if self.setup.has_master {
             // It takes its workers along, which would outlive a master that is killed.
             self.signal("TERM");
@@ -175,9 +183,7 @@ impl Nginx {
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        if !matches!(self.child.try_wait(), Ok(Some(_))) {
-            self.end();
-        }
+        self.end();
     }
 }
 

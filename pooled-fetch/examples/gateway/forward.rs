@@ -1,117 +1,211 @@
-//! How a request goes to the backend, and what its client is told.
+//! A request on its way to an upstream, and the answer on its way back.
 
-use std::error::Error as StdError;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, UPGRADE};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version};
-use http_body_util::{Either, Full};
+use http::header::UPGRADE;
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
+use http_body::Body as HttpBody;
+use http_body_util::{Either, Empty, Full};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
-use pooled_fetch::pool_core::{Connector, Evidence, upgrade};
-use pooled_fetch::{Body, Pool};
-use tokio::io::copy_bidirectional;
+use pooled_fetch::{Body, Error, ErrorKind};
+use tracing::Level;
 
-pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
+use super::BoxError;
+use super::balance::Tried;
+use super::fields::{Via, add_forwarded, remove_hop_by_hop, restore_upgrade, settle_host};
+use super::tunnel::Tunnels;
+use super::upstreams::Upstreams;
+use super::verdict::{NoAnswer, answer, told};
+use super::watched::{Entry, Watched};
 
-/// What the client of a failed request is told.
+/// What all requests have in common.
 #[derive(Debug)]
-enum Verdict {
-    /// No server has acted upon it: it may be sent again, whatever it is.
-    Unprocessed,
-    /// It was lost with a connection that the backend had just given up: its client may know whether it can be
-    /// sent again, and a closed connection says just that.
-    Lost,
-    /// The backend has failed.
-    BadGateway,
+pub(crate) struct Forwarder {
+    pub(crate) upstreams: Arc<Upstreams>,
+    pub(crate) tunnels: Tunnels,
+    pub(crate) via: Via,
+    pub(crate) believes_forwarded: bool,
 }
 
-impl Verdict {
-    fn of(evidence: &Evidence) -> Self {
-        match evidence.connection() {
-            None => Self::BadGateway,
-            Some(_) if evidence.is_unprocessed() => Self::Unprocessed,
-            Some(_) if !evidence.is_fresh() && !evidence.is_answered() => Self::Lost,
-            Some(_) => Self::BadGateway,
-        }
+/// Who has sent a request, and how.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Client {
+    pub(crate) address: IpAddr,
+    pub(crate) is_secure: bool,
+}
+
+type Reply = Response<Either<Watched, Full<Bytes>>>;
+
+impl Forwarder {
+    /// Answers a request with what an upstream says, or with what became of it there.
+    pub(crate) async fn forward(
+        &self,
+        client: Client,
+        request: Request<Incoming>,
+    ) -> Result<Reply, NoAnswer> {
+        let entry = tracing::enabled!(Level::INFO).then(|| Box::new(entry(client, &request)));
+        self.answer(client, request, entry).await
     }
-}
 
-/// Answers a request with what the backend says, or with what became of it there.
-pub(crate) async fn forward<C: Connector>(
-    pool: Pool<C>,
-    backend: C::Address,
-    mut request: Request<Incoming>,
-) -> Result<Response<Either<Body, Full<Bytes>>>, BoxError> {
-    let version = request.version();
-    let upgrade = request.headers().get(UPGRADE).cloned();
-    let client = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
-    remove_hop_by_hop(request.headers_mut());
-    restore_upgrade(request.headers_mut(), upgrade);
-    let error = match pool.http(&backend, request).await {
-        Ok(response) => return Ok(pass_on(response, client)),
-        Err(error) => error,
-    };
-    eprintln!("gateway: {error}");
-    match (Verdict::of(error.evidence()), version) {
-        // hyper resets the stream with the reason that it finds in the error.
-        (Verdict::Unprocessed, Version::HTTP_2) => {
-            Err(h2::Error::from(h2::Reason::REFUSED_STREAM).into())
+    async fn answer(
+        &self,
+        client: Client,
+        mut request: Request<Incoming>,
+        mut entry: Option<Box<Entry>>,
+    ) -> Result<Reply, NoAnswer> {
+        let version = request.version();
+        let upgrade = remove_hop_by_hop(request.headers_mut());
+        if request.method() == Method::CONNECT {
+            return Ok(own(answer(StatusCode::METHOD_NOT_ALLOWED), entry));
         }
-        (Verdict::Lost, Version::HTTP_2) => Err(h2::Error::from(h2::Reason::INTERNAL_ERROR).into()),
-        // In HTTP/1 it closes the connection without an answer.
-        (Verdict::Unprocessed | Verdict::Lost, _) => Err(error.into()),
-        (Verdict::BadGateway, _) => {
-            let mut response = Response::new(Either::Right(Full::from(error.to_string())));
-            *response.status_mut() = StatusCode::BAD_GATEWAY;
-            Ok(response)
+        if !settle_host(&mut request) {
+            return Ok(own(answer(StatusCode::BAD_REQUEST), entry));
         }
-    }
-}
-
-/// Passes a response on; after `101` all bytes, both ways, from there on.
-fn pass_on(
-    mut response: Response<Body>,
-    client: Option<OnUpgrade>,
-) -> Response<Either<Body, Full<Bytes>>> {
-    let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-    let upgrade = response.headers().get(UPGRADE).cloned().filter(|_| switched);
-    remove_hop_by_hop(response.headers_mut());
-    restore_upgrade(response.headers_mut(), upgrade);
-    if let Some(client) = client.filter(|_| switched) {
-        let backend = upgrade::on(&mut response);
-        tokio::spawn(async move {
-            // The client has its answer before its connection becomes a stream of bytes.
-            if let (Ok(client), Ok(mut backend)) = tokio::join!(client, backend) {
-                let mut client = TokioIo::new(client);
-                copy_bidirectional(&mut client, &mut backend).await.ok();
-            }
+        add_forwarded(
+            request.headers_mut(),
+            client.address,
+            client.is_secure,
+            self.believes_forwarded,
+        );
+        self.via.add(request.headers_mut(), version);
+        let upgraded = upgrade.filter(|_| version == Version::HTTP_11).map(|protocol| {
+            restore_upgrade(request.headers_mut(), protocol);
+            hyper::upgrade::on(&mut request)
         });
+        match self.send(request, &mut entry).await {
+            Ok((upstream, response)) => Ok(self.pass_on(upstream, response, upgraded, entry)),
+            Err(error) => {
+                tracing::warn!("{error}");
+                told(error, version).map(|response| own(response, entry))
+            }
+        }
     }
-    response.map(Either::Left)
+
+    /// Sends a request to one upstream after the other, for as long as it comes back unsent. One that was lost with an
+    /// idle connection is sent to one other upstream, if it may be sent twice.
+    async fn send(
+        &self,
+        request: Request<Incoming>,
+        entry: &mut Option<Box<Entry>>,
+    ) -> Result<(usize, Response<Body>), Error> {
+        let mut copy = (self.upstreams.all.len() > 1).then(|| copy(&request)).flatten();
+        let mut tried = Tried::default();
+        // There is always a first.
+        let mut upstream = self.upstreams.next(&tried).unwrap_or(0);
+        let mut sent = self.send_to(upstream, request, entry).await;
+        loop {
+            let failed = match sent {
+                Ok(response) => return Ok((upstream, response)),
+                Err(error) => error,
+            };
+            tried.add(upstream);
+            let Some(next) = self.upstreams.next(&tried) else { return Err(failed) };
+            upstream = next;
+            sent = match failed.into_request() {
+                Ok(unsent) => self.send_to(upstream, unsent, entry).await,
+                Err(lost) => match copy.take().filter(|_| was_idle(&lost)) {
+                    Some(copy) => self.send_to(upstream, copy, entry).await,
+                    None => return Err(lost),
+                },
+            };
+        }
+    }
+
+    async fn send_to<B>(
+        &self,
+        upstream: usize,
+        request: Request<B>,
+        entry: &mut Option<Box<Entry>>,
+    ) -> Result<Response<Body>, Error>
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let (upstream, tally) = &self.upstreams.all[upstream];
+        if let Some(entry) = entry {
+            entry.upstream.clone_from(&upstream.name);
+        }
+        let began = Instant::now();
+        let sent = self.upstreams.pool.http(&upstream.endpoint, request).await;
+        match &sent {
+            Ok(response) => tally.answered(response.status(), began.elapsed()),
+            Err(error) => tally.failed(error.kind()),
+        }
+        sent
+    }
+
+    /// Passes an answer on; after `101` all bytes, both ways, from there on.
+    fn pass_on(
+        &self,
+        upstream: usize,
+        mut response: Response<Body>,
+        upgraded: Option<OnUpgrade>,
+        mut entry: Option<Box<Entry>>,
+    ) -> Reply {
+        let version = response.version();
+        let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        remove_hop_by_hop(response.headers_mut());
+        if let Some(client) = upgraded.filter(|_| switched) {
+            restore_upgrade(response.headers_mut(), HeaderValue::from_static("websocket"));
+            self.tunnels.open(client, &mut response);
+        }
+        self.via.add(response.headers_mut(), version);
+        // An upstream that speaks HTTP/1.0 does not make its client speak it.
+        *response.version_mut() = Version::HTTP_11;
+        if let Some(entry) = &mut entry {
+            entry.status = response.status();
+        }
+        let tally = Arc::clone(&self.upstreams.all[upstream].1);
+        response.map(|body| Either::Left(Watched::new(body, tally, entry)))
+    }
 }
 
-/// An upgrade is of one connection too, and is asked for anew on the next.
-fn restore_upgrade(headers: &mut HeaderMap, upgrade: Option<HeaderValue>) {
-    if let Some(upgrade) = upgrade {
-        headers.insert(UPGRADE, upgrade);
-        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+/// A request that may be sent twice, RFC 9110 9.2.2, and has nothing but a head.
+fn copy(request: &Request<Incoming>) -> Option<Request<Empty<Bytes>>> {
+    let is_upgrade = request.headers().contains_key(UPGRADE);
+    if !request.method().is_idempotent() || !request.body().is_end_stream() || is_upgrade {
+        return None;
+    }
+    let mut copy = Request::new(Empty::new());
+    copy.method_mut().clone_from(request.method());
+    copy.uri_mut().clone_from(request.uri());
+    copy.headers_mut().clone_from(request.headers());
+    *copy.version_mut() = request.version();
+    Some(copy)
+}
+
+/// Whether a request was lost with a connection that had been idle. One that was lost with a fresh connection may
+/// have brought its upstream down, and is to do that to no other.
+fn was_idle(lost: &Error) -> bool {
+    let evidence = lost.evidence();
+    match lost.kind() {
+        // The pool has sent it again by itself, and found the upstream gone.
+        ErrorKind::Connect | ErrorKind::ConnectTimeout | ErrorKind::BackingOff => true,
+        ErrorKind::Response => !evidence.is_fresh() && !evidence.is_answered(),
+        _ => false,
     }
 }
 
-/// What is of one connection is not passed on, RFC 9110 7.6.1.
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all("connection")
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    let known =
-        ["connection", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade"];
-    for name in known.into_iter().map(HeaderName::from_static).chain(named) {
-        headers.remove(name);
+fn own(response: Response<Full<Bytes>>, entry: Option<Box<Entry>>) -> Reply {
+    if let Some(mut entry) = entry {
+        entry.status = response.status();
+        entry.log(response.body().size_hint().lower(), "own");
+    }
+    response.map(Either::Right)
+}
+
+fn entry(client: Client, request: &Request<Incoming>) -> Entry {
+    Entry {
+        client: client.address,
+        method: request.method().clone(),
+        target: request.uri().to_string(),
+        version: request.version(),
+        began: Instant::now(),
+        upstream: String::new(),
+        status: StatusCode::default(),
     }
 }

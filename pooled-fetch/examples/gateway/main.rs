@@ -1,130 +1,77 @@
-//! A reverse proxy that never answers `502` for a request that its client may send again.
+//! A reverse proxy that somebody can run, with a live page of what its pool does.
 //!
-//! `cargo run --example gateway` starts a backend that loses requests on purpose, a gateway before it, and
-//! shows what clients in HTTP/1 and HTTP/2 are told; `-- 127.0.0.1:8080` is a gateway before a real backend.
+//! ```text
+//! cargo run --release --example gateway --features tls -- \
+//!     --listen 127.0.0.1:8080 --to 127.0.0.1:9001,127.0.0.1:9002 --admin 127.0.0.1:9090
+//! ```
 //!
-//! A WebSocket goes through as well. It stands behind what ends TLS, or ends it itself: a client in HTTP/2 then names `https` in each request, and the pool
-//! is told that such requests go on to the backend in the clear.
+//! `--help` tells the rest. It never answers `502` for a request that its client may send again, and never passes
+//! half a message on as a whole one.
+//!
+//! | file | what it is |
+//! | --- | --- |
+//! | `options` | what can be set |
+//! | `upstreams` | the addresses, and the pool that reaches them |
+//! | `balance` | which upstream is next |
+//! | `forward` | a request on its way, and the answer on its way back |
+//! | `fields` | what is of one connection, and what a proxy adds |
+//! | `verdict` | what the client of a failed request is told |
+//! | `tunnel` | bytes both ways, after `101` |
+//! | `watched` | a body that is counted to its end |
+//! | `tally` | what is counted for each upstream beside the pool |
+//! | `samples` | the last minute, second by second |
+//! | `metrics` | the same for Prometheus |
+//! | `admin` | the page, its figures, metrics and health |
+//! | `serve` | listening, and stopping without cutting anything |
+//! | `tls` | certificates, those shown and those believed |
 
+mod admin;
+mod balance;
+mod fields;
 mod forward;
+mod metrics;
+mod options;
+mod samples;
+mod serve;
+mod tally;
+mod tls;
+mod tunnel;
+mod upstreams;
+mod verdict;
+mod watched;
 
-use std::error::Error as _;
-use std::net::SocketAddr;
+use std::error::Error as StdError;
 use std::process::ExitCode;
 
-use bytes::Bytes;
-use http::{Request, Version};
-use http_body_util::{BodyExt, Full};
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto;
-use pooled_fetch::{BuildError, Pool, TcpConnector};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use clap::Parser;
+use tracing_subscriber::filter::LevelFilter;
 
-use crate::forward::{BoxError, forward};
+use self::options::Options;
 
-/// The pool of the gateway.
-fn upstream() -> Result<Pool<TcpConnector>, BuildError> {
-    Pool::builder(TcpConnector::new()).https_over_cleartext(true).build()
+pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
+
+#[cfg_attr(test, expect(dead_code, reason = "tests call `run` themselves"))]
+fn main() -> ExitCode {
+    run(std::env::args())
 }
 
-async fn gateway(listener: TcpListener, backend: SocketAddr) -> Result<(), BoxError> {
-    let pool = upstream()?;
-    loop {
-        let stream = TokioIo::new(listener.accept().await?.0);
-        let pool = pool.clone();
-        tokio::spawn(async move {
-            let service = service_fn(move |request| forward(pool.clone(), backend, request));
-            let server = auto::Builder::new(TokioExecutor::new());
-            // A connection that ends in an error has told its client so.
-            server.serve_connection_with_upgrades(stream, service).await.ok();
-        });
+/// The whole program.
+pub(crate) fn run(arguments: impl Iterator<Item = String>) -> ExitCode {
+    let options = Options::parse_from(arguments);
+    let level = if options.access_log { LevelFilter::INFO } else { LevelFilter::WARN };
+    tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).init();
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if let Some(threads) = options.threads {
+        runtime.worker_threads(threads.get());
     }
-}
-
-#[tokio::main]
-async fn main() -> ExitCode {
-    let ended = match std::env::args().nth(1) {
-        Some(backend) => serve(&backend).await,
-        None => show().await,
-    };
-    match ended {
+    let served = runtime.enable_all().build().map_err(BoxError::from).and_then(|runtime| {
+        runtime.block_on(async { serve::serve(options, serve::until_told_to_stop()?).await })
+    });
+    match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("gateway: {error}");
             ExitCode::FAILURE
         }
     }
-}
-
-async fn serve(backend: &str) -> Result<(), BoxError> {
-    let backend =
-        backend.parse().map_err(|_| format!("{backend} is no address like 127.0.0.1:80"))?;
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    println!("http://{} leads to http://{backend}", listener.local_addr()?);
-    gateway(listener, backend).await
-}
-
-async fn show() -> Result<(), BoxError> {
-    for version in [Version::HTTP_11, Version::HTTP_2] {
-        let backend = TcpListener::bind("127.0.0.1:0").await?;
-        let front = TcpListener::bind("127.0.0.1:0").await?;
-        let (to, at) = (backend.local_addr()?, front.local_addr()?);
-        let losing = tokio::spawn(lose_second_requests(backend));
-        let proxying = tokio::spawn(gateway(front, to));
-        println!("{version:?}");
-        println!("  first request          {}", told(at, version, "GET").await?);
-        println!("  GET that was lost      {}", told(at, version, "GET").await?);
-        println!("  POST that was lost     {}", told(at, version, "POST").await?);
-        losing.abort();
-        losing.await.ok();
-        println!("  backend is down        {}", told(at, version, "GET").await?);
-        proxying.abort();
-    }
-    Ok(())
-}
-
-/// Answers the first request of each connection and closes it upon the second.
-async fn lose_second_requests(listener: TcpListener) -> Result<(), BoxError> {
-    loop {
-        let (mut stream, _) = listener.accept().await?;
-        let mut head = [0; 1024];
-        if stream.read(&mut head).await? > 0 {
-            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await?;
-            let lost = stream.read(&mut head).await?;
-            println!("  (the backend loses {lost} bytes)");
-        }
-    }
-}
-
-/// What a client is told that has no pool and sends nothing again.
-async fn told(at: SocketAddr, version: Version, method: &str) -> Result<String, BoxError> {
-    let stream = TokioIo::new(TcpStream::connect(at).await?);
-    // What ends TLS before the gateway passes the scheme on, which HTTP/1 does not tell.
-    let scheme = if version == Version::HTTP_2 { "https" } else { "http" };
-    let uri = format!("{scheme}://{at}/");
-    let request = Request::builder().method(method).uri(uri).header("host", "h");
-    let request = request.body(Full::<Bytes>::default())?;
-    let response = if version == Version::HTTP_2 {
-        let (mut sender, connection) =
-            hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await?;
-        tokio::spawn(connection);
-        sender.send_request(request).await
-    } else {
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await?;
-        tokio::spawn(connection);
-        sender.send_request(request).await
-    };
-    Ok(match response {
-        Ok(response) => {
-            let (head, body) = response.into_parts();
-            let body = body.collect().await?.to_bytes();
-            format!("{} {}", head.status, String::from_utf8_lossy(&body))
-        }
-        Err(error) => match error.source() {
-            Some(reason) => format!("no answer: {reason}"),
-            None => format!("no answer: {error}"),
-        },
-    })
 }
