@@ -15,7 +15,7 @@ pub(crate) struct Browser {
 }
 
 impl Browser {
-    /// Shows this page, in a window of this size.
+    /// Shows this page, on a screen of this size.
     pub(crate) async fn show(url: &str, (width, height): (u32, u32)) -> Self {
         let mut driver = Command::new("chromedriver")
             .arg("--port=0")
@@ -38,9 +38,12 @@ impl Browser {
             "--disable-gpu",
             "--hide-scrollbars",
             "--remote-debugging-pipe",
-            format!("--window-size={width},{height}"),
         ]);
-        let options = json!({ "goog:chromeOptions": { "args": arguments } });
+        let screen = json!({ "width": width, "height": height, "pixelRatio": 1, "mobile": false });
+        let emulation = json!({ "deviceMetrics": screen });
+        let options = json!({
+            "goog:chromeOptions": { "args": arguments, "mobileEmulation": emulation },
+        });
         let Value::Object(options) = options else { unreachable!("it is one") };
         let client = ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new())
             .capabilities(options)

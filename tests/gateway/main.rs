@@ -7,6 +7,7 @@ mod forwarding;
 // Compiled in, so that what is tested is always what stands there.
 #[path = "../../pooled-fetch/examples/gateway/main.rs"]
 mod gateway;
+mod metrics;
 mod page;
 mod process;
 mod protocols;

@@ -75,7 +75,10 @@ pub(crate) const ROWS: &[Row] = &[
         "package",
         "cargo package --allow-dirty --package pool-core --package pool-tcp --package pool-tls --package pooled-fetch",
     ),
-    Row::new("examples", "cargo build --workspace --examples --features pooled-fetch/tonic"),
+    Row::new(
+        "examples",
+        "cargo build --workspace --examples --features pooled-fetch/tls,pooled-fetch/tonic",
+    ),
     Row::new("quickstart", "cargo run --release --example quickstart"),
     Row::new("proxy", "cargo run --package pooled-fetch --features proxy --example proxy"),
     Row::new("unix", "cargo run --package pooled-fetch --features tls --example unix"),
@@ -87,6 +90,9 @@ pub(crate) const ROWS: &[Row] = &[
     ),
     Row::new("balance", "cargo run --package pooled-fetch --features tower --example balance"),
     Row::new("grpc", "cargo run --package pooled-fetch --features tonic --example grpc"),
+    // The gateway of the examples, with its page in a browser.
+    Row::new("gateway", "cargo test --package pooled-fetch-tests --test gateway --no-fail-fast")
+        .needs(&[NGINX, CHROMIUM, CHROMEDRIVER]),
     Row::new("interop", "cargo test --package pooled-fetch-tests --test interop --no-fail-fast")
         .needs(&[NGINX]),
     Row::new(
@@ -139,6 +145,13 @@ const TINYPROXY: Tool =
 // It has no option that only tells of it.
 const MICROSOCKS: Tool =
     Tool { name: "microsocks", probe: "which microsocks", install: "apt-get install microsocks" };
+const CHROMIUM: Tool =
+    Tool { name: "chromium", probe: "chromium --version", install: "apt-get install chromium" };
+const CHROMEDRIVER: Tool = Tool {
+    name: "chromedriver",
+    probe: "chromedriver --version",
+    install: "apt-get install chromium-driver",
+};
 const VALGRIND: Tool =
     Tool { name: "valgrind", probe: "valgrind --version", install: "apt-get install valgrind" };
 
