@@ -1,4 +1,4 @@
-//! What Prometheus is told.
+//! What those who run it are told: Prometheus, and the access log.
 
 use pooled_fetch_tests::{EchoServer, answer, bounded};
 
@@ -35,6 +35,33 @@ async fn prometheus_is_told_what_the_pool_has_done() {
         ] {
             let line = format!("gateway_{metric}{{upstream=\"{address}\"{label}}} {value}");
             assert!(text.lines().any(|told| told == line), "{line} in {text}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_access_log_has_a_line_for_each_request_with_what_became_of_it() {
+    bounded(async {
+        let (address, server) = upstream().await;
+        let _echo = EchoServer::start(server, |_| answer("ok"));
+        let mut gateway = Gateway::start(address, &["--access-log"]).await;
+        for (request, status, bytes, end) in [
+            (GET, 200, 2, "whole"),
+            ("GET / HTTP/1.1\r\nconnection: close\r\n\r\n", 400, 16, "own"),
+        ] {
+            ask(gateway.address, request).await;
+            let line = gateway.logged().await;
+            for told in [
+                "client=127.0.0.1".to_owned(),
+                "method=GET".to_owned(),
+                "target=\"/\"".to_owned(),
+                format!("status={status}"),
+                format!("bytes={bytes}"),
+                format!("end=\"{end}\""),
+            ] {
+                assert!(line.contains(&told), "{told} in {line}");
+            }
         }
     })
     .await;

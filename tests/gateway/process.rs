@@ -10,7 +10,7 @@ use http_body_util::{BodyExt, Empty};
 use pool_core::Pool;
 use pool_tcp::TcpConnector;
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
 /// The variable with the arguments of a gateway, one a line.
@@ -36,6 +36,11 @@ impl Gateway {
             .args(["--exact", "the_gateway_itself", "--ignored", "--nocapture"])
             .env(ARGUMENTS, arguments)
             .stdout(Stdio::piped())
+            .stderr(if options.contains(&"--access-log") {
+                Stdio::piped()
+            } else {
+                Stdio::inherit()
+            })
             .kill_on_drop(true)
             .spawn()
             .expect("this test once more");
@@ -71,6 +76,16 @@ impl Gateway {
         while !are(&self.upstreams().await) {
             tokio::task::yield_now().await;
         }
+    }
+
+    /// The next line of its access log.
+    pub(crate) async fn logged(&mut self) -> String {
+        let log = self.child.stderr.as_mut().expect("an access log");
+        let mut line = Vec::new();
+        while !line.ends_with(b"\n") {
+            line.push(log.read_u8().await.expect("a line"));
+        }
+        String::from_utf8(line).expect("text")
     }
 
     /// Tells it to stop, and waits until it says that it does.

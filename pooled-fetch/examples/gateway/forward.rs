@@ -80,7 +80,15 @@ impl Forwarder {
             Ok((upstream, response)) => Ok(self.pass_on(upstream, response, upgraded, entry)),
             Err(error) => {
                 tracing::warn!("{error}");
-                told(error, version).map(|response| own(response, entry))
+                match told(error, version) {
+                    Ok(response) => Ok(own(response, entry)),
+                    Err(no_answer) => {
+                        if let Some(entry) = entry {
+                            entry.log(0, "none");
+                        }
+                        Err(no_answer)
+                    }
+                }
             }
         }
     }

@@ -41,6 +41,7 @@ mod verdict;
 mod watched;
 
 use std::error::Error as StdError;
+use std::io::{IsTerminal, stderr};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -59,7 +60,11 @@ fn main() -> ExitCode {
 pub(crate) fn run(arguments: impl Iterator<Item = String>) -> ExitCode {
     let options = Options::parse_from(arguments);
     let level = if options.access_log { LevelFilter::INFO } else { LevelFilter::WARN };
-    tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(stderr)
+        .with_ansi(stderr().is_terminal())
+        .init();
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if let Some(threads) = options.threads {
         runtime.worker_threads(threads.get());
