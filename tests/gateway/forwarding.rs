@@ -13,7 +13,7 @@ async fn what_is_of_one_connection_stays_there_and_a_proxy_says_that_it_is_one()
         let mut client = Raw::connect(gateway.address).await;
         client
             .write(
-                "GET /path?query HTTP/1.1\r\nhost: example.org:81\r\nconnection: keep-alive, x-hop\r\n\
+                "GET /path?query HTTP/1.1\r\nhost: example.org:81\r\nconnection: keep-alive, x-hop, upgrade\r\n\
                  keep-alive: timeout=5\r\nproxy-connection: keep-alive\r\nx-hop: 1\r\nte: trailers, gzip\r\n\
                  upgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAAP__\r\nx-end: 1\r\n\r\n",
             )
@@ -69,7 +69,7 @@ async fn a_client_is_believed_about_forwarding_only_behind_another_proxy() {
             });
             let gateway = Gateway::start(address, options).await;
             let told = ask(gateway.address, REQUEST).await;
-            assert!(told.ends_with(&format!("{whom} {scheme} {host}")), "{told}");
+            assert!(told.ends_with(&format!("\r\n\r\n{whom} {scheme} {host}")), "{told}");
             drop(echo);
         }
     })

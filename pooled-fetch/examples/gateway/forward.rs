@@ -7,18 +7,17 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::header::UPGRADE;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
-use http_body::Body as HttpBody;
+use http_body::Body as _;
 use http_body_util::{Either, Empty, Full};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use pooled_fetch::{Body, Error, ErrorKind};
 use tracing::Level;
 
-use super::BoxError;
 use super::balance::Tried;
 use super::fields::{Via, add_forwarded, remove_hop_by_hop, restore_upgrade, settle_host};
 use super::tunnel::Tunnels;
-use super::upstreams::Upstreams;
+use super::upstreams::{Upstream, Upstreams};
 use super::verdict::{NoAnswer, answer, told};
 use super::watched::{Entry, Watched};
 
@@ -42,41 +41,32 @@ type Reply = Response<Either<Watched, Full<Bytes>>>;
 
 impl Forwarder {
     /// Answers a request with what an upstream says, or with what became of it there.
+    // One future and not several, one in another: hyper moves it about with each request.
     pub(crate) async fn forward(
-        &self,
-        client: Client,
-        request: Request<Incoming>,
-    ) -> Result<Reply, NoAnswer> {
-        let entry = tracing::enabled!(Level::INFO).then(|| Box::new(entry(client, &request)));
-        self.answer(client, request, entry).await
-    }
-
-    async fn answer(
-        &self,
+        self: Arc<Self>,
         client: Client,
         mut request: Request<Incoming>,
-        mut entry: Option<Box<Entry>>,
     ) -> Result<Reply, NoAnswer> {
+        let mut entry = tracing::enabled!(Level::INFO).then(|| Box::new(entry(client, &request)));
         let version = request.version();
-        let upgrade = remove_hop_by_hop(request.headers_mut());
-        if request.method() == Method::CONNECT {
-            return Ok(own(answer(StatusCode::METHOD_NOT_ALLOWED), entry));
-        }
-        if !settle_host(&mut request) {
-            return Ok(own(answer(StatusCode::BAD_REQUEST), entry));
-        }
-        add_forwarded(
-            request.headers_mut(),
-            client.address,
-            client.is_secure,
-            self.believes_forwarded,
-        );
-        self.via.add(request.headers_mut(), version);
-        let upgraded = upgrade.filter(|_| version == Version::HTTP_11).map(|protocol| {
-            restore_upgrade(request.headers_mut(), protocol);
-            hyper::upgrade::on(&mut request)
-        });
-        match self.send(request, &mut entry).await {
+        let upgraded = match self.prepare(client, &mut request) {
+            Ok(upgraded) => upgraded,
+            Err(status) => return Ok(own(answer(status), entry)),
+        };
+        let mut copy = (self.upstreams.all.len() > 1).then(|| copy(&request)).flatten();
+        // There is always a first.
+        let upstream = self.upstreams.next(&Tried::default()).unwrap_or(0);
+        let began = Instant::now();
+        let (first, _) = &self.upstreams.all[upstream];
+        let sent = self.upstreams.pool.http(&first.endpoint, request).await;
+        self.came(upstream, &sent, began, &mut entry);
+        let sent = match sent {
+            Ok(response) => Ok((upstream, response)),
+            Err(error) => {
+                Box::pin(self.send_elsewhere(upstream, error, copy.take(), &mut entry)).await
+            }
+        };
+        match sent {
             Ok((upstream, response)) => Ok(self.pass_on(upstream, response, upgraded, entry)),
             Err(error) => {
                 tracing::warn!("{error}");
@@ -93,57 +83,76 @@ impl Forwarder {
         }
     }
 
+    /// Makes a request one of the gateway's own, or tells why it is none.
+    fn prepare(
+        &self,
+        client: Client,
+        request: &mut Request<Incoming>,
+    ) -> Result<Option<OnUpgrade>, StatusCode> {
+        let version = request.version();
+        let upgrade = remove_hop_by_hop(request.headers_mut());
+        if request.method() == Method::CONNECT {
+            return Err(StatusCode::METHOD_NOT_ALLOWED);
+        }
+        if !settle_host(request) {
+            return Err(StatusCode::BAD_REQUEST);
+        }
+        let Client { address, is_secure } = client;
+        add_forwarded(request.headers_mut(), address, is_secure, self.believes_forwarded);
+        self.via.add(request.headers_mut(), version);
+        Ok(upgrade.filter(|_| version == Version::HTTP_11).map(|protocol| {
+            restore_upgrade(request.headers_mut(), protocol);
+            hyper::upgrade::on(request)
+        }))
+    }
+
     /// Sends a request to one upstream after the other, for as long as it comes back unsent. One that was lost with an
     /// idle connection is sent to one other upstream, if it may be sent twice.
-    async fn send(
+    async fn send_elsewhere(
         &self,
-        request: Request<Incoming>,
+        mut upstream: usize,
+        mut failed: Error,
+        mut copy: Option<Request<Empty<Bytes>>>,
         entry: &mut Option<Box<Entry>>,
     ) -> Result<(usize, Response<Body>), Error> {
-        let mut copy = (self.upstreams.all.len() > 1).then(|| copy(&request)).flatten();
         let mut tried = Tried::default();
-        // There is always a first.
-        let mut upstream = self.upstreams.next(&tried).unwrap_or(0);
-        let mut sent = self.send_to(upstream, request, entry).await;
         loop {
-            let failed = match sent {
-                Ok(response) => return Ok((upstream, response)),
-                Err(error) => error,
-            };
             tried.add(upstream);
             let Some(next) = self.upstreams.next(&tried) else { return Err(failed) };
             upstream = next;
-            sent = match failed.into_request() {
-                Ok(unsent) => self.send_to(upstream, unsent, entry).await,
+            let (Upstream { endpoint, .. }, _) = &self.upstreams.all[upstream];
+            let began = Instant::now();
+            let sent = match failed.into_request() {
+                Ok(unsent) => self.upstreams.pool.http(endpoint, unsent).await,
                 Err(lost) => match copy.take().filter(|_| was_idle(&lost)) {
-                    Some(copy) => self.send_to(upstream, copy, entry).await,
+                    Some(copy) => self.upstreams.pool.http(endpoint, copy).await,
                     None => return Err(lost),
                 },
             };
+            self.came(upstream, &sent, began, entry);
+            match sent {
+                Ok(response) => return Ok((upstream, response)),
+                Err(error) => failed = error,
+            }
         }
     }
 
-    async fn send_to<B>(
+    /// Counts what came of a request to an upstream.
+    fn came(
         &self,
         upstream: usize,
-        request: Request<B>,
+        sent: &Result<Response<Body>, Error>,
+        began: Instant,
         entry: &mut Option<Box<Entry>>,
-    ) -> Result<Response<Body>, Error>
-    where
-        B: HttpBody<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
+    ) {
         let (upstream, tally) = &self.upstreams.all[upstream];
-        if let Some(entry) = entry {
-            entry.upstream.clone_from(&upstream.name);
-        }
-        let began = Instant::now();
-        let sent = self.upstreams.pool.http(&upstream.endpoint, request).await;
-        match &sent {
+        match sent {
             Ok(response) => tally.answered(response.status(), began.elapsed()),
             Err(error) => tally.failed(error.kind()),
         }
-        sent
+        if let Some(entry) = entry {
+            entry.upstream.clone_from(&upstream.name);
+        }
     }
 
     /// Passes an answer on; after `101` all bytes, both ways, from there on.

@@ -43,12 +43,12 @@ pub(crate) async fn serve(
         _ => None,
     };
     let front = Front {
-        forwarder: Forwarder {
+        forwarder: Arc::new(Forwarder {
             upstreams: Arc::clone(&upstreams),
             tunnels: Tunnels::default(),
             via: Via::new(&options.via)?,
             believes_forwarded: options.behind_proxy,
-        },
+        }),
         acceptor,
         server: server(&options),
         client_timeout: limit(options.client_timeout),
@@ -123,7 +123,7 @@ fn server(options: &Options) -> auto::Builder<TokioExecutor> {
 
 /// What clients come in by.
 struct Front {
-    forwarder: Forwarder,
+    forwarder: Arc<Forwarder>,
     acceptor: Option<TlsAcceptor>,
     server: auto::Builder<TokioExecutor>,
     client_timeout: Option<Duration>,
@@ -171,15 +171,12 @@ fn welcome(stream: TcpStream, address: SocketAddr, front: &Arc<Front>, clients: 
 }
 
 impl Front {
-    async fn serve<S>(self: &Arc<Self>, stream: S, client: Client, watcher: Watcher)
+    async fn serve<S>(&self, stream: S, client: Client, watcher: Watcher)
     where
         S: Read + Write + Unpin + Send + 'static,
     {
-        let front = Arc::clone(self);
-        let service = service_fn(move |request| {
-            let front = Arc::clone(&front);
-            async move { front.forwarder.forward(client, request).await }
-        });
+        let forwarder = Arc::clone(&self.forwarder);
+        let service = service_fn(move |request| Arc::clone(&forwarder).forward(client, request));
         let served = self.server.serve_connection_with_upgrades(stream, service).into_owned();
         // A connection that ends in an error has told its client so.
         watcher.watch(served).await.ok();
