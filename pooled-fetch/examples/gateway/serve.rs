@@ -16,7 +16,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 
 use super::BoxError;
@@ -29,7 +29,7 @@ use super::tls;
 use super::tunnel::Tunnels;
 use super::upstreams::Upstreams;
 
-/// After an accept that failed for want of descriptors, they are not there at once.
+/// Between two accepts that fail: descriptors that were wanting are not there at once.
 const BREATH: Duration = Duration::from_millis(50);
 
 /// Serves until `stop` ends, and then what is under way.
@@ -130,12 +130,14 @@ struct Front {
 }
 
 async fn accept(listener: &TcpListener, front: &Arc<Front>, clients: &GracefulShutdown) {
+    let mut breaths = interval(BREATH);
+    breaths.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         match listener.accept().await {
             Ok((stream, address)) => welcome(stream, address, front, clients),
             Err(error) => {
                 tracing::warn!("accepting a client: {error}");
-                tokio::time::sleep(BREATH).await;
+                breaths.tick().await;
             }
         }
     }
