@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use h2::Reason;
-use pooled_fetch_tests::{Http2Server, answer, bounded, tcp_endpoint};
+use pooled_fetch_tests::{EchoServer, Http2Server, answer, bounded, tcp_endpoint};
 use tokio::net::TcpListener;
 
 use crate::client::{GET, POST, Raw, ask, http2, of_http2, upstream};
@@ -154,19 +154,38 @@ async fn an_upstream_that_is_down_is_not_dialled_for_each_request_and_is_used_ag
 #[tokio::test]
 async fn a_request_that_finds_no_connection_goes_to_another_upstream_with_its_body() {
     bounded(async {
-        let (address, mut server) = upstream().await;
-        let gateway = Gateway::start(format!("{},{address}", nobody().await), &[]).await;
-        let serve = tokio::spawn(async move {
-            while let Some(mut connection) = server.next_connection().await {
-                while let Some(request) = connection.next_request().await {
-                    connection.write(answer(request.body)).await;
-                }
-            }
-        });
-        for _ in 0..10 {
+        let gone = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let (address, server) = upstream().await;
+        let _echo = EchoServer::start(server, |request| answer(&request.body));
+        let to = format!("{},{address}", gone.local_addr().expect("an address"));
+        let gateway = Gateway::start(to, &[]).await;
+        // It was there, and nothing says yet that it is not any more.
+        drop(gone.accept().await.expect("the gateway"));
+        drop(gone);
+        gateway.until(|upstreams| upstreams[0]["state"] == "idle").await;
+        while gateway.upstreams().await[0]["failed_to_open"] == 0 {
             assert!(ask(gateway.address, POST).await.ends_with("hi"));
         }
-        serve.abort();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_get_that_was_lost_with_an_idle_connection_goes_to_another_upstream() {
+    bounded(async {
+        let gone = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let (address, server) = upstream().await;
+        let _echo = EchoServer::start(server, |_| answer("other"));
+        let to = format!("{},{address}", gone.local_addr().expect("an address"));
+        let gateway = Gateway::start(to, &[]).await;
+        let (stream, _) = gone.accept().await.expect("the gateway");
+        drop(gone);
+        let dies = tokio::spawn(async move {
+            stream.readable().await.expect("a request");
+        });
+        while !dies.is_finished() {
+            assert!(ask(gateway.address, GET).await.ends_with("other"));
+        }
     })
     .await;
 }

@@ -114,7 +114,7 @@ async fn the_page_shows_what_the_pool_says_while_upstreams_die_and_come_back() {
 async fn the_page_fits_a_phone() {
     bounded(async {
         let nginx = Nginx::start().await;
-        let long = format!("http://{}", nginx.address());
+        let long = format!("http://localhost:{}", nginx.address().port());
         let gateway = Gateway::start(format!("{},{long}", nginx.address()), &[]).await;
         let page = format!("http://{}/", gateway.admin);
         let browser = Browser::show(&page, (360, 740)).await;

@@ -5,6 +5,7 @@
 
 mod bench;
 mod ci;
+mod gateway;
 mod sh;
 
 use std::path::Path;
@@ -19,8 +20,9 @@ cargo xtask COMMAND
        --strict                   a row that had to be skipped is a failure
        rows                       format sort deny alone clippy docs unit suite stress fuzz xtask
                                   doctests package examples quickstart proxy unix names
-                                  mixed custom balance grpc interop peers budget
-  bench [--quick]                 run all clients side by side, and write target/bench/
+                                  mixed custom balance grpc gateway interop peers budget
+  bench [--gateway] [--quick]     run all clients side by side, and write target/bench/
+       --gateway                  the gateway of the examples beside nginx and HAProxy instead
        --quick                    the same in under two minutes
   help                            show this text
 ";
@@ -37,7 +39,7 @@ fn main() -> ExitCode {
 
 #[derive(Debug, PartialEq)]
 enum Command {
-    Bench { quick: bool },
+    Bench { gateway: bool, quick: bool },
     Ci { strict: bool, only: Vec<String> },
     Help,
 }
@@ -50,7 +52,8 @@ fn execute(command: Command) -> ExitCode {
         return ExitCode::FAILURE;
     }
     let green = match command {
-        Command::Bench { quick } => bench::run(quick),
+        Command::Bench { gateway: true, quick } => gateway::run(quick),
+        Command::Bench { gateway: false, quick } => bench::run(quick),
         Command::Ci { strict, only } => ci::run(strict, &only),
         Command::Help => {
             print!("{HELP}");
@@ -76,15 +79,16 @@ fn command(mut arguments: Parser) -> Result<Command, lexopt::Error> {
 }
 
 fn bench_command(mut arguments: Parser) -> Result<Command, lexopt::Error> {
-    let mut quick = false;
+    let (mut gateway, mut quick) = (false, false);
     while let Some(argument) = arguments.next()? {
         match argument {
+            Arg::Long("gateway") => gateway = true,
             Arg::Long("quick") => quick = true,
             Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help),
             other => return Err(other.unexpected()),
         }
     }
-    Ok(Command::Bench { quick })
+    Ok(Command::Bench { gateway, quick })
 }
 
 fn ci_command(mut arguments: Parser) -> Result<Command, lexopt::Error> {
@@ -118,8 +122,9 @@ mod tests {
 
     #[test]
     fn a_command_is_read_with_its_options() {
-        assert_eq!(parsed("bench"), Ok(Command::Bench { quick: false }));
-        assert_eq!(parsed("bench --quick"), Ok(Command::Bench { quick: true }));
+        assert_eq!(parsed("bench"), Ok(Command::Bench { gateway: false, quick: false }));
+        assert_eq!(parsed("bench --quick"), Ok(Command::Bench { gateway: false, quick: true }));
+        assert_eq!(parsed("bench --gateway"), Ok(Command::Bench { gateway: true, quick: false }));
         let only = vec!["sort".to_owned(), "format".to_owned()];
         assert_eq!(
             parsed("ci --strict --only sort --only=format"),

@@ -38,7 +38,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE", requires = "cert")]
     pub(crate) key: Option<PathBuf>,
 
-    /// Roots to believe the certificates of https upstreams by, as PEM, beside Mozilla's.
+    /// Roots to believe the certificates of https upstreams by, as PEM, in place of Mozilla's.
     #[arg(long, value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
 

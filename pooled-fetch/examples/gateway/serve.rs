@@ -3,8 +3,9 @@
 //! Told to stop, it takes no further client, lets those go whose requests are answered, and gives requests under way, and
 //! tunnels, a grace period. Then the pool closes, and what is still lent gets what is left of that period.
 
+use std::fmt;
 use std::future::Future;
-use std::io;
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -55,12 +56,12 @@ pub(crate) async fn serve(
     };
     let listener = listen(options.listen).await?;
     let scheme = if front.acceptor.is_some() { "https" } else { "http" };
-    println!("listening on {scheme}://{}", listener.local_addr()?);
+    say(format_args!("listening on {scheme}://{}", listener.local_addr()?));
     let stopping = Arc::new(AtomicBool::default());
     let samples = Samples::start(Arc::clone(&upstreams));
     if let Some(address) = options.admin {
         let listener = listen(address).await?;
-        println!("page on http://{}/", listener.local_addr()?);
+        say(format_args!("page on http://{}/", listener.local_addr()?));
         tokio::spawn(admin::serve(listener, samples, Arc::clone(&stopping)));
     }
     let front = Arc::new(front);
@@ -70,7 +71,7 @@ pub(crate) async fn serve(
         () = stop => {}
     }
     stopping.store(true, Ordering::Relaxed);
-    println!("stopping");
+    say(format_args!("stopping"));
     accept_the_last(&listener, &front, &clients).await;
     drop(listener);
     let end = Instant::now() + options.grace;
@@ -106,6 +107,11 @@ pub(crate) fn until_told_to_stop() -> io::Result<impl Future<Output = ()>> {
 #[cfg(not(unix))]
 pub(crate) fn until_told_to_stop() -> io::Result<impl Future<Output = ()>> {
     Ok(async { drop(tokio::signal::ctrl_c().await) })
+}
+
+/// For whoever started it, who may not listen any more.
+fn say(what: fmt::Arguments<'_>) {
+    writeln!(io::stdout(), "{what}").ok();
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, BoxError> {

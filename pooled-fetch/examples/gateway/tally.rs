@@ -111,6 +111,11 @@ impl Dials {
     pub(crate) fn new(tallies: impl Iterator<Item = (String, Arc<Tally>)>) -> Self {
         Self(tallies.collect())
     }
+
+    /// How many addresses that are.
+    pub(crate) fn count(&self) -> usize {
+        self.0.len()
+    }
 }
 
 impl Observer for Dials {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use http::Uri;
 use pooled_fetch::pool_core::Backoff;
 use pooled_fetch::pool_tls::TlsConnector;
+use pooled_fetch::pool_tls::rustls::RootCertStore;
 use pooled_fetch::{Endpoint, EndpointConnector, Http2, Name, NamesConnector, Pool};
 
 use super::BoxError;
@@ -71,31 +72,16 @@ impl Upstreams {
             (format!("{:?}", upstream.endpoint), Arc::clone(tally))
         };
         let dials = Dials::new(all.iter().map(of_address));
+        if dials.count() < all.len() {
+            return Err("an upstream is named twice".into());
+        }
         let http2: HashSet<_> = options
             .to
             .iter()
             .filter(|upstream| upstream.assumes_http2)
             .map(|upstream| upstream.endpoint.clone())
             .collect();
-        let connector = match &options.ca {
-            None => EndpointConnector::default(),
-            Some(file) => {
-                let roots = tls::certificates(file)?;
-                let mut failed = None;
-                let connector = EndpointConnector::with_tls(NamesConnector::default(), |tcp| {
-                    let built = TlsConnector::builder(Arc::clone(&tcp)).extra_roots(roots);
-                    built.and_then(|builder| builder.build()).unwrap_or_else(|error| {
-                        failed = Some(error);
-                        TlsConnector::new(tcp)
-                    })
-                });
-                match failed {
-                    None => connector,
-                    Some(error) => return Err(format!("{}: {error}", file.display()).into()),
-                }
-            }
-        };
-        let pool = Pool::builder(connector)
+        let pool = Pool::builder(connector(options)?)
             // Another upstream may be up, and clients are better off with an answer at once.
             .backoff(Backoff::Fail)
             .connect_timeout(limit(options.connect_timeout))
@@ -111,4 +97,14 @@ impl Upstreams {
             .build()?;
         Ok(Self { pool, all })
     }
+}
+
+fn connector(options: &Options) -> Result<EndpointConnector, BoxError> {
+    let Some(file) = &options.ca else { return Ok(EndpointConnector::default()) };
+    let mut roots = RootCertStore::empty();
+    for root in tls::certificates(file)? {
+        roots.add(root).map_err(|error| format!("{}: {error}", file.display()))?;
+    }
+    let tls = |tcp| TlsConnector::with_roots(tcp, roots);
+    Ok(EndpointConnector::with_tls(NamesConnector::default(), tls))
 }
