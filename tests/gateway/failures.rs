@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use h2::Reason;
 use pooled_fetch_tests::{EchoServer, Http2Server, answer, bounded, tcp_endpoint};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use crate::client::{GET, POST, Raw, ask, http2, of_http2, upstream};
@@ -135,7 +136,6 @@ async fn an_upstream_that_is_down_is_not_dialled_for_each_request_and_is_used_ag
             loop {
                 let (mut stream, _) = listener.accept().await.expect("the gateway");
                 tokio::spawn(async move {
-                    use tokio::io::{AsyncReadExt, AsyncWriteExt};
                     let mut head = [0; 1024];
                     while matches!(stream.read(&mut head).await, Ok(read) if read > 0) {
                         stream.write_all(&answer("back")).await.expect("the gateway");
@@ -178,14 +178,13 @@ async fn a_get_that_was_lost_with_an_idle_connection_goes_to_another_upstream() 
         let _echo = EchoServer::start(server, |_| answer("other"));
         let to = format!("{},{address}", gone.local_addr().expect("an address"));
         let gateway = Gateway::start(to, &[]).await;
-        let (stream, _) = gone.accept().await.expect("the gateway");
+        let (mut stream, _) = gone.accept().await.expect("the gateway");
         drop(gone);
-        let dies = tokio::spawn(async move {
-            stream.readable().await.expect("a request");
-        });
+        let dies = tokio::spawn(async move { stream.read(&mut [0; 1024]).await });
         while !dies.is_finished() {
             assert!(ask(gateway.address, GET).await.ends_with("other"));
         }
+        assert!(dies.await.expect("no panic").expect("a request") > 0, "it was lost on its way");
     })
     .await;
 }
