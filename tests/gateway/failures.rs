@@ -6,15 +6,21 @@ use bytes::Bytes;
 use h2::Reason;
 use pooled_fetch_tests::{EchoServer, Http2Server, answer, bounded, tcp_endpoint};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 use crate::client::{GET, POST, Raw, ask, http2, of_http2, upstream};
 use crate::process::Gateway;
 
-/// An address at which nobody listens.
-async fn nobody() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    listener.local_addr().expect("an address")
+/// An address at which nobody listens, and which no other test gets for as long as this is held.
+fn nobody(at: SocketAddr) -> (SocketAddr, TcpSocket) {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_reuseaddr(true).expect("an option that there is");
+    socket.bind(at).expect("a port");
+    (socket.local_addr().expect("an address"), socket)
+}
+
+fn any_port() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
 }
 
 /// The answer, which tells no address of an upstream.
@@ -115,7 +121,7 @@ async fn a_request_for_which_there_is_no_place_may_come_again() {
 async fn an_upstream_that_is_down_is_not_dialled_for_each_request_and_is_used_again_when_it_is_back()
  {
     bounded(async {
-        let address = nobody().await;
+        let (address, socket) = nobody(any_port());
         let gateway = Gateway::start(address, &[]).await;
         gateway.until(|upstreams| upstreams[0]["state"] == "failing").await;
         let told_503 = async {
@@ -131,7 +137,7 @@ async fn an_upstream_that_is_down_is_not_dialled_for_each_request_and_is_used_ag
         let (status, _) = gateway.look("/healthy").await;
         assert_eq!(status, 503);
 
-        let listener = TcpListener::bind(address).await.expect("the same port");
+        let listener = socket.listen(16).expect("the same port");
         let back = tokio::spawn(async move {
             loop {
                 let (mut stream, _) = listener.accept().await.expect("the gateway");
@@ -161,10 +167,13 @@ async fn a_request_that_finds_no_connection_goes_to_another_upstream_with_its_bo
         let gateway = Gateway::start(to, &[]).await;
         // It was there, and nothing says yet that it is not any more.
         drop(gone.accept().await.expect("the gateway"));
+        let at = gone.local_addr().expect("an address");
         drop(gone);
+        let _held = nobody(at);
         gateway.until(|upstreams| upstreams[0]["state"] == "idle").await;
         while gateway.upstreams().await[0]["failed_to_open"] == 0 {
-            assert!(ask(gateway.address, POST).await.ends_with("hi"));
+            let told = ask(gateway.address, POST).await;
+            assert!(told.ends_with("hi"), "{told}");
         }
     })
     .await;
@@ -179,10 +188,13 @@ async fn a_get_that_was_lost_with_an_idle_connection_goes_to_another_upstream() 
         let to = format!("{},{address}", gone.local_addr().expect("an address"));
         let gateway = Gateway::start(to, &[]).await;
         let (mut stream, _) = gone.accept().await.expect("the gateway");
+        let at = gone.local_addr().expect("an address");
         drop(gone);
+        let _held = nobody(at);
         let dies = tokio::spawn(async move { stream.read(&mut [0; 1024]).await });
         while !dies.is_finished() {
-            assert!(ask(gateway.address, GET).await.ends_with("other"));
+            let told = ask(gateway.address, GET).await;
+            assert!(told.ends_with("other"), "{told}");
         }
         assert!(dies.await.expect("no panic").expect("a request") > 0, "it was lost on its way");
     })
