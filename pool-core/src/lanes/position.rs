@@ -1,6 +1,6 @@
 //! A service that stands in line at an address, and when its turn comes.
 //!
-//! Its turn has come when a request of it would be served at once, or next: [`Supply`](super::line::Supply) has the rule. Three
+//! Its turn has come when a request of it would be served at once, or next: [`Supply`] has the rule. Three
 //! things follow from it.
 //!
 //! Back-pressure is true: at a limit no more turns count than can be served at once, whether idle connections, free streams,

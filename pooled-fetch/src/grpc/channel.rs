@@ -31,7 +31,7 @@ use super::timeout::grpc_timeout;
 /// # Deadlines
 ///
 /// The time that a call has ([`tonic::Request::set_timeout`], the field `grpc-timeout`) is the
-/// [deadline](pool_core::deadline) of its request here, until the end of the response, and goes on to the server. When it is over the call is
+/// [`deadline`](pool_core::deadline()) of its request here, until the end of the response, and goes on to the server. When it is over the call is
 /// [`DeadlineExceeded`](tonic::Code::DeadlineExceeded), and its stream is reset.
 ///
 /// # Examples
