@@ -6,7 +6,7 @@ use bytes::Bytes;
 use h2::Reason;
 use pooled_fetch_tests::{EchoServer, Http2Server, answer, bounded, tcp_endpoint};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::TcpSocket;
 
 use crate::client::{GET, POST, Raw, ask, http2, of_http2, upstream};
 use crate::process::Gateway;
@@ -14,7 +14,8 @@ use crate::process::Gateway;
 /// An address at which nobody listens, and which no other test gets for as long as this is held.
 fn nobody(at: SocketAddr) -> (SocketAddr, TcpSocket) {
     let socket = TcpSocket::new_v4().expect("a socket");
-    socket.set_reuseaddr(true).expect("an option that there is");
+    // For a listener at the same address, as long as that is there.
+    socket.set_reuseport(true).expect("an option that there is");
     socket.bind(at).expect("a port");
     (socket.local_addr().expect("an address"), socket)
 }
@@ -160,16 +161,16 @@ async fn an_upstream_that_is_down_is_not_dialled_for_each_request_and_is_used_ag
 #[tokio::test]
 async fn a_request_that_finds_no_connection_goes_to_another_upstream_with_its_body() {
     bounded(async {
-        let gone = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let (at, _held) = nobody(any_port());
+        let (_, listens) = nobody(at);
+        let gone = listens.listen(16).expect("a listener");
         let (address, server) = upstream().await;
         let _echo = EchoServer::start(server, |request| answer(&request.body));
-        let to = format!("{},{address}", gone.local_addr().expect("an address"));
+        let to = format!("{},{address}", at);
         let gateway = Gateway::start(to, &[]).await;
         // It was there, and nothing says yet that it is not any more.
         drop(gone.accept().await.expect("the gateway"));
-        let at = gone.local_addr().expect("an address");
         drop(gone);
-        let _held = nobody(at);
         gateway.until(|upstreams| upstreams[0]["state"] == "idle").await;
         while gateway.upstreams().await[0]["failed_to_open"] == 0 {
             let told = ask(gateway.address, POST).await;
@@ -182,15 +183,15 @@ async fn a_request_that_finds_no_connection_goes_to_another_upstream_with_its_bo
 #[tokio::test]
 async fn a_get_that_was_lost_with_an_idle_connection_goes_to_another_upstream() {
     bounded(async {
-        let gone = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        // Held all the time, so that no other test has the port when the listener is gone.
+        let (at, _held) = nobody(any_port());
+        let (_, listens) = nobody(at);
+        let gone = listens.listen(16).expect("a listener");
         let (address, server) = upstream().await;
         let _echo = EchoServer::start(server, |_| answer("other"));
-        let to = format!("{},{address}", gone.local_addr().expect("an address"));
-        let gateway = Gateway::start(to, &[]).await;
+        let gateway = Gateway::start(format!("{at},{address}"), &[]).await;
         let (mut stream, _) = gone.accept().await.expect("the gateway");
-        let at = gone.local_addr().expect("an address");
         drop(gone);
-        let _held = nobody(at);
         let dies = tokio::spawn(async move { stream.read(&mut [0; 1024]).await });
         while !dies.is_finished() {
             let told = ask(gateway.address, GET).await;
