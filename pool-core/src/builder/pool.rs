@@ -93,7 +93,7 @@ impl<C: Connector> Builder<C> {
     /// They are opened one at a time, a second or so apart, and at times that differ from pool to pool; not while the address
     /// fails, nor beyond a limit, nor in the place of another connection. An address is known from its first request, or
     /// from [`warm`](Pool::warm), until the pool forgets it because nothing is open there. Over HTTP/2 one connection is enough. Defaults to 0: a
-    /// connection that nobody has asked for costs its server too. For single addresses there is [`AddressSettings::min_idle`].
+    /// connection that carries no request costs its server too. For single addresses there is [`AddressSettings::min_idle`].
     pub fn min_idle(mut self, count: usize) -> Self {
         self.settings.min_idle = count;
         self
@@ -262,9 +262,10 @@ impl<C: Connector> Builder<C> {
 
     /// Gives addresses settings of their own: `choose` has those of the pool, and returns those for its address.
     ///
-    /// It is called when an address is first seen, or seen again after it was forgotten, and never while a request waits for it to answer twice; what
-    /// it returns is plain data from then on. Two first requests at one moment may call it twice. It must not call the pool. Settings that
-    /// make no sense fail the requests to the address with [`ErrorKind::Settings`](crate::ErrorKind::Settings).
+    /// The pool calls it when it first sees an address, or sees it again after it has forgotten it; two first requests at one
+    /// moment may call it twice. What it returns is plain data from then on. It must not call the pool. Settings that make no
+    /// sense fail the requests to the address with [`ErrorKind::Settings`](crate::ErrorKind::Settings), and each of these asks
+    /// again.
     ///
     /// # Which setting wins
     ///

@@ -1,7 +1,7 @@
 //! A request that may go to any of several addresses.
 //!
-//! Each attempt looks at all of them anew, so what failed at one may go to another. An async function, because nobody
-//! counts its instructions: what is saved here is a dial.
+//! Each attempt looks at all of them anew, so what failed at one may go to another. An async function, because what it saves
+//! is a dial, beside which its instructions do not count.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use http::Response;
-use tokio::time::sleep;
 
 use super::pending::PendingRequest;
 use super::request_future::send_over_lease;
@@ -47,10 +46,6 @@ async fn attempt<C: Connector>(
 ) -> Result<Option<Response<Body>>, Error> {
     pending.check().map_err(|why| Error::invalid_request(name, why))?;
     let http1_only = pending.needs_http1();
-    if let Some(pause) = pending.take_pause() {
-        // Once, and not at each address.
-        sleep(pause).await;
-    }
     let candidates = hosts.candidates(addresses, http1_only).map_err(|refused| {
         refused.unwrap_or_else(|| Error::invalid_request(name, "there is no address"))
     })?;
@@ -59,7 +54,7 @@ async fn attempt<C: Connector>(
         wants: pending.wants(),
         chunks: pending.facts.needs_chunks,
         http1_only,
-        pause: None,
+        pause: pending.take_pause(),
         first_is_for_all: true,
     };
     let lease = match candidates.take_idle(needs, || pending.may_try()) {

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::checkout::Trust;
 use super::hosts::Hosts;
@@ -57,8 +57,12 @@ impl<C: Connector> Hosts<C> {
     pub(crate) async fn wait_any(
         self: &Arc<Self>,
         candidates: Candidates<'_, C>,
-        needs: Needs,
+        mut needs: Needs,
     ) -> Result<Lease, Error> {
+        // Once, and not at each address.
+        if let Some(pause) = needs.pause.take() {
+            sleep(pause).await;
+        }
         let mut left = candidates.0.into_iter();
         let mut racers = FuturesUnordered::new();
         let mut failed = None;
@@ -99,7 +103,7 @@ impl<C: Connector> Candidates<'_, C> {
 
     /// An idle connection to the first that has one which suits.
     pub(crate) fn take_idle(&self, needs: Needs, may_try: impl Fn() -> bool) -> Option<Lease> {
-        if needs.wants != Wants::Any {
+        if needs.wants != Wants::Any || needs.pause.is_some() {
             return None;
         }
         self.lanes().find_map(|lane| {

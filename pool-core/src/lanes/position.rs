@@ -6,8 +6,8 @@
 //! Back-pressure is true: at a limit no more turns count than can be served at once, whether idle connections, free streams,
 //! dials under way or room for dials serve them, and each counts until its request has come.
 //!
-//! Nothing is kept for a position. A connection that comes home goes to the request that waits, or becomes idle, whoever
-//! stands in line; a turn that is not used lapses after 10 ms. So a service that is held ready for an hour, or is
+//! Nothing is kept for a position. A connection that comes home goes to the request that waits, or becomes idle, whichever
+//! services stand in line; a turn that is not used lapses after 10 ms. So a service that is held ready for an hour, or is
 //! never polled again, costs the others these 10 ms once. What it keeps is its age: the request of a service comes before all
 //! that have waited for less long, in `poll_ready` or for a connection.
 //!

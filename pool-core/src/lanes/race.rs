@@ -10,8 +10,8 @@
 //! ```
 //!
 //! A dial tries one address at a time. What runs beside it is a dial like any other, with a permit of its own, so
-//! the limits hold; and what comes too late serves the next request, or becomes idle, as any connection that nobody
-//! waits for.
+//! the limits hold; and what comes too late serves the next request, or becomes idle, as any connection that no
+//! request waits for.
 
 use std::io;
 use std::net::SocketAddr;
@@ -50,7 +50,7 @@ pub(super) async fn connect<C: Connector>(
             return Err((error, fault));
         }
         if lane.host().peers().are_one() && !lane.dialer().may_share() {
-            // There is no better address to find out, so nobody waits for this one.
+            // There is no better address to find out, so no request waits for the dial of another.
             lane.queue.set_per_dial(1);
             lane.dial(Turn::Own);
         }

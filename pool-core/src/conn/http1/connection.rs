@@ -315,7 +315,7 @@ impl Connection {
         Some(back)
     }
 
-    /// Nobody holds it any more.
+    /// Its holder does not get it back.
     pub(crate) fn forget_holder(&mut self) {
         self.holder = None;
     }
