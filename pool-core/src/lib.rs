@@ -94,6 +94,7 @@ mod exchange;
 mod io;
 mod lanes;
 mod lifecycle;
+mod observers;
 mod policy;
 mod pool;
 mod report;
@@ -110,10 +111,15 @@ pub use connector::{
 };
 pub use exchange::{Body, upgrade};
 pub use lifecycle::Closing;
+#[cfg(feature = "metrics")]
+pub use observers::MetricsObserver;
+#[cfg(feature = "tracing")]
+pub use observers::TracingObserver;
+pub use observers::{LeaseWatch, OldLease};
 pub use pool::{Checkout, Held, Pool};
 pub use report::{
-    ConnectionInfo, Error, ErrorKind, Event, Evidence, LeaseWatch, Observer, OldLease, Reason,
-    Stats, Written,
+    Carried, ConnectionInfo, Error, ErrorKind, Event, Evidence, Follower, Observer, Reason,
+    RequestEvent, Stats, Written,
 };
 pub use request::{
     Http10, LeastRate, ReplayableBody, RequestBody, Reuse, body_timeout, deadline,

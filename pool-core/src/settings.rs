@@ -196,6 +196,11 @@ impl Settings {
             || self.max_idle_per_address == Some(0)
     }
 
+    /// Whether something bounds every exchange, beyond its head and its frames.
+    pub(crate) fn bounds_all(&self) -> bool {
+        self.total_timeout.is_some() || self.least_rate.is_some()
+    }
+
     pub(crate) fn check(&self) -> Result<(), BuildError> {
         let http2 = &self.connection.http2;
         let none = "with zero nothing could be sent";

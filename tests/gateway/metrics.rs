@@ -25,6 +25,7 @@ async fn prometheus_is_told_what_the_pool_has_done() {
         };
         for (metric, label, value) in [
             ("up", "", 1),
+            ("quarantined", "", 0),
             ("connections", ",state=\"idle\"", 1),
             ("connections", ",state=\"lent\"", 0),
             ("requests_total", "", 3),
@@ -61,6 +62,28 @@ async fn the_access_log_has_a_line_for_each_request_with_what_became_of_it() {
                 format!("end=\"{end}\""),
             ] {
                 assert!(line.contains(&told), "{told} in {line}");
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_upstream_that_answers_out_of_step_is_shown_as_quarantined() {
+    bounded(async {
+        let (address, mut server) = upstream().await;
+        let gateway = Gateway::start(address, &[]).await;
+        // For a second, and longer each time, should this machine be too busy to see the first.
+        loop {
+            let request = tokio::spawn(async move { ask(gateway.address, GET).await });
+            let mut connection = server.accept().await;
+            connection.read_request().await;
+            connection.write(answer("ok")).await;
+            assert!(request.await.expect("no panic").ends_with("ok"));
+            connection.try_write("stray").await.ok();
+            connection.ends().await;
+            if gateway.upstreams().await[0]["quarantined"] == true {
+                break;
             }
         }
     })

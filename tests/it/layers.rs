@@ -14,7 +14,7 @@ const ROWS: &[&[&str]] = &[
     &["lanes"],
     &["exchange"],
     &["pool"],
-    &["builder", "lifecycle", "services"],
+    &["builder", "lifecycle", "observers", "services"],
     &["lib"],
 ];
 

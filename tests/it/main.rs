@@ -23,6 +23,7 @@ mod lifecycle;
 mod limits;
 mod misframed;
 mod names;
+mod observing;
 mod outgoing;
 mod own_settings;
 mod panics;

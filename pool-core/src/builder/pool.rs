@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::connector::Connector;
 use crate::pool::Pool;
-use crate::report::{Observed, Observer};
+use crate::report::Observer;
 use crate::settings::{Backoff, BuildError, ByAddress, Settings};
 
 use super::address::AddressSettings;
@@ -275,7 +275,7 @@ impl<C: Connector> Builder<C> {
     /// | version of HTTP | [`http1_only`](crate::http1_only()), [`Http10`](crate::Http10) | else [`http2`](AddressSettings::http2) | else [`http2`](Self::http2) |
     /// | reuse | [`reuse`](crate::reuse()), else [`Reuse::Always`](crate::Reuse::Always) | | |
     /// | limits for an address, other times | | [`AddressSettings`] | else by this builder |
-    /// | limits in all, the observer, windows | | | by this builder |
+    /// | limits in all, observers, windows | | | by this builder |
     ///
     /// # Examples
     ///
@@ -303,11 +303,12 @@ impl<C: Connector> Builder<C> {
         self
     }
 
-    /// Sends `observer` an event for everything that happens to connections, as it happens.
+    /// Sends `observer` an event for everything that happens to connections, as it happens, and has it follow requests if it
+    /// wants to. Each call adds one more; they are told in the order in which they came.
     ///
     /// Defaults to none, which costs nothing; [`Pool::stats`] counts in any case.
     pub fn observer(mut self, observer: impl Observer) -> Self {
-        self.settings.observed = Observed::by(observer);
+        self.settings.observed = self.settings.observed.and(observer);
         self
     }
 

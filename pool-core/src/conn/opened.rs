@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Extensions;
@@ -10,7 +11,7 @@ use tokio::time::Instant;
 use super::hold::Hold;
 use super::lifetime::Lifetime;
 use crate::connector::{AbsoluteForm, Gone, KernelCheck};
-use crate::report::Established;
+use crate::report::{Counters, Established};
 use crate::settings::ConnectionSettings;
 
 pub(crate) struct Opened {
@@ -28,14 +29,21 @@ impl Opened {
     pub(crate) fn new(
         id: u64,
         (local_address, peer_address): (Option<SocketAddr>, Option<SocketAddr>),
-        extensions: Extensions,
+        (extensions, counters): (Extensions, Arc<Counters>),
         (now, connect_time): (Instant, Duration),
         (kernel_check, gone): (Option<KernelCheck>, Option<Gone>),
         settings: &ConnectionSettings,
         hold: Box<dyn Hold>,
     ) -> Self {
         Self {
-            established: Established { id, local_address, peer_address, connect_time, extensions },
+            established: Established {
+                id,
+                local_address,
+                peer_address,
+                connect_time,
+                extensions,
+                counters,
+            },
             kernel_check,
             absolute_form: None,
             lifetime: Lifetime::new(settings, gone, now),

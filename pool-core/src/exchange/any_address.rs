@@ -33,7 +33,8 @@ pub(crate) async fn send_to_any<C: Connector>(
             Err(error) => pending.retry(error),
         };
         if let Err(error) = sent {
-            return Err(pending.explain(error));
+            hosts.note_failed(addresses.first(), error.kind());
+            return Err(pending.end(error, &hosts.pool().settings().observed));
         }
     }
 }
@@ -86,7 +87,7 @@ fn begin<C: Connector>(
             .map_err(|why| Error::invalid_request(lane.name(), why))?;
     }
     if let Some(first) = candidates.lanes().next() {
-        pending.begin(first.host().settings());
+        pending.begin(first.host());
         if let Some(limit) = pending.is_overdue() {
             return Err(Error::total_timeout(first.name(), limit));
         }

@@ -25,7 +25,7 @@ pub(crate) struct Total {
 }
 
 /// What bounds one exchange, beyond its head and its frames.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Bounds {
     total: Option<Total>,
     rate: Option<LeastRate>,
@@ -35,17 +35,8 @@ pub(crate) struct Bounds {
 }
 
 impl Bounds {
-    /// What a request says, and where it says nothing the settings; none where nothing is set.
-    #[inline]
-    pub(crate) fn of(own: Option<Own>, settings: &Settings) -> Option<Box<Self>> {
-        if own.is_none() && settings.total_timeout.is_none() && settings.least_rate.is_none() {
-            return None;
-        }
-        Self::begin(own.unwrap_or_default(), settings)
-    }
-
-    #[cold]
-    fn begin(own: Own, settings: &Settings) -> Option<Box<Self>> {
+    /// What a request says, and where it says nothing the settings.
+    pub(super) fn of(own: Own, settings: &Settings) -> Self {
         let limit = own.total.unwrap_or(settings.total_timeout);
         let rate = own.rate.unwrap_or(settings.least_rate);
         // A time too long for the clock is never over.
@@ -55,8 +46,12 @@ impl Bounds {
         let total = total.into_iter().chain(deadline).min();
         let total = total.map(|(end, limit)| Total { limit, end, timer: None });
         let Own { response, body, .. } = own;
-        let any = total.is_some() || rate.is_some() || response.is_some() || body.is_some();
-        any.then(|| Box::new(Self { total, rate, response, body }))
+        Self { total, rate, response, body }
+    }
+
+    pub(super) fn is_any(&self) -> bool {
+        let Self { total, rate, response, body } = self;
+        total.is_some() || rate.is_some() || response.is_some() || body.is_some()
     }
 
     /// The total time, if it is over.
@@ -71,7 +66,7 @@ impl Bounds {
     }
 
     /// Ready with the total time when it is over.
-    pub(crate) fn poll_total(&mut self, cx: &mut Context<'_>) -> Poll<Duration> {
+    pub(super) fn poll_total(&mut self, cx: &mut Context<'_>) -> Poll<Duration> {
         let Some(Total { limit, end, timer }) = &mut self.total else { return Poll::Pending };
         let timer = timer.get_or_insert_with(|| Box::pin(sleep_until(*end)));
         timer.as_mut().poll(cx).map(|()| *limit)
@@ -131,8 +126,10 @@ impl BodyBounds {
     }
 
     /// What bounds the whole exchange bounds this too.
-    #[cold]
     pub(super) fn add(&mut self, bounds: Bounds) {
+        if !bounds.is_any() {
+            return;
+        }
         let running = self.0.get_or_insert_default();
         if let Some(frame) = bounds.body {
             running.frame = frame;

@@ -12,8 +12,8 @@ use hyper::upgrade::OnUpgrade;
 use pin_project_lite::pin_project;
 use tokio::task::coop::{has_budget_remaining, unconstrained};
 
+use super::along::Along;
 use super::bookkeeping;
-use super::bounds::Bounds;
 use super::http1_failed::{fail, fail_misframed, fail_out_of_step, give_up};
 use super::http1_framing::check_framing;
 use super::pending::PendingRequest;
@@ -198,10 +198,7 @@ where
     /// The response that has come. Nothing of the request is left here.
     // Inlined, and the response in parts, because a function that passes a response on whole moves it.
     #[inline(always)]
-    pub(super) fn into_response(
-        self: Pin<&mut Self>,
-        bounds: Option<Box<Bounds>>,
-    ) -> Response<Body> {
+    pub(super) fn into_response(self: Pin<&mut Self>, along: Option<Box<Along>>) -> Response<Body> {
         let this = self.project();
         if let Some(gate) = this.gate.take() {
             gate.refuse();
@@ -209,8 +206,12 @@ where
         let lease = ended(this.lease, this.limits, this.gate);
         let Some(response) = this.response.take() else { unreachable!("it has come") };
         let (head, incoming) = response.into_parts();
-        let body = receive(lease, &head, incoming, bounds);
-        Response::from_parts(head, body)
+        let body = receive(lease, &head, incoming);
+        let mut response = Response::from_parts(head, body);
+        if let Some(along) = along {
+            along.go_on(&mut response);
+        }
+        response
     }
 }
 
@@ -261,12 +262,7 @@ fn check_in_unsent(mut lease: ConnectionLease) {
 
 /// The head of the response has come, and its body goes on with the lease.
 #[inline]
-fn receive(
-    mut lease: ConnectionLease,
-    head: &response::Parts,
-    incoming: Incoming,
-    bounds: Option<Box<Bounds>>,
-) -> Body {
+fn receive(mut lease: ConnectionLease, head: &response::Parts, incoming: Incoming) -> Body {
     lease.connection.answered(head);
     let usage = lease.connection.usage();
     let host = lease.lane().host();
@@ -280,5 +276,5 @@ fn receive(
         lease.discard(Reason::Upgraded);
         return Body::empty(info);
     }
-    Body::new(incoming, lease, bounds)
+    Body::new(incoming, lease)
 }

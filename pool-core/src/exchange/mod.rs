@@ -22,10 +22,12 @@
 //! | `upgrade` | what a connection or a stream becomes after an upgrade or a tunnel |
 //! | `bookkeeping` | what is noted: begun, stale, and what a failure tells of other connections |
 //! | `timers` | the limits for the head |
+//! | `along` | what goes along with an exchange to the end of its response: its bounds, and who follows it |
 //! | `bounds` | the total time, and the time and the rate of a body |
 //!
 //! `pool` takes the future of a request and the body of its response.
 
+mod along;
 mod any_address;
 mod arrived;
 mod body_state;

@@ -7,12 +7,12 @@ use std::time::Duration;
 use http::{Method, Request};
 use tokio::time::Instant;
 
-use super::bounds::Bounds;
+use super::along::Along;
 use crate::lanes::Wants;
 use crate::policy::{Host, RetryToken};
-use crate::report::{Error, ErrorKind, Event};
+use crate::report::{Error, ErrorKind, Event, Observed};
 use crate::request::{
-    Failure, HeadFacts, Http1Only, Own, REFUSED_TRIES, RequestBody, Reuse, STALE_TRIES, Verdict,
+    Failure, HeadFacts, Http1Only, REFUSED_TRIES, RequestBody, Reuse, STALE_TRIES, Verdict,
     check_head, is_idempotent, may_repeat, pause_after_refusals,
 };
 use crate::settings::{Http2, Settings};
@@ -39,8 +39,8 @@ pub(crate) struct PendingRequest {
     http1_only: bool,
     /// How long the next attempt waits before it looks for a connection.
     pause: Option<Duration>,
-    /// What bounds all attempts, and the response body; none where nothing is set.
-    pub(super) bounds: Option<Box<Bounds>>,
+    /// What goes along with all attempts, and with the response body.
+    pub(super) along: Option<Box<Along>>,
 }
 
 impl PendingRequest {
@@ -61,7 +61,7 @@ impl PendingRequest {
             insists: None,
             http1_only,
             pause: None,
-            bounds: None,
+            along: None,
         }
     }
 
@@ -75,31 +75,30 @@ impl PendingRequest {
 
     /// The exchange begins now, if it has not begun before.
     #[inline]
-    pub(super) fn begin(&mut self, settings: &Settings) {
-        if self.attempts == 0 && self.bounds.is_none() {
-            let own = self.request.as_ref().and_then(|request| Own::of(request.extensions()));
-            self.bounds = Bounds::of(own, settings);
+    pub(super) fn begin(&mut self, host: &Host) {
+        if self.attempts == 0 && self.along.is_none() {
+            self.along = Along::with(self.request.as_ref(), host);
         }
     }
 
     /// The total time, if it is over before anything was sent.
     #[inline]
     pub(super) fn is_overdue(&self) -> Option<Duration> {
-        self.bounds.as_ref().and_then(|bounds| bounds.is_overdue(Instant::now()))
+        self.along.as_ref().and_then(|along| along.bounds.is_overdue(Instant::now()))
     }
 
     /// How long the head of the response may take.
     #[inline]
     pub(super) fn response_timeout(&self, settings: &Settings) -> Option<Duration> {
-        let own = self.bounds.as_ref().and_then(|bounds| bounds.response());
+        let own = self.along.as_ref().and_then(|along| along.bounds.response());
         own.unwrap_or(settings.response_timeout)
     }
 
     /// Ready with the total time when it is over.
     #[inline]
     pub(super) fn poll_total(&mut self, cx: &mut Context<'_>) -> Poll<Duration> {
-        match &mut self.bounds {
-            Some(bounds) => bounds.poll_total(cx),
+        match &mut self.along {
+            Some(along) => along.bounds.poll_total(cx),
             None => Poll::Pending,
         }
     }
@@ -196,6 +195,9 @@ impl PendingRequest {
         }
         host.counters().retried();
         host.tell(|| Event::Retried { error: &error });
+        if let Some(along) = &mut self.along {
+            along.retry(&error);
+        }
         Ok(())
     }
 
@@ -214,10 +216,17 @@ impl PendingRequest {
         self.retry_token = None;
     }
 
-    /// Adds to an error what is known of the request as a whole.
-    pub(super) fn explain(&mut self, error: Error) -> Error {
+    /// The request ends in this error, which gets what is known of the request as a whole. Who follows it hears of it.
+    pub(super) fn end(&mut self, error: Error, observed: &Observed) -> Error {
+        if self.along.is_none() && observed.is_any() {
+            self.along = Some(Along::refused(self.request.as_ref(), error.address(), observed));
+        }
         let unsent = !self.reached_wire;
         let request = self.request.take_if(|_| unsent);
-        error.explain(self.attempts, self.reached_wire, self.maybe_processed, request)
+        let error = error.explain(self.attempts, self.reached_wire, self.maybe_processed, request);
+        if let Some(mut along) = self.along.take() {
+            along.fail(&error);
+        }
+        error
     }
 }

@@ -20,7 +20,7 @@ use http::Response;
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 
-use super::bounds::Bounds;
+use super::along::Along;
 use super::http1::Http1Exchange;
 use super::http2;
 use super::pending::PendingRequest;
@@ -28,6 +28,7 @@ use super::response_body::Body;
 use crate::conn::http1::{Connection, Unanswered};
 use crate::connector::Connector;
 use crate::lanes::{Held, Hosts, Lease, Needs, Position, Trust, Unused, Wants, take_idle};
+use crate::policy::Host;
 use crate::report::Error;
 use crate::request::check_secure;
 
@@ -49,24 +50,26 @@ pub(crate) fn send<'a, C: Connector>(
 
 /// Sends a request over this lease, and over no other.
 pub(crate) async fn send_over(unused: Unused, mut pending: PendingRequest) -> Sent {
-    match send_once(unused, &mut pending).await {
-        Ok(response) => Ok(response),
-        Err(error) => Err(pending.explain(error)),
-    }
+    let host = Arc::clone(unused.lane().host());
+    send_once(unused, &mut pending).await.map_err(|error| end(&host, &mut pending, error))
 }
 
 /// Sends a request over the connection that its caller holds, and over no other.
 pub(crate) async fn send_over_held(held: &mut Held, mut pending: PendingRequest) -> Sent {
-    match try_over_held(held, &mut pending).await {
-        Ok(response) => Ok(response),
-        Err(error) => Err(pending.explain(error)),
-    }
+    let host = Arc::clone(held.lane().host());
+    try_over_held(held, &mut pending).await.map_err(|error| end(&host, &mut pending, error))
+}
+
+/// A request that goes over one connection at most ends in this error.
+fn end(host: &Host, pending: &mut PendingRequest, error: Error) -> Error {
+    host.counters().failed(error.kind());
+    pending.end(error, &host.settings().observed)
 }
 
 async fn try_over_held(held: &mut Held, pending: &mut PendingRequest) -> Sent {
     let lane = Arc::clone(held.lane());
     pending.check().map_err(|why| Error::invalid_request(lane.name(), why))?;
-    pending.begin(lane.host().settings());
+    pending.begin(lane.host());
     let lease = {
         let mut lease = pin!(held.lease());
         poll_fn(|cx| match lease.as_mut().poll(cx) {
@@ -130,9 +133,9 @@ where
                     Err(error) => Err(error),
                     Ok(()) => {
                         *this.stage = Stage::Ended;
-                        let bounds = this.pending.bounds.take();
+                        let along = this.pending.along.take();
                         this.pending.let_go();
-                        return Poll::Ready(Ok(this.http1.into_response(bounds)));
+                        return Poll::Ready(Ok(this.http1.into_response(along)));
                     }
                 },
                 Stage::Http2(exchange) => match ready!(exchange.as_mut().poll(cx)) {
@@ -142,7 +145,7 @@ where
                     }
                     (back, mut done) => {
                         this.end();
-                        bound(&mut done, back.bounds);
+                        go_on(&mut done, back.along);
                         return Poll::Ready(done);
                     }
                 },
@@ -152,7 +155,9 @@ where
             match this.pending.retry(error) {
                 Ok(()) => *this.stage = Stage::Begins,
                 Err(error) => {
-                    let error = this.pending.explain(error);
+                    this.hosts.note_failed(Some(this.address), error.kind());
+                    let observed = &this.hosts.pool().settings().observed;
+                    let error = this.pending.end(error, observed);
                     this.end();
                     return Poll::Ready(Err(error));
                 }
@@ -176,7 +181,7 @@ where
         let mut lane = self.hosts.lane_for(self.address, http1_only)?;
         check_secure(self.pending.facts, lane.default_target())
             .map_err(|why| Error::invalid_request(lane.name(), why))?;
-        self.pending.begin(lane.host().settings());
+        self.pending.begin(lane.host());
         if let Some(limit) = self.pending.is_overdue() {
             return Err(Error::total_timeout(lane.name(), limit));
         }
@@ -233,11 +238,11 @@ where
     }
 }
 
-/// What bounds an exchange bounds the body of its response.
+/// What went along with a request goes on with the body of its response.
 #[inline]
-fn bound(sent: &mut Sent, bounds: Option<Box<Bounds>>) {
-    if let (Ok(response), Some(bounds)) = (sent, bounds) {
-        response.body_mut().add_bounds(*bounds);
+fn go_on(sent: &mut Sent, along: Option<Box<Along>>) {
+    if let (Ok(response), Some(along)) = (sent, along) {
+        along.go_on(response);
     }
 }
 
@@ -249,7 +254,7 @@ async fn send_once(unused: Unused, pending: &mut PendingRequest) -> Sent {
     if !unused.can_carry(pending.facts.needs_chunks) {
         return Err(refuse("its server speaks HTTP/1.0, which knows no body of unknown length"));
     }
-    pending.begin(lane.host().settings());
+    pending.begin(lane.host());
     if let Some(limit) = pending.is_overdue() {
         return Err(Error::total_timeout(lane.name(), limit));
     }
@@ -276,7 +281,7 @@ pub(super) async fn send_over_lease(lease: Lease, pending: &mut PendingRequest) 
         }
     };
     if sent.is_ok() {
-        bound(&mut sent, pending.bounds.take());
+        go_on(&mut sent, pending.along.take());
     }
     sent
 }

@@ -20,15 +20,16 @@ use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use super::along::Along;
 use super::body_state::State;
-use super::bounds::{BodyBounds, Bounds};
+use super::bounds::BodyBounds;
 use super::drain;
 use super::open_stream::OpenStream;
 use super::stream_body::{Left, StreamBody};
 use super::unfitting::unfitting;
 use crate::io::WaitsFor;
 use crate::lanes::ConnectionLease;
-use crate::report::{Attempt, ConnectionInfo, Error, Reason};
+use crate::report::{Attempt, ConnectionInfo, Error, Following, Reason};
 
 /// The body of a response.
 ///
@@ -59,23 +60,16 @@ pub struct Body {
     state: State,
     connection: ConnectionInfo,
     bounds: BodyBounds,
+    following: Option<Box<Following>>,
 }
 
 type NextFrame = Option<Result<Frame<Bytes>, Error>>;
 
 impl Body {
-    pub(super) fn new(
-        incoming: Incoming,
-        lease: ConnectionLease,
-        bounds: Option<Box<Bounds>>,
-    ) -> Self {
+    pub(super) fn new(incoming: Incoming, lease: ConnectionLease) -> Self {
         let connection = lease.connection.info();
-        let mut bounds_of_body = BodyBounds::new(lease.settings().body_timeout);
-        if let Some(bounds) = bounds {
-            bounds_of_body.add(*bounds);
-        }
-        let bounds = bounds_of_body;
-        Self { state: State::of(incoming, lease), connection, bounds }
+        let bounds = BodyBounds::new(lease.settings().body_timeout);
+        Self { state: State::of(incoming, lease), connection, bounds, following: None }
     }
 
     /// The body of a response over a stream of a shared connection, whose lease it keeps to its end.
@@ -93,16 +87,19 @@ impl Body {
         } else {
             State::Stream(Box::new(StreamBody::new(incoming, stream, attempt, fields)))
         };
-        Self { state, connection, bounds }
+        Self { state, connection, bounds, following: None }
     }
 
     pub(super) fn empty(connection: ConnectionInfo) -> Self {
-        Self { state: State::NOTHING, connection, bounds: BodyBounds::default() }
+        let bounds = BodyBounds::default();
+        Self { state: State::NOTHING, connection, bounds, following: None }
     }
 
-    #[cold]
-    pub(super) fn add_bounds(&mut self, bounds: Bounds) {
-        self.bounds.add(bounds);
+    /// What went along with its request goes along with it.
+    pub(super) fn go_along(&mut self, along: Along) {
+        self.bounds.add(along.bounds);
+        self.following = along.following;
+        self.end_if_arrived();
     }
 
     /// The connection that carried this response, as it was then.
@@ -154,6 +151,59 @@ impl Body {
 
     // Out of line, because small messages have arrived by the time that the caller polls for them.
     #[inline(never)]
+    fn poll_unfinished(&mut self, cx: &mut Context<'_>) -> Poll<NextFrame> {
+        match &mut self.state {
+            State::Arrived { .. } => Poll::Ready(None),
+            State::Streaming { .. } => self.poll_streaming(cx),
+            State::Disconnected(rest) => rest.poll_frame(cx),
+            State::Stream(stream) => {
+                let (frame, left) = ready!(stream.poll_frame(cx, &mut self.bounds));
+                match left {
+                    Left::More => {}
+                    Left::Nothing => self.state = State::NOTHING,
+                    Left::Unread => self.leave_unfinished(),
+                }
+                Poll::Ready(frame)
+            }
+        }
+    }
+
+    /// Who follows the request hears what has come.
+    #[cold]
+    fn tell(&mut self, frame: &Option<Result<Frame<Bytes>, Error>>) {
+        match frame {
+            Some(Ok(frame)) => {
+                let bytes = frame.data_ref().map_or(0, Bytes::len);
+                if let Some(following) = &mut self.following {
+                    following.receive(bytes);
+                }
+                self.end_if_arrived();
+            }
+            Some(Err(error)) => {
+                if let Some(following) = self.following.take() {
+                    following.fail(error);
+                }
+            }
+            None => self.end_following(0),
+        }
+    }
+
+    /// Of a message that is whole nothing more is heard, however much of it is still to be read.
+    fn end_if_arrived(&mut self) {
+        if let State::Arrived { data, .. } = &self.state {
+            let bytes = data.as_ref().map_or(0, Bytes::len);
+            self.end_following(bytes);
+        }
+    }
+
+    /// The message is whole, with so many bytes that are not counted yet.
+    fn end_following(&mut self, bytes: usize) {
+        if let Some(mut following) = self.following.take() {
+            following.receive(bytes);
+            following.end();
+        }
+    }
+
     fn poll_streaming(&mut self, cx: &mut Context<'_>) -> Poll<NextFrame> {
         let State::Streaming { incoming, lease } = &mut self.state else {
             return Poll::Ready(None);
@@ -212,23 +262,20 @@ impl HttpBody for Body {
     #[inline]
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<NextFrame> {
         let this = self.get_mut();
-        match &mut this.state {
-            State::Arrived { data, trailers } => Poll::Ready(match data.take() {
+        if let State::Arrived { data, trailers } = &mut this.state {
+            return Poll::Ready(match data.take() {
                 Some(data) => Some(Ok(Frame::data(data))),
                 None => trailers.take().map(|trailers| Ok(Frame::trailers(*trailers))),
-            }),
-            State::Streaming { .. } => this.poll_streaming(cx),
-            State::Disconnected(rest) => rest.poll_frame(cx),
-            State::Stream(stream) => {
-                let (frame, left) = ready!(stream.poll_frame(cx, &mut this.bounds));
-                match left {
-                    Left::More => {}
-                    Left::Nothing => this.state = State::NOTHING,
-                    Left::Unread => this.leave_unfinished(),
-                }
-                Poll::Ready(frame)
-            }
+            });
         }
+        let frame = ready!(this.poll_unfinished(cx));
+        if let Some(Err(error)) = &frame {
+            this.connection.note_failed(error.kind());
+        }
+        if this.following.is_some() {
+            this.tell(&frame);
+        }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

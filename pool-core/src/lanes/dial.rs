@@ -21,7 +21,7 @@ use super::under_way::Begun;
 use crate::conn::{Hold, http2};
 use crate::connector::{ConnectOptions, Connector, Fault, Protocol, Target};
 use crate::policy::{Attempt, HANGS, Member, Permit, Tried, Turn};
-use crate::report::{Error, Event, Reason};
+use crate::report::{Carried, Error, Event, Reason};
 use crate::settings::Http2;
 
 pub(super) struct Dialer<C: Connector> {
@@ -186,6 +186,10 @@ impl Failure {
 impl Hold for Permit {
     fn closing(&mut self, reason: Reason) {
         self.set_reason(reason);
+    }
+
+    fn closed(&mut self, carried: Carried) {
+        Self::closed(self, carried);
     }
 }
 

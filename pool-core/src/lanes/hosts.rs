@@ -23,7 +23,7 @@ use super::lane::Lane;
 use super::watcher::{Rounds, Watched, Watcher, has_timers};
 use crate::connector::Connector;
 use crate::policy::{Host, PoolState, Runtime};
-use crate::report::{Error, Holdings, Reason, Stats};
+use crate::report::{Error, ErrorKind, Holdings, Reason, Stats};
 use crate::request::DefaultTarget;
 use crate::settings::{ByAddress, Settings};
 use crate::sync::Mutex;
@@ -71,6 +71,7 @@ impl Entry {
             waiting: sum(|lane| lane.queue.waiting() + lane.line.len(Instant::now())),
             streams: sum(|lane| lane.in_use.open_streams()),
             backing_off: self.host.fails(),
+            quarantined: self.host.is_quarantined(Instant::now()),
         };
         stats.add(self.host.counters(), holdings);
     }
@@ -253,6 +254,15 @@ impl<C: Connector> Hosts<C> {
     pub(crate) fn end_backoff(&self, address: &C::Address) -> bool {
         let host = self.map.get(address).map(|entry| Arc::clone(&entry.host));
         host.filter(|host| host.fails()).map(|host| host.end_pause()).is_some()
+    }
+
+    /// A request to `address` has ended in an error of this kind.
+    #[cold]
+    pub(crate) fn note_failed(&self, address: Option<&C::Address>, kind: ErrorKind) {
+        match address.and_then(|address| self.map.get(address)) {
+            Some(entry) => entry.host.counters().failed(kind),
+            None => self.pool.forgotten().failed(kind),
+        }
     }
 
     pub(crate) fn pool(&self) -> &Arc<PoolState> {

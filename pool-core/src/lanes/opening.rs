@@ -85,7 +85,8 @@ fn opened<S>(
     let gone = connected_to.and_then(|address| lane.host().peers().gone(address));
     let settings = &lane.settings().connection;
     let permit = Box::new(permit);
+    let known = (extensions, Arc::clone(lane.host().counters()));
     let opened =
-        Opened::new(id, addresses, extensions, (now, took), (kernel_check, gone), settings, permit);
+        Opened::new(id, addresses, known, (now, took), (kernel_check, gone), settings, permit);
     (stream, opened.with_absolute_form(absolute_form))
 }

@@ -30,7 +30,7 @@ use crate::sync::{self, Mutex};
 pub(crate) struct Host {
     /// The address, as errors name it.
     name: Arc<str>,
-    counters: Counters,
+    counters: Arc<Counters>,
     pub(super) pool: Arc<PoolState>,
     settings: Arc<Settings>,
     quarantine: Quarantine,
@@ -55,7 +55,7 @@ impl Host {
     pub(crate) fn new(name: Arc<str>, pool: Arc<PoolState>, settings: Arc<Settings>) -> Arc<Self> {
         Arc::new(Self {
             name,
-            counters: Counters::default(),
+            counters: Arc::default(),
             pool,
             settings,
             quarantine: Quarantine::default(),
@@ -80,7 +80,7 @@ impl Host {
     }
 
     #[inline]
-    pub(crate) fn counters(&self) -> &Counters {
+    pub(crate) fn counters(&self) -> &Arc<Counters> {
         &self.counters
     }
 

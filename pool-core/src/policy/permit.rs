@@ -10,14 +10,27 @@ use tokio::time::Instant;
 
 use super::host::Host;
 use super::runtime::Runtime;
-use crate::report::{Event, Reason};
+use crate::report::{Carried, Event, Reason};
 
 #[derive(Debug)]
 pub(crate) struct Permit {
     host: Arc<Host>,
     runtime: Arc<Runtime>,
-    /// The connection, and why it closes; none while it is being opened.
-    connection: Option<(u64, Reason)>,
+    connection: Opening,
+}
+
+/// How far the connection of a permit has come.
+#[derive(Clone, Copy, Debug)]
+enum Opening {
+    UnderWay,
+    Open {
+        id: u64,
+        since: Instant,
+        /// Why it closes.
+        reason: Reason,
+    },
+    /// Its end is told.
+    Closed,
 }
 
 /// Why there is no permit.
@@ -45,7 +58,11 @@ impl Permit {
             return Err(Refusal::PoolFull);
         }
         host.counters().opening();
-        Ok(Self { host: Arc::clone(host), runtime: Arc::clone(runtime), connection: None })
+        Ok(Self {
+            host: Arc::clone(host),
+            runtime: Arc::clone(runtime),
+            connection: Opening::UnderWay,
+        })
     }
 
     /// The connection is open; gives its id. Unless a reason is given before it closes, its request was cancelled.
@@ -53,18 +70,28 @@ impl Permit {
         let id = self.host.pool().next_connection_id();
         self.host.counters().opening_ended();
         self.host.counters().opened();
-        self.connection = Some((id, Reason::Cancelled));
+        self.connection = Opening::Open { id, since: Instant::now(), reason: Reason::Cancelled };
         self.host.tell(|| Event::Opened { id, took });
         id
     }
 
     /// The connection is about to close, for `why`.
     pub(crate) fn set_reason(&mut self, why: Reason) {
-        if let Some((_, reason)) = &mut self.connection {
+        if let Opening::Open { reason, .. } = &mut self.connection {
             *reason = why;
         }
         if why == Reason::Unsolicited {
             self.host.note_unsolicited(Instant::now());
+        }
+    }
+
+    /// The connection has closed, and had carried so much.
+    pub(crate) fn closed(&mut self, carried: Carried) {
+        if let Opening::Open { id, since, reason } = self.connection {
+            self.connection = Opening::Closed;
+            self.host.counters().closed(reason);
+            self.host.connection_closed(id);
+            self.host.tell(|| Event::Closed { id, reason, age: since.elapsed(), carried });
         }
     }
 }
@@ -72,12 +99,9 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         match self.connection {
-            Some((id, reason)) => {
-                self.host.counters().closed(reason);
-                self.host.connection_closed(id);
-                self.host.tell(|| Event::Closed { id, reason });
-            }
-            None => self.host.counters().opening_ended(),
+            Opening::UnderWay => self.host.counters().opening_ended(),
+            Opening::Open { .. } => self.closed(Carried::default()),
+            Opening::Closed => {}
         }
         self.host.pool().remove_open();
         self.host.remove_open();

@@ -4,7 +4,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::error::{Cause, Error, ErrorKind};
+use super::error::{Cause, Error};
+use super::error_kind::ErrorKind;
 use crate::request::BoxError;
 
 impl Error {

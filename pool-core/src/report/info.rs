@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use http::Extensions;
 
+use super::error_kind::ErrorKind;
+use super::stats::Counters;
+
 /// The connection that carried a response, as it was then. From [`Body::connection`](crate::Body::connection).
 #[derive(Clone, Debug)]
 pub struct ConnectionInfo {
@@ -21,6 +24,8 @@ pub(crate) struct Established {
     pub(crate) peer_address: Option<SocketAddr>,
     pub(crate) connect_time: Duration,
     pub(crate) extensions: Extensions,
+    /// Those of its address, for what becomes of a response when its connection has gone.
+    pub(crate) counters: Arc<Counters>,
 }
 
 /// What belongs to one checkout.
@@ -35,6 +40,11 @@ pub(crate) struct Usage {
 impl ConnectionInfo {
     pub(crate) fn new(established: Arc<Established>, usage: Usage) -> Self {
         Self { established, usage }
+    }
+
+    /// A response that it brought has failed after its head.
+    pub(crate) fn note_failed(&self, kind: ErrorKind) {
+        self.established.counters.failed(kind);
     }
 
     /// A number that no other connection of the pool has.

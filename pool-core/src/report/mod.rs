@@ -5,35 +5,39 @@
 //! | file | what it is |
 //! | --- | --- |
 //! | `error` | an error: its step, its address, its cause |
+//! | `error_kind` | the steps at which a request can fail |
 //! | `chain` | a cause and what caused it, in one line |
 //! | `causes` | one constructor for each thing that can go wrong |
 //! | `evidence` | how far a request had come when it failed |
 //! | `info` | the connection that carried a response |
 //! | `stats` | counters, and why connections close |
 //! | `names` | what error kinds and reasons are called in logs and metrics |
-//! | `events` | an observer, and what it receives |
-//! | `lease_watch` | an observer that finds connections which were lent for too long |
+//! | `events` | observers, and what they receive |
+//! | `following` | those that follow one request, and what they receive |
 //!
 //! Every upper layer makes errors and tells events; `conn` makes attempts; `policy` keeps the counters of a host.
 
 mod causes;
 mod chain;
 mod error;
+mod error_kind;
 mod events;
 mod evidence;
+mod following;
 mod info;
-mod lease_watch;
 mod names;
 mod stats;
 
 pub(crate) use chain::Chain;
-pub use error::{Error, ErrorKind};
+pub use error::Error;
+pub use error_kind::ErrorKind;
 pub(crate) use events::Observed;
-pub use events::{Event, Observer};
+pub use events::{Carried, Event, Observer};
 pub(crate) use evidence::Attempt;
 pub use evidence::{Evidence, Written};
+pub(crate) use following::Following;
+pub use following::{Follower, RequestEvent};
 pub use info::ConnectionInfo;
 pub(crate) use info::{Established, Usage};
-pub use lease_watch::{LeaseWatch, OldLease};
 pub(crate) use stats::{Counters, Holdings};
 pub use stats::{Reason, Stats};

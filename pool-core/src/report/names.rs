@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::error::ErrorKind;
+use super::error_kind::ErrorKind;
 use super::stats::Reason;
 
 macro_rules! names {

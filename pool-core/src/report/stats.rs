@@ -7,6 +7,8 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::error_kind::ErrorKind;
+
 /// Why a connection left the pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -65,9 +67,12 @@ pub enum Reason {
 
 const REASONS: usize = Reason::ALL.len();
 
+const KINDS: usize = ErrorKind::ALL.len();
+
 /// What a pool has done and what it holds, at one moment.
 ///
-/// Its `Debug` text names the reasons for which connections were closed, and leaves out those for which none was.
+/// Its `Debug` text names the reasons for which connections were closed, and the kinds of errors in which requests ended, and
+/// leaves out those that have not come up.
 #[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
@@ -87,6 +92,9 @@ pub struct Stats {
     pub failed_to_open: u64,
     /// Addresses that fail, and are dialled by one dial at a time; see [`Builder::backoff`](crate::Builder::backoff).
     pub backing_off: usize,
+    /// Addresses whose servers have sent bytes without a request, and whose connections serve one request each for now; see
+    /// [`Builder::quarantine`](crate::Builder::quarantine).
+    pub quarantined: usize,
     /// Connections being opened.
     pub opening: usize,
     /// Connections checked out.
@@ -101,9 +109,25 @@ pub struct Stats {
     /// Streams open on HTTP/2 connections.
     pub streams: usize,
     closed: [u64; REASONS],
+    failed: [u64; KINDS],
 }
 
 impl Stats {
+    /// Requests that have ended in an error of this kind since the pool was built, with those whose response failed after its
+    /// head. A limit has refused as many as failed with [`QueueFull`](ErrorKind::QueueFull) or
+    /// [`CheckoutTimeout`](ErrorKind::CheckoutTimeout).
+    ///
+    /// One that is refused before it asks for a connection, as an [invalid one](ErrorKind::InvalidRequest), is not among
+    /// [`requests`](Self::requests). One that its caller drops has not failed.
+    pub fn failed(&self, kind: ErrorKind) -> u64 {
+        self.failed[kind as usize]
+    }
+
+    /// Requests that have ended in an error since the pool was built, whatever its kind.
+    pub fn failed_total(&self) -> u64 {
+        self.failed.iter().sum()
+    }
+
     /// Connections closed for `reason` since the pool was built.
     pub fn closed(&self, reason: Reason) -> u64 {
         self.closed[reason as usize]
@@ -114,16 +138,11 @@ impl Stats {
         self.closed.iter().sum()
     }
 
-    /// How many connections were closed, for each reason for which any was.
-    fn closed_by_reason(&self) -> impl Iterator<Item = (Reason, u64)> {
-        let all = Reason::ALL.iter().map(|reason| (*reason, self.closed(*reason)));
-        all.filter(|(_, closed)| *closed > 0)
-    }
-
     pub(crate) fn add(&mut self, counters: &Counters, held: Holdings) {
         self.waiting += held.waiting;
         self.streams += held.streams;
         self.backing_off += usize::from(held.backing_off);
+        self.quarantined += usize::from(held.quarantined);
         self.requests += counters.requests.load(Ordering::Relaxed);
         self.stale += counters.stale.load(Ordering::Relaxed);
         self.retried += counters.retried.load(Ordering::Relaxed);
@@ -134,6 +153,9 @@ impl Stats {
             let closed = counter.load(Ordering::Relaxed);
             *sum += closed;
             closed_here += closed;
+        }
+        for (sum, counter) in self.failed.iter_mut().zip(&counters.failed) {
+            *sum += counter.load(Ordering::Relaxed);
         }
         self.opened += opened;
         self.reused += counters.reused.load(Ordering::Relaxed);
@@ -147,19 +169,8 @@ impl Stats {
 
 impl fmt::Debug for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        struct Closed<'s>(&'s Stats);
-        impl fmt::Debug for Closed<'_> {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                let named = self.0.closed_by_reason();
-                f.debug_map().entries(named.map(|(reason, closed)| (Name(reason), closed))).finish()
-            }
-        }
-        struct Name(Reason);
-        impl fmt::Debug for Name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.0.as_str())
-            }
-        }
+        let closed = Reason::ALL.iter().map(|reason| (reason.as_str(), self.closed(*reason)));
+        let failed = ErrorKind::ALL.iter().map(|kind| (kind.as_str(), self.failed(*kind)));
         f.debug_struct("Stats")
             .field("opened", &self.opened)
             .field("requests", &self.requests)
@@ -168,14 +179,29 @@ impl fmt::Debug for Stats {
             .field("retried", &self.retried)
             .field("failed_to_open", &self.failed_to_open)
             .field("backing_off", &self.backing_off)
+            .field("quarantined", &self.quarantined)
             .field("opening", &self.opening)
             .field("leased", &self.leased)
             .field("idle", &self.idle)
             .field("parked", &self.parked)
             .field("waiting", &self.waiting)
             .field("streams", &self.streams)
-            .field("closed", &Closed(self))
+            .field("closed", &Named(closed.collect()))
+            .field("failed", &Named(failed.collect()))
             .finish()
+    }
+}
+
+/// Counts with their names, without those that are zero.
+struct Named(Vec<(&'static str, u64)>);
+
+impl fmt::Debug for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut map = f.debug_map();
+        for (name, count) in self.0.iter().filter(|(_, count)| *count > 0) {
+            map.entry(&format_args!("{name}"), count);
+        }
+        map.finish()
     }
 }
 
@@ -188,6 +214,7 @@ pub(crate) struct Holdings {
     pub(crate) waiting: usize,
     pub(crate) streams: usize,
     pub(crate) backing_off: bool,
+    pub(crate) quarantined: bool,
 }
 
 /// The counters of one host, or the sums over forgotten hosts.
@@ -201,6 +228,7 @@ pub(crate) struct Counters {
     retried: AtomicU64,
     failed_to_open: AtomicU64,
     closed: [AtomicU64; REASONS],
+    failed: [AtomicU64; KINDS],
 }
 
 impl Counters {
@@ -259,6 +287,11 @@ impl Counters {
         self.closed[reason as usize].fetch_add(1, Ordering::Relaxed);
     }
 
+    /// A request has ended in an error.
+    pub(crate) fn failed(&self, kind: ErrorKind) {
+        self.failed[kind as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(crate) fn absorb(&self, gone: &Self) {
         let pairs = [
             (&self.opened, &gone.opened),
@@ -268,7 +301,9 @@ impl Counters {
             (&self.retried, &gone.retried),
             (&self.failed_to_open, &gone.failed_to_open),
         ];
-        for (sum, counter) in pairs.into_iter().chain(self.closed.iter().zip(&gone.closed)) {
+        let closed = self.closed.iter().zip(&gone.closed);
+        let failed = self.failed.iter().zip(&gone.failed);
+        for (sum, counter) in pairs.into_iter().chain(closed).chain(failed) {
             sum.fetch_add(counter.load(Ordering::Relaxed), Ordering::Relaxed);
         }
     }

@@ -60,6 +60,9 @@ const METRICS: &[Metric] = &[
     Metric::gauge("up", "0 while it cannot be reached", |one| {
         plain(u64::from(one.state != State::Failing))
     }),
+    Metric::gauge("quarantined", "1 while each connection serves one request", |one| {
+        plain(u64::from(one.quarantined))
+    }),
     Metric::gauge("connections", "Connections that are open or being opened", |one| {
         let counts = [
             ("idle", one.idle),

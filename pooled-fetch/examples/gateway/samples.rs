@@ -74,6 +74,8 @@ pub(crate) struct ShownUpstream {
     pub(crate) state: State,
     /// Until it is dialled again.
     pub(crate) pause_ms: u64,
+    /// It has answered out of step, and each of its connections serves one request for now.
+    pub(crate) quarantined: bool,
     pub(crate) idle: usize,
     pub(crate) parked: usize,
     pub(crate) lent: usize,
@@ -183,6 +185,7 @@ fn show(upstream: &Upstream, tally: &Tally, stats: &Stats, past: Past) -> ShownU
         name: upstream.name.clone(),
         state,
         pause_ms: tally.pause().as_millis().try_into().unwrap_or(u64::MAX),
+        quarantined: stats.quarantined > 0,
         idle: stats.idle,
         parked: stats.parked,
         lent: stats.leased,

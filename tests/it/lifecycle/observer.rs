@@ -66,7 +66,7 @@ impl Observer for Log {
             Event::OpenFailed { error } => told.failed.push(error.kind()),
             Event::CheckedOut { id, use_number, .. } => told.lent.push((id, use_number)),
             Event::CheckedIn { id } => told.home.push(id),
-            Event::Closed { id, reason } => {
+            Event::Closed { id, reason, .. } => {
                 if !told.open.remove(&id) {
                     told.astray.push(id);
                 }

@@ -13,7 +13,7 @@ use super::keep_alive::Hint;
 use crate::conn::{Hold, Lifetime, Opened};
 use crate::connector::{AbsoluteForm, KernelCheck};
 use crate::io::{ConnectionWaker, Traffic};
-use crate::report::{Established, Reason};
+use crate::report::{Carried, Established, Reason};
 
 pub(crate) struct Core {
     pub(super) waker: Arc<ConnectionWaker>,
@@ -41,6 +41,8 @@ struct Detached;
 
 impl Hold for Detached {
     fn closing(&mut self, _: Reason) {}
+
+    fn closed(&mut self, _: Carried) {}
 }
 
 impl Core {
@@ -135,6 +137,7 @@ impl Core {
     /// Gives up what it holds: it counts as closed from here on, and carries no further request of the pool.
     pub(super) fn detach(&mut self) {
         self.closing(Reason::Detached);
+        self.hold.closed(self.carried());
         self.hold = Box::new(Detached);
         self.lifetime.end();
         self.detached = true;
@@ -177,11 +180,17 @@ impl Core {
     pub(super) fn closing(&mut self, reason: Reason) {
         self.hold.closing(reason);
     }
+
+    fn carried(&self) -> Carried {
+        let (written, read) = (self.traffic.written(), self.traffic.read());
+        Carried { requests: self.uses, written, read }
+    }
 }
 
 impl Drop for Core {
-    /// No task waits for the connection any more, though clones of its waker may live on.
+    /// No task waits for the connection any more, though clones of its waker may live on. Its socket has closed before.
     fn drop(&mut self) {
         self.waker.begin();
+        self.hold.closed(self.carried());
     }
 }

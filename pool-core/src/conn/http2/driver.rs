@@ -217,13 +217,19 @@ pub(super) struct Driver {
     http2: Option<Box<dyn Drive>>,
     running: FuturesUnordered<Spawned>,
     spawned: mpsc::UnboundedReceiver<Spawned>,
+    wire: Arc<Wire>,
     hold: Box<dyn Hold>,
 }
 
 impl Driver {
-    pub(super) fn new(http2: Box<dyn Drive>, hold: Box<dyn Hold>) -> (Self, Spawner) {
+    pub(super) fn new(
+        http2: Box<dyn Drive>,
+        wire: Arc<Wire>,
+        hold: Box<dyn Hold>,
+    ) -> (Self, Spawner) {
         let (spawner, spawned) = mpsc::unbounded_channel();
-        (Self { http2: Some(http2), running: FuturesUnordered::new(), spawned, hold }, spawner)
+        let (http2, running) = (Some(http2), FuturesUnordered::new());
+        (Self { http2, running, spawned, wire, hold }, spawner)
     }
 
     fn streams(&self) -> usize {
@@ -246,5 +252,13 @@ impl Driver {
                 Poll::Ready(())
             }
         }
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.http2 = None;
+        self.running.clear();
+        self.hold.closed(self.wire.carried());
     }
 }

@@ -70,7 +70,7 @@ impl Handshaken {
     pub(crate) fn start(self, opened: Opened, watch: Weak<dyn StreamWatch>) -> Arc<Connection> {
         let Self { sender, http2, ping, wire, settings } = self;
         let Opened { established, kernel_check, lifetime, hold, .. } = opened;
-        let (driver, spawner) = Driver::new(http2, hold);
+        let (driver, spawner) = Driver::new(http2, Arc::clone(&wire), hold);
         let cell = DriverCell::new(driver, spawner);
         let connection = Connection::new(
             sender,

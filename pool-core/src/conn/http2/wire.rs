@@ -17,11 +17,13 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::flood::Flood;
 use super::frames::{Frames, Kind};
 use crate::io::Turn;
+use crate::report::Carried;
 
 /// What has gone over the wire since the connection was opened.
 #[derive(Debug, Default)]
 pub(crate) struct Wire {
     read: AtomicU64,
+    written: AtomicU64,
     turn: Turn,
     messages: AtomicU64,
     /// The server has said SETTINGS.
@@ -47,6 +49,12 @@ impl Wire {
     /// What the present poll of the connection has read.
     pub(super) fn turn(&self) -> &Turn {
         &self.turn
+    }
+
+    /// What the connection has carried; a client has the odd streams, and opens them in their order.
+    pub(super) fn carried(&self) -> Carried {
+        let requests = u64::from(self.opened().div_ceil(2));
+        Carried { requests, written: self.written.load(Ordering::Relaxed), read: self.read() }
     }
 
     /// How many frames of responses were read.
@@ -141,6 +149,8 @@ impl Wire {
 
     fn note_written(&self, frames: &mut Frames, flood: &mut Flood, bytes: &[u8]) {
         self.flushed.store(false, Ordering::Relaxed);
+        let written = self.written.load(Ordering::Relaxed) + bytes.len() as u64;
+        self.written.store(written, Ordering::Relaxed);
         frames.scan(bytes, |head| {
             if head.kind == Kind::Headers && self.opened() < head.stream {
                 self.opened.store(head.stream, Ordering::Relaxed);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::events::{Event, Observer};
+use crate::report::{Event, Observer};
 use crate::sync::{Mutex, MutexGuard};
 
 /// An [`Observer`] that remembers since when each connection has been checked out.
@@ -119,7 +119,7 @@ impl Observer for LeaseWatch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::Reason;
+    use crate::report::{Carried, Reason};
 
     fn checked_out(id: u64) -> Event<'static> {
         Event::CheckedOut { id, use_number: 1, idle_for: Duration::ZERO }
@@ -133,7 +133,15 @@ mod tests {
             tokio::time::advance(Duration::from_secs(1)).await;
         }
         watch.observe("here", &Event::CheckedIn { id: 1 });
-        watch.observe("here", &Event::Closed { id: 3, reason: Reason::Ended });
+        watch.observe(
+            "here",
+            &Event::Closed {
+                id: 3,
+                reason: Reason::Ended,
+                age: Duration::ZERO,
+                carried: Carried::default(),
+            },
+        );
         let old: Vec<_> = watch.older_than(Duration::ZERO).iter().map(|lease| lease.id).collect();
         assert_eq!(old, [0, 2]);
         assert_eq!(watch.older_than(Duration::from_secs(3)).len(), 1);
