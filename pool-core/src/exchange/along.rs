@@ -5,9 +5,8 @@
 use http::{Request, Response};
 
 use super::bounds::Bounds;
-use super::response_body::Body;
 use crate::policy::Host;
-use crate::report::{Error, Following, Observed, RequestEvent};
+use crate::report::{ConnectionInfo, Error, Following, Observed, RequestEvent};
 use crate::request::{Own, RequestBody};
 
 #[derive(Debug, Default)]
@@ -66,18 +65,15 @@ impl Along {
         }
     }
 
-    /// The head of the response has come; from here on this goes along with its body.
-    #[cold]
-    pub(super) fn go_on(mut self, response: &mut Response<Body>) {
-        let (status, version) = (response.status(), response.version());
+    /// The head of the response has come.
+    pub(super) fn answer(&mut self, response: &Response<impl Sized>, connection: &ConnectionInfo) {
         if let Some(following) = &mut self.following {
             following.tell(&RequestEvent::Answered {
-                status,
-                version,
+                status: response.status(),
+                version: response.version(),
                 headers: response.headers(),
-                connection: response.body().connection(),
+                connection,
             });
         }
-        response.body_mut().go_along(self);
     }
 }

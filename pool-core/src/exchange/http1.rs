@@ -209,7 +209,7 @@ where
         let body = receive(lease, &head, incoming);
         let mut response = Response::from_parts(head, body);
         if let Some(along) = along {
-            along.go_on(&mut response);
+            Body::go_on(&mut response, *along);
         }
         response
     }

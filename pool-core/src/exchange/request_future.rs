@@ -242,7 +242,7 @@ where
 #[inline]
 fn go_on(sent: &mut Sent, along: Option<Box<Along>>) {
     if let (Ok(response), Some(along)) = (sent, along) {
-        along.go_on(response);
+        Body::go_on(response, *along);
     }
 }
 

@@ -16,7 +16,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use h2::RecvStream;
-use http::HeaderMap;
+use http::{HeaderMap, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
@@ -95,11 +95,14 @@ impl Body {
         Self { state: State::NOTHING, connection, bounds, following: None }
     }
 
-    /// What went along with its request goes along with it.
-    pub(super) fn go_along(&mut self, along: Along) {
-        self.bounds.add(along.bounds);
-        self.following = along.following;
-        self.end_if_arrived();
+    /// What went along with a request goes on with the body of its response.
+    #[cold]
+    pub(super) fn go_on(response: &mut Response<Self>, mut along: Along) {
+        along.answer(response, response.body().connection());
+        let body = response.body_mut();
+        body.bounds.add(along.bounds);
+        body.following = along.following;
+        body.end_if_arrived();
     }
 
     /// The connection that carried this response, as it was then.

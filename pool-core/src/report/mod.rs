@@ -12,8 +12,9 @@
 //! | `info` | the connection that carried a response |
 //! | `stats` | counters, and why connections close |
 //! | `names` | what error kinds and reasons are called in logs and metrics |
-//! | `events` | observers, and what they receive |
-//! | `following` | those that follow one request, and what they receive |
+//! | `events`, `request_events` | what happens to connections, and what becomes of requests |
+//! | `observer` | who is told of both |
+//! | `following` | those that follow one request |
 //!
 //! Every upper layer makes errors and tells events; `conn` makes attempts; `policy` keeps the counters of a host.
 
@@ -26,18 +27,21 @@ mod evidence;
 mod following;
 mod info;
 mod names;
+mod observer;
+mod request_events;
 mod stats;
 
 pub(crate) use chain::Chain;
 pub use error::Error;
 pub use error_kind::ErrorKind;
-pub(crate) use events::Observed;
-pub use events::{Carried, Event, Observer};
+pub use events::{Carried, Event};
 pub(crate) use evidence::Attempt;
 pub use evidence::{Evidence, Written};
 pub(crate) use following::Following;
-pub use following::{Follower, RequestEvent};
 pub use info::ConnectionInfo;
 pub(crate) use info::{Established, Usage};
+pub(crate) use observer::Observed;
+pub use observer::Observer;
+pub use request_events::{Follower, RequestEvent};
 pub(crate) use stats::{Counters, Holdings};
 pub use stats::{Reason, Stats};
