@@ -31,7 +31,10 @@ impl Gateway {
     pub(crate) async fn start(to: impl ToString, options: &[&str]) -> Self {
         let to = to.to_string();
         let always = ["gateway", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--to", &to];
-        let arguments = [&always, options].concat().join("\n");
+        // On one thread, so that all clients share the connections to upstreams.
+        let threads: &[&str] =
+            if options.contains(&"--threads") { &[] } else { &["--threads", "1"] };
+        let arguments = [&always, threads, options].concat().join("\n");
         let mut child = Command::new(env::current_exe().expect("this test"))
             .args(["--exact", "the_gateway_itself", "--ignored", "--nocapture"])
             .env(ARGUMENTS, arguments)

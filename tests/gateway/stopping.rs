@@ -12,9 +12,18 @@ use crate::process::Gateway;
 
 #[tokio::test]
 async fn requests_under_way_are_answered_whole_and_no_other_is_taken() {
+    answers_what_is_under_way("1").await;
+}
+
+#[tokio::test]
+async fn so_they_are_where_clients_are_divided_among_threads() {
+    answers_what_is_under_way("3").await;
+}
+
+async fn answers_what_is_under_way(threads: &str) {
     bounded(async {
         let (address, mut server) = upstream().await;
-        let mut gateway = Gateway::start(address, &[]).await;
+        let mut gateway = Gateway::start(address, &["--threads", threads]).await;
         // One that waits for its head, one in the middle of its body, one in HTTP/2, and one that has nothing to do.
         let mut waiting = Raw::connect(gateway.address).await;
         waiting.write(GET).await;

@@ -22,6 +22,7 @@
 //! | `samples` | the last minute, second by second |
 //! | `metrics` | the same for Prometheus |
 //! | `admin` | the page, its figures, metrics and health |
+//! | `workers` | threads that serve |
 //! | `serve` | listening, and stopping without cutting anything |
 //! | `tls` | certificates, those shown and those believed |
 
@@ -39,6 +40,7 @@ mod tunnel;
 mod upstreams;
 mod verdict;
 mod watched;
+mod workers;
 
 use std::error::Error as StdError;
 use std::io::{IsTerminal, stderr};
@@ -65,11 +67,7 @@ pub(crate) fn run(arguments: impl Iterator<Item = String>) -> ExitCode {
         .with_writer(stderr)
         .with_ansi(stderr().is_terminal())
         .init();
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    if let Some(threads) = options.threads {
-        runtime.worker_threads(threads.get());
-    }
-    let served = runtime.enable_all().build().map_err(BoxError::from).and_then(|runtime| {
+    let served = workers::runtime().map_err(BoxError::from).and_then(|runtime| {
         runtime.block_on(async { serve::serve(options, serve::until_told_to_stop()?).await })
     });
     match served {

@@ -83,7 +83,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     pub(crate) grace: Duration,
 
-    /// Threads; one for each processor if it is not said.
+    /// Threads among which clients are divided; one for each processor if it is not said. Each has connections of its own to the
+    /// upstreams.
     #[arg(long, value_name = "COUNT")]
     pub(crate) threads: Option<NonZero<usize>>,
 

@@ -29,6 +29,7 @@ use super::samples::Samples;
 use super::tls;
 use super::tunnel::Tunnels;
 use super::upstreams::Upstreams;
+use super::workers::Workers;
 
 /// Between two accepts that fail: descriptors that were wanting are not there at once.
 const BREATH: Duration = Duration::from_millis(50);
@@ -43,6 +44,7 @@ pub(crate) async fn serve(
         (Some(cert), Some(key)) => Some(tls::acceptor(cert, key)?),
         _ => None,
     };
+    let workers = Workers::start(options.threads)?;
     let front = Front {
         forwarder: Arc::new(Forwarder {
             upstreams: Arc::clone(&upstreams),
@@ -67,12 +69,12 @@ pub(crate) async fn serve(
     let front = Arc::new(front);
     let clients = GracefulShutdown::new();
     tokio::select! {
-        () = accept(&listener, &front, &clients) => {}
+        () = accept(&listener, &workers, &front, &clients) => {}
         () = stop => {}
     }
     stopping.store(true, Ordering::Relaxed);
     say(format_args!("stopping"));
-    accept_the_last(&listener, &front, &clients).await;
+    accept_the_last(&listener, &workers, &front, &clients).await;
     drop(listener);
     let end = Instant::now() + options.grace;
     let ended = async {
@@ -135,12 +137,17 @@ struct Front {
     client_timeout: Option<Duration>,
 }
 
-async fn accept(listener: &TcpListener, front: &Arc<Front>, clients: &GracefulShutdown) {
+async fn accept(
+    listener: &TcpListener,
+    workers: &Workers,
+    front: &Arc<Front>,
+    clients: &GracefulShutdown,
+) {
     let mut breaths = interval(BREATH);
     breaths.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         match listener.accept().await {
-            Ok((stream, address)) => welcome(stream, address, front, clients),
+            Ok((stream, address)) => welcome(stream, address, workers, front, clients),
             Err(error) => {
                 tracing::warn!("accepting a client: {error}");
                 breaths.tick().await;
@@ -150,18 +157,32 @@ async fn accept(listener: &TcpListener, front: &Arc<Front>, clients: &GracefulSh
 }
 
 /// Takes those that have connected already: the kernel would reset them.
-async fn accept_the_last(listener: &TcpListener, front: &Arc<Front>, clients: &GracefulShutdown) {
+async fn accept_the_last(
+    listener: &TcpListener,
+    workers: &Workers,
+    front: &Arc<Front>,
+    clients: &GracefulShutdown,
+) {
     while let Ok(Ok((stream, address))) = timeout(Duration::ZERO, listener.accept()).await {
-        welcome(stream, address, front, clients);
+        welcome(stream, address, workers, front, clients);
     }
 }
 
-fn welcome(stream: TcpStream, address: SocketAddr, front: &Arc<Front>, clients: &GracefulShutdown) {
+fn welcome(
+    stream: TcpStream,
+    address: SocketAddr,
+    workers: &Workers,
+    front: &Arc<Front>,
+    clients: &GracefulShutdown,
+) {
     // It only makes small answers faster.
     stream.set_nodelay(true).ok();
+    // Out of this runtime, and into that of its thread.
+    let Ok(stream) = stream.into_std() else { return };
     let client = Client { address: address.ip(), is_secure: front.acceptor.is_some() };
     let (front, watcher) = (Arc::clone(front), clients.watcher());
-    tokio::spawn(async move {
+    workers.spawn(async move {
+        let Ok(stream) = TcpStream::from_std(stream) else { return };
         match &front.acceptor {
             None => front.serve(TokioIo::new(stream), client, watcher).await,
             Some(acceptor) => {
