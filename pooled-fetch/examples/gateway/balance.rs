@@ -46,8 +46,10 @@ impl Upstreams {
 
     fn load(&self, upstream: usize) -> Load {
         let (upstream, tally) = &self.all[upstream];
-        let Some(stats) = self.pool.stats_of(&upstream.endpoint) else { return (false, 0) };
-        // Over HTTP/2 many streams are on one connection.
-        (tally.is_failing(&stats), stats.leased.max(stats.streams) + stats.waiting)
+        let is_failing = || {
+            let stats = self.pool.stats_of(&upstream.endpoint).unwrap_or_default();
+            tally.is_failing(&stats)
+        };
+        (tally.may_be_failing() && is_failing(), tally.under_way())
     }
 }

@@ -16,6 +16,7 @@ use tracing::Level;
 
 use super::balance::Tried;
 use super::fields::{Via, add_forwarded, remove_hop_by_hop, restore_upgrade, settle_host};
+use super::tally::UnderWay;
 use super::tunnel::Tunnels;
 use super::upstreams::{Upstream, Upstreams};
 use super::verdict::{NoAnswer, answer, told};
@@ -57,17 +58,19 @@ impl Forwarder {
         // There is always a first.
         let upstream = self.upstreams.next(&Tried::default()).unwrap_or(0);
         let began = Instant::now();
-        let (first, _) = &self.upstreams.all[upstream];
+        let (first, tally) = &self.upstreams.all[upstream];
+        let under_way = tally.begin();
         let sent = self.upstreams.pool.http(&first.endpoint, request).await;
         self.came(upstream, &sent, began, &mut entry);
         let sent = match sent {
-            Ok(response) => Ok((upstream, response)),
+            Ok(response) => Ok((under_way, response)),
             Err(error) => {
+                drop(under_way);
                 Box::pin(self.send_elsewhere(upstream, error, copy.take(), &mut entry)).await
             }
         };
         match sent {
-            Ok((upstream, response)) => Ok(self.pass_on(upstream, response, upgraded, entry)),
+            Ok((under_way, response)) => Ok(self.pass_on(under_way, response, upgraded, entry)),
             Err(error) => {
                 tracing::warn!("{error}");
                 match told(error, version) {
@@ -114,14 +117,14 @@ impl Forwarder {
         mut failed: Error,
         mut copy: Option<Request<Empty<Bytes>>>,
         entry: &mut Option<Box<Entry>>,
-    ) -> Result<(usize, Response<Body>), Error> {
+    ) -> Result<(UnderWay, Response<Body>), Error> {
         let mut tried = Tried::default();
         loop {
             tried.add(upstream);
             let Some(next) = self.upstreams.next(&tried) else { return Err(failed) };
             upstream = next;
-            let (Upstream { endpoint, .. }, _) = &self.upstreams.all[upstream];
-            let began = Instant::now();
+            let (Upstream { endpoint, .. }, tally) = &self.upstreams.all[upstream];
+            let (began, under_way) = (Instant::now(), tally.begin());
             let sent = match failed.into_request() {
                 Ok(unsent) => self.upstreams.pool.http(endpoint, unsent).await,
                 Err(lost) => match copy.take().filter(|_| was_idle(&lost)) {
@@ -131,7 +134,7 @@ impl Forwarder {
             };
             self.came(upstream, &sent, began, entry);
             match sent {
-                Ok(response) => return Ok((upstream, response)),
+                Ok(response) => return Ok((under_way, response)),
                 Err(error) => failed = error,
             }
         }
@@ -158,7 +161,7 @@ impl Forwarder {
     /// Passes an answer on; after `101` all bytes, both ways, from there on.
     fn pass_on(
         &self,
-        upstream: usize,
+        under_way: UnderWay,
         mut response: Response<Body>,
         upgraded: Option<OnUpgrade>,
         mut entry: Option<Box<Entry>>,
@@ -176,8 +179,7 @@ impl Forwarder {
         if let Some(entry) = &mut entry {
             entry.status = response.status();
         }
-        let tally = Arc::clone(&self.upstreams.all[upstream].1);
-        response.map(|body| Either::Left(Watched::new(body, tally, entry)))
+        response.map(|body| Either::Left(Watched::new(body, under_way, entry)))
     }
 }
 

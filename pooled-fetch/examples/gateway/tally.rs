@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
@@ -23,6 +23,7 @@ pub(crate) struct Tally {
     cut: AtomicU64,
     /// Until the first byte of the answer, in microseconds, since they were taken last.
     times: Mutex<Histogram<u64>>,
+    under_way: AtomicUsize,
     /// The last dial has failed.
     unreachable: AtomicBool,
     paused_until: Mutex<Option<Instant>>,
@@ -43,6 +44,7 @@ impl Default for Tally {
             failures: ErrorKind::ALL.iter().map(|_| AtomicU64::default()).collect(),
             cut: AtomicU64::default(),
             times: Mutex::new(times()),
+            under_way: AtomicUsize::default(),
             unreachable: AtomicBool::default(),
             paused_until: Mutex::default(),
         }
@@ -50,6 +52,22 @@ impl Default for Tally {
 }
 
 impl Tally {
+    /// A request is under way until what this gives drops.
+    pub(crate) fn begin(self: &Arc<Self>) -> UnderWay {
+        self.under_way.fetch_add(1, Ordering::Relaxed);
+        UnderWay(Arc::clone(self))
+    }
+
+    /// How many requests are under way.
+    pub(crate) fn under_way(&self) -> usize {
+        self.under_way.load(Ordering::Relaxed)
+    }
+
+    /// Whether it may be that the upstream cannot be reached, which [`is_failing`](Self::is_failing) tells for more.
+    pub(crate) fn may_be_failing(&self) -> bool {
+        self.unreachable.load(Ordering::Relaxed)
+    }
+
     /// An answer has begun, after so long a time.
     pub(crate) fn answered(&self, status: StatusCode, took: Duration) {
         let class = usize::from(status.as_u16() / 100).min(self.answers.len() - 1);
@@ -99,6 +117,22 @@ impl Tally {
     pub(crate) fn is_failing(&self, stats: &Stats) -> bool {
         let open = stats.leased + stats.idle + stats.parked;
         stats.backing_off > 0 || open == 0 && self.unreachable.load(Ordering::Relaxed)
+    }
+}
+
+/// One request, up to the end of its answer.
+#[derive(Debug)]
+pub(crate) struct UnderWay(Arc<Tally>);
+
+impl UnderWay {
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.0
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

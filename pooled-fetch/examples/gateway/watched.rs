@@ -4,7 +4,6 @@
 //! stream, and nothing that was cut looks whole.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
@@ -13,7 +12,7 @@ use http::{Method, StatusCode, Version};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use pooled_fetch::{Body, Error};
 
-use super::tally::Tally;
+use super::tally::UnderWay;
 
 /// An answer's body.
 #[derive(Debug)]
@@ -25,7 +24,7 @@ pub(crate) struct Watched {
 /// What is known of an exchange when its body drops.
 #[derive(Debug)]
 struct Ending {
-    tally: Arc<Tally>,
+    under_way: UnderWay,
     entry: Option<Box<Entry>>,
     bytes: u64,
     end: End,
@@ -69,9 +68,9 @@ impl Entry {
 }
 
 impl Watched {
-    pub(crate) fn new(body: Body, tally: Arc<Tally>, entry: Option<Box<Entry>>) -> Self {
+    pub(crate) fn new(body: Body, under_way: UnderWay, entry: Option<Box<Entry>>) -> Self {
         let end = if body.is_end_stream() { End::Whole } else { End::Left };
-        Self { body, ending: Ending { tally, entry, bytes: 0, end } }
+        Self { body, ending: Ending { under_way, entry, bytes: 0, end } }
     }
 }
 
@@ -95,7 +94,7 @@ impl HttpBody for Watched {
             Some(Err(error)) => {
                 tracing::warn!("{error}");
                 self.ending.end = End::Cut;
-                self.ending.tally.cut();
+                self.ending.under_way.tally().cut();
             }
         }
         Poll::Ready(frame)
