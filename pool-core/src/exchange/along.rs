@@ -2,7 +2,9 @@
 //!
 //! Most exchanges have neither, so that both stand behind one pointer that is mostly none.
 
+use bytes::Bytes;
 use http::{Request, Response};
+use http_body::Frame;
 
 use super::bounds::Bounds;
 use crate::policy::Host;
@@ -12,8 +14,12 @@ use crate::request::{Own, RequestBody};
 #[derive(Debug, Default)]
 pub(crate) struct Along {
     pub(super) bounds: Bounds,
-    pub(super) following: Option<Box<Following>>,
+    pub(super) followers: Followers,
 }
+
+/// Who follows a request, mostly nobody.
+#[derive(Debug, Default)]
+pub(super) struct Followers(Option<Box<Following>>);
 
 impl Along {
     /// None where neither the request nor the settings want anything.
@@ -35,9 +41,8 @@ impl Along {
     ) -> Option<Box<Self>> {
         let settings = host.settings();
         let bounds = Bounds::of(own.unwrap_or_default(), settings);
-        let follow = |request| Following::begin(&settings.observed, host.name(), request);
-        let following = request.and_then(follow);
-        Some(Box::new(Self { bounds, following }))
+        let followers = Followers::of(request, host.name(), &settings.observed);
+        Some(Box::new(Self { bounds, followers }))
     }
 
     /// For a request that is refused before it begins.
@@ -47,33 +52,66 @@ impl Along {
         address: &str,
         observed: &Observed,
     ) -> Box<Self> {
-        let follow = |request| Following::begin(observed, address, request);
-        Box::new(Self { bounds: Bounds::default(), following: request.and_then(follow) })
+        let followers = Followers::of(request, address, observed);
+        Box::new(Self { bounds: Bounds::default(), followers })
+    }
+}
+
+impl Followers {
+    fn of(request: Option<&Request<RequestBody>>, address: &str, observed: &Observed) -> Self {
+        Self(request.and_then(|request| Following::begin(observed, address, request)))
+    }
+
+    #[inline]
+    pub(super) fn are_any(&self) -> bool {
+        self.0.is_some()
     }
 
     /// An attempt has failed in this error, and another one follows.
     pub(super) fn retry(&mut self, error: &Error) {
-        if let Some(following) = &mut self.following {
+        if let Some(following) = &mut self.0 {
             following.tell(&RequestEvent::Retried { error });
-        }
-    }
-
-    /// There is no response.
-    pub(super) fn fail(&mut self, error: &Error) {
-        if let Some(following) = self.following.take() {
-            following.fail(error);
         }
     }
 
     /// The head of the response has come.
     pub(super) fn answer(&mut self, response: &Response<impl Sized>, connection: &ConnectionInfo) {
-        if let Some(following) = &mut self.following {
+        if let Some(following) = &mut self.0 {
             following.tell(&RequestEvent::Answered {
                 status: response.status(),
                 version: response.version(),
                 headers: response.headers(),
                 connection,
             });
+        }
+    }
+
+    /// A frame of the response has come, or its end.
+    #[cold]
+    pub(super) fn hear(&mut self, frame: &Option<Result<Frame<Bytes>, Error>>) {
+        match frame {
+            Some(Ok(frame)) => {
+                if let Some(following) = &mut self.0 {
+                    following.receive(frame.data_ref().map_or(0, Bytes::len));
+                }
+            }
+            Some(Err(error)) => self.fail(error),
+            None => self.end(0),
+        }
+    }
+
+    /// The response is whole, with so many bytes that were not heard of yet.
+    pub(super) fn end(&mut self, bytes: usize) {
+        if let Some(mut following) = self.0.take() {
+            following.receive(bytes);
+            following.end();
+        }
+    }
+
+    /// There is no response, or no whole one.
+    pub(super) fn fail(&mut self, error: &Error) {
+        if let Some(following) = self.0.take() {
+            following.fail(error);
         }
     }
 }

@@ -196,7 +196,7 @@ impl PendingRequest {
         host.counters().retried();
         host.tell(|| Event::Retried { error: &error });
         if let Some(along) = &mut self.along {
-            along.retry(&error);
+            along.followers.retry(&error);
         }
         Ok(())
     }
@@ -225,7 +225,7 @@ impl PendingRequest {
         let request = self.request.take_if(|_| unsent);
         let error = error.explain(self.attempts, self.reached_wire, self.maybe_processed, request);
         if let Some(mut along) = self.along.take() {
-            along.fail(&error);
+            along.followers.fail(&error);
         }
         error
     }

@@ -20,7 +20,7 @@ use http::{HeaderMap, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::along::Along;
+use super::along::{Along, Followers};
 use super::body_state::State;
 use super::bounds::BodyBounds;
 use super::drain;
@@ -29,7 +29,7 @@ use super::stream_body::{Left, StreamBody};
 use super::unfitting::unfitting;
 use crate::io::WaitsFor;
 use crate::lanes::ConnectionLease;
-use crate::report::{Attempt, ConnectionInfo, Error, Following, Reason};
+use crate::report::{Attempt, ConnectionInfo, Error, Reason};
 
 /// The body of a response.
 ///
@@ -60,7 +60,7 @@ pub struct Body {
     state: State,
     connection: ConnectionInfo,
     bounds: BodyBounds,
-    following: Option<Box<Following>>,
+    followers: Followers,
 }
 
 type NextFrame = Option<Result<Frame<Bytes>, Error>>;
@@ -69,7 +69,12 @@ impl Body {
     pub(super) fn new(incoming: Incoming, lease: ConnectionLease) -> Self {
         let connection = lease.connection.info();
         let bounds = BodyBounds::new(lease.settings().body_timeout);
-        Self { state: State::of(incoming, lease), connection, bounds, following: None }
+        Self {
+            state: State::of(incoming, lease),
+            connection,
+            bounds,
+            followers: Followers::default(),
+        }
     }
 
     /// The body of a response over a stream of a shared connection, whose lease it keeps to its end.
@@ -87,21 +92,21 @@ impl Body {
         } else {
             State::Stream(Box::new(StreamBody::new(incoming, stream, attempt, fields)))
         };
-        Self { state, connection, bounds, following: None }
+        Self { state, connection, bounds, followers: Followers::default() }
     }
 
     pub(super) fn empty(connection: ConnectionInfo) -> Self {
         let bounds = BodyBounds::default();
-        Self { state: State::NOTHING, connection, bounds, following: None }
+        Self { state: State::NOTHING, connection, bounds, followers: Followers::default() }
     }
 
     /// What went along with a request goes on with the body of its response.
     #[cold]
     pub(super) fn go_on(response: &mut Response<Self>, mut along: Along) {
-        along.answer(response, response.body().connection());
+        along.followers.answer(response, response.body().connection());
         let body = response.body_mut();
         body.bounds.add(along.bounds);
-        body.following = along.following;
+        body.followers = along.followers;
         body.end_if_arrived();
     }
 
@@ -171,39 +176,10 @@ impl Body {
         }
     }
 
-    /// Who follows the request hears what has come.
-    #[cold]
-    fn tell(&mut self, frame: &Option<Result<Frame<Bytes>, Error>>) {
-        match frame {
-            Some(Ok(frame)) => {
-                let bytes = frame.data_ref().map_or(0, Bytes::len);
-                if let Some(following) = &mut self.following {
-                    following.receive(bytes);
-                }
-                self.end_if_arrived();
-            }
-            Some(Err(error)) => {
-                if let Some(following) = self.following.take() {
-                    following.fail(error);
-                }
-            }
-            None => self.end_following(0),
-        }
-    }
-
     /// Of a message that is whole nothing more is heard, however much of it is still to be read.
     fn end_if_arrived(&mut self) {
         if let State::Arrived { data, .. } = &self.state {
-            let bytes = data.as_ref().map_or(0, Bytes::len);
-            self.end_following(bytes);
-        }
-    }
-
-    /// The message is whole, with so many bytes that are not counted yet.
-    fn end_following(&mut self, bytes: usize) {
-        if let Some(mut following) = self.following.take() {
-            following.receive(bytes);
-            following.end();
+            self.followers.end(data.as_ref().map_or(0, Bytes::len));
         }
     }
 
@@ -275,8 +251,9 @@ impl HttpBody for Body {
         if let Some(Err(error)) = &frame {
             this.connection.note_failed(error.kind());
         }
-        if this.following.is_some() {
-            this.tell(&frame);
+        if this.followers.are_any() {
+            this.followers.hear(&frame);
+            this.end_if_arrived();
         }
         Poll::Ready(frame)
     }
