@@ -119,7 +119,7 @@ pub use observers::{LeaseWatch, OldLease};
 pub use pool::{Checkout, Held, Pool};
 pub use report::{
     Carried, ConnectionInfo, Error, ErrorKind, Event, Evidence, Follower, Observer, Reason,
-    RequestEvent, Stats, Written,
+    RequestEvent, ServerInfo, Stats, Written,
 };
 pub use request::{
     Http10, LeastRate, ReplayableBody, RequestBody, Reuse, body_timeout, deadline,

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pool_core::{
-    Backoff, ConnectOptions, Connected, Connector, ErrorKind, Event, Observer, Pool, Target,
-    async_trait,
+    Backoff, ConnectOptions, Connected, Connector, ErrorKind, Event, Observer, Pool, ServerInfo,
+    Target, async_trait,
 };
 use pooled_fetch_tests::{AnyStream, CutHttp1, Whole, bounded, get};
 use tokio::sync::watch;
@@ -289,8 +289,8 @@ async fn requests_after_the_caller_has_named_the_address_wait_for_one_dial() {
 struct Pauses(Mutex<Vec<Duration>>);
 
 impl Observer for Pauses {
-    fn observe(&self, _: &str, event: &Event<'_>) {
-        if let Event::BackingOff { pause } = event {
+    fn observe(&self, _: &ServerInfo, event: &Event<'_>) {
+        if let Event::BackingOff { pause, .. } = event {
             self.0.lock().expect("no thread panics with it").push(*pause);
         }
     }

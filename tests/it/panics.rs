@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use http::Request;
 use pool_core::{
     ConnectOptions, Connected, Connector, ErrorKind, Event, Fault, Observer, Pool, ReplayableBody,
-    Target, async_trait, on_informational,
+    ServerInfo, Target, async_trait, on_informational,
 };
 use pool_tcp::TcpConnector;
 use pool_tls::{ServerName, TlsAddress, TlsConnector};
@@ -38,7 +38,7 @@ for_each_backend! {
 struct Panics(Arc<AtomicUsize>);
 
 impl Observer for Panics {
-    fn observe(&self, _: &str, event: &Event<'_>) {
+    fn observe(&self, _: &ServerInfo, event: &Event<'_>) {
         self.0.fetch_add(1, Ordering::SeqCst);
         panic!("a mistake of the observer's own, at {event:?}");
     }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::hold::Hold;
 use super::lifetime::Lifetime;
 use crate::connector::{AbsoluteForm, Gone, KernelCheck};
-use crate::report::{Counters, Established};
+use crate::report::{Established, ServerInfo};
 use crate::settings::ConnectionSettings;
 
 pub(crate) struct Opened {
@@ -29,7 +29,7 @@ impl Opened {
     pub(crate) fn new(
         id: u64,
         (local_address, peer_address): (Option<SocketAddr>, Option<SocketAddr>),
-        (extensions, counters): (Extensions, Arc<Counters>),
+        (extensions, server): (Extensions, Arc<ServerInfo>),
         (now, connect_time): (Instant, Duration),
         (kernel_check, gone): (Option<KernelCheck>, Option<Gone>),
         settings: &ConnectionSettings,
@@ -42,7 +42,7 @@ impl Opened {
                 peer_address,
                 connect_time,
                 extensions,
-                counters,
+                server,
             },
             kernel_check,
             absolute_form: None,

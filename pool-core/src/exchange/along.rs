@@ -8,7 +8,7 @@ use http_body::Frame;
 
 use super::bounds::Bounds;
 use crate::policy::Host;
-use crate::report::{ConnectionInfo, Error, Following, Observed, RequestEvent};
+use crate::report::{ConnectionInfo, Error, Following, Observed, RequestEvent, ServerInfo};
 use crate::request::{Own, RequestBody};
 
 #[derive(Debug, Default)]
@@ -41,7 +41,7 @@ impl Along {
     ) -> Option<Box<Self>> {
         let settings = host.settings();
         let bounds = Bounds::of(own.unwrap_or_default(), settings);
-        let followers = Followers::of(request, host.name(), &settings.observed);
+        let followers = Followers::of(request, host.server(), &settings.observed);
         Some(Box::new(Self { bounds, followers }))
     }
 
@@ -49,17 +49,21 @@ impl Along {
     #[cold]
     pub(super) fn refused(
         request: Option<&Request<RequestBody>>,
-        address: &str,
+        server: &ServerInfo,
         observed: &Observed,
     ) -> Box<Self> {
-        let followers = Followers::of(request, address, observed);
+        let followers = Followers::of(request, server, observed);
         Box::new(Self { bounds: Bounds::default(), followers })
     }
 }
 
 impl Followers {
-    fn of(request: Option<&Request<RequestBody>>, address: &str, observed: &Observed) -> Self {
-        Self(request.and_then(|request| Following::begin(observed, address, request)))
+    fn of(
+        request: Option<&Request<RequestBody>>,
+        server: &ServerInfo,
+        observed: &Observed,
+    ) -> Self {
+        Self(request.and_then(|request| Following::begin(observed, server, request)))
     }
 
     #[inline]

@@ -11,7 +11,7 @@ use std::task::Poll;
 use http::Response;
 
 use super::pending::PendingRequest;
-use super::request_future::send_over_lease;
+use super::request_future::{fail, send_over_lease};
 use super::response_body::Body;
 use crate::connector::Connector;
 use crate::lanes::{Candidates, Hosts, Lease, Needs};
@@ -33,8 +33,7 @@ pub(crate) async fn send_to_any<C: Connector>(
             Err(error) => pending.retry(error),
         };
         if let Err(error) = sent {
-            hosts.note_failed(addresses.first(), error.kind());
-            return Err(pending.end(error, &hosts.pool().settings().observed));
+            return Err(fail(hosts, addresses.first(), &mut pending, error));
         }
     }
 }
@@ -91,9 +90,8 @@ fn begin<C: Connector>(
         if let Some(limit) = pending.is_overdue() {
             return Err(Error::total_timeout(first.name(), limit));
         }
-        if pending.attempts == 0 {
-            first.host().counters().requested();
-        }
+        pending.count(first.host());
+        pending.counted_at.get_or_insert_with(|| Arc::clone(first.host()));
     }
     Ok(())
 }

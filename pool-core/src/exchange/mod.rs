@@ -50,5 +50,5 @@ pub mod upgrade;
 
 pub(crate) use any_address::send_to_any;
 pub(crate) use pending::PendingRequest;
-pub(crate) use request_future::{send, send_over, send_over_held};
+pub(crate) use request_future::{fail, send, send_over, send_over_held};
 pub use response_body::Body;

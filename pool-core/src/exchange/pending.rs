@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::along::Along;
 use crate::lanes::Wants;
 use crate::policy::{Host, RetryToken};
-use crate::report::{Error, ErrorKind, Event, Observed};
+use crate::report::{Error, ErrorKind, Event, Observed, ServerInfo};
 use crate::request::{
     Failure, HeadFacts, Http1Only, REFUSED_TRIES, RequestBody, Reuse, STALE_TRIES, Verdict,
     check_head, is_idempotent, may_repeat, pause_after_refusals,
@@ -25,6 +25,9 @@ pub(crate) struct PendingRequest {
     reuse: Reuse,
     /// The host of the connection that the last attempt failed on.
     failed_at: Option<Arc<Host>>,
+    /// It is counted as a request, where it may go to several addresses that host counts it.
+    is_counted: bool,
+    pub(super) counted_at: Option<Arc<Host>>,
     /// How many attempts have had a connection.
     pub(super) attempts: u32,
     /// A connection has accepted some of it.
@@ -54,6 +57,8 @@ impl PendingRequest {
             facts: HeadFacts::default(),
             reuse,
             failed_at: None,
+            is_counted: false,
+            counted_at: None,
             attempts: 0,
             reached_wire: false,
             maybe_processed: false,
@@ -78,6 +83,15 @@ impl PendingRequest {
     pub(super) fn begin(&mut self, host: &Host) {
         if self.attempts == 0 && self.along.is_none() {
             self.along = Along::with(self.request.as_ref(), host);
+        }
+    }
+
+    /// It asks this host for a connection.
+    #[inline]
+    pub(super) fn count(&mut self, host: &Host) {
+        // It may come back without an attempt.
+        if !std::mem::replace(&mut self.is_counted, true) {
+            host.counters().requested();
         }
     }
 
@@ -217,9 +231,9 @@ impl PendingRequest {
     }
 
     /// The request ends in this error, which gets what is known of the request as a whole. Who follows it hears of it.
-    pub(super) fn end(&mut self, error: Error, observed: &Observed) -> Error {
+    pub(super) fn end(&mut self, error: Error, server: &ServerInfo, observed: &Observed) -> Error {
         if self.along.is_none() && observed.is_any() {
-            self.along = Some(Along::refused(self.request.as_ref(), error.address(), observed));
+            self.along = Some(Along::refused(self.request.as_ref(), server, observed));
         }
         let unsent = !self.reached_wire;
         let request = self.request.take_if(|_| unsent);

@@ -63,7 +63,23 @@ pub(crate) async fn send_over_held(held: &mut Held, mut pending: PendingRequest)
 /// A request that goes over one connection at most ends in this error.
 fn end(host: &Host, pending: &mut PendingRequest, error: Error) -> Error {
     host.counters().failed(error.kind());
-    pending.end(error, &host.settings().observed)
+    pending.end(error, host.server(), &host.settings().observed)
+}
+
+/// A request to `address` ends in this error.
+pub(crate) fn fail<C: Connector>(
+    hosts: &Hosts<C>,
+    address: Option<&C::Address>,
+    pending: &mut PendingRequest,
+    error: Error,
+) -> Error {
+    match pending.counted_at.take() {
+        Some(host) => end(&host, pending, error),
+        None => {
+            let server = hosts.note_failed(address, error.kind());
+            pending.end(error, &server, &hosts.pool().settings().observed)
+        }
+    }
 }
 
 async fn try_over_held(held: &mut Held, pending: &mut PendingRequest) -> Sent {
@@ -155,9 +171,7 @@ where
             match this.pending.retry(error) {
                 Ok(()) => *this.stage = Stage::Begins,
                 Err(error) => {
-                    this.hosts.note_failed(Some(this.address), error.kind());
-                    let observed = &this.hosts.pool().settings().observed;
-                    let error = this.pending.end(error, observed);
+                    let error = fail(this.hosts, Some(this.address), this.pending, error);
                     this.end();
                     return Poll::Ready(Err(error));
                 }
@@ -185,9 +199,7 @@ where
         if let Some(limit) = self.pending.is_overdue() {
             return Err(Error::total_timeout(lane.name(), limit));
         }
-        if self.pending.attempts == 0 {
-            lane.host().counters().requested();
-        }
+        self.pending.count(lane.host());
         // By value: the pending request itself is not to be shared while this waits.
         let (chunks, wants) = (self.pending.facts.needs_chunks, self.pending.wants());
         let pause = self.pending.take_pause();
@@ -258,7 +270,7 @@ async fn send_once(unused: Unused, pending: &mut PendingRequest) -> Sent {
     if let Some(limit) = pending.is_overdue() {
         return Err(Error::total_timeout(lane.name(), limit));
     }
-    lane.host().counters().requested();
+    pending.count(lane.host());
     send_over_lease(unused.use_now(), pending).await.inspect_err(|error| pending.note(error))
 }
 

@@ -180,6 +180,9 @@ impl Body {
     fn end_if_arrived(&mut self) {
         if let State::Arrived { data, .. } = &self.state {
             self.followers.end(data.as_ref().map_or(0, Bytes::len));
+        } else if self.is_end_stream() {
+            // Only the request is still on its way.
+            self.followers.end(0);
         }
     }
 
@@ -282,6 +285,9 @@ impl HttpBody for Body {
 impl Drop for Body {
     fn drop(&mut self) {
         if !matches!(self.state, State::Arrived { .. }) {
+            if self.followers.are_any() {
+                self.end_if_arrived();
+            }
             self.leave_unfinished();
         }
     }

@@ -23,7 +23,7 @@ use super::lane::Lane;
 use super::watcher::{Rounds, Watched, Watcher, has_timers};
 use crate::connector::Connector;
 use crate::policy::{Host, PoolState, Runtime};
-use crate::report::{Error, ErrorKind, Holdings, Reason, Stats};
+use crate::report::{Error, ErrorKind, Holdings, Reason, ServerInfo, Stats};
 use crate::request::DefaultTarget;
 use crate::settings::{ByAddress, Settings};
 use crate::sync::Mutex;
@@ -139,10 +139,10 @@ impl<C: Connector> Hosts<C> {
         let settings = self.settings_of(address)?;
         let target = self.connector.target(address);
         let dialer = Dialer::boxed(&self.connector, address, settings.http2, &target, http1_only);
-        let name = name_of(address);
+        let server = ServerInfo::new(name_of(address), target.clone());
         let default_target = DefaultTarget::new(target, settings.https_over_cleartext);
         let entry = self.map.entry(address.clone());
-        let mut entry = entry.or_insert_with(|| self.entry(name, Arc::clone(&settings)));
+        let mut entry = entry.or_insert_with(|| self.entry(server, Arc::clone(&settings)));
         if !Arc::ptr_eq(entry.host.settings(), &settings) {
             // Another thread was faster, whose answer holds.
             drop(entry);
@@ -167,8 +167,8 @@ impl<C: Connector> Hosts<C> {
         Ok(lane)
     }
 
-    fn entry(&self, name: Arc<str>, settings: Arc<Settings>) -> Entry {
-        Entry { host: Host::new(name, Arc::clone(&self.pool), settings), lanes: Vec::new() }
+    fn entry(&self, server: Arc<ServerInfo>, settings: Arc<Settings>) -> Entry {
+        Entry { host: Host::new(server, Arc::clone(&self.pool), settings), lanes: Vec::new() }
     }
 
     /// The settings of an address, which stay the same as long as it is known.
@@ -205,11 +205,11 @@ impl<C: Connector> Hosts<C> {
     /// Retires `address` and closes what is idle there; resolves when its last connection has closed and no request
     /// waits for one.
     pub(crate) async fn drain(&self, address: &C::Address) {
-        let name = name_of(address);
+        let server = self.server_of(address);
         // Where they make no sense, nothing is open, and every request is refused already.
         let Ok(settings) = self.settings_of(address) else { return };
         let (host, lanes) = {
-            let new = || self.entry(name, settings);
+            let new = || self.entry(server, settings);
             let entry = self.map.entry(address.clone()).or_insert_with(new);
             entry.host.set_retired(true);
             (Arc::clone(&entry.host), entry.lanes.clone())
@@ -256,12 +256,27 @@ impl<C: Connector> Hosts<C> {
         host.filter(|host| host.fails()).map(|host| host.end_pause()).is_some()
     }
 
-    /// A request to `address` has ended in an error of this kind.
+    /// The server behind an address that need not be known.
+    fn server_of(&self, address: &C::Address) -> Arc<ServerInfo> {
+        ServerInfo::new(name_of(address), self.connector.target(address))
+    }
+
+    /// A request to `address`, which need not be known, has ended in an error of this kind; gives the server for observers.
     #[cold]
-    pub(crate) fn note_failed(&self, address: Option<&C::Address>, kind: ErrorKind) {
-        match address.and_then(|address| self.map.get(address)) {
-            Some(entry) => entry.host.counters().failed(kind),
-            None => self.pool.forgotten().failed(kind),
+    pub(crate) fn note_failed(
+        &self,
+        address: Option<&C::Address>,
+        kind: ErrorKind,
+    ) -> Arc<ServerInfo> {
+        let known = address.and_then(|address| self.map.get(address));
+        if let Some(server) = known.map(|entry| Arc::clone(entry.host.server())) {
+            server.counters().failed(kind);
+            return server;
+        }
+        self.pool.forgotten().failed(kind);
+        match address {
+            Some(address) if self.pool.settings().observed.is_any() => self.server_of(address),
+            _ => ServerInfo::nowhere(),
         }
     }
 

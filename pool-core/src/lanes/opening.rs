@@ -85,7 +85,7 @@ fn opened<S>(
     let gone = connected_to.and_then(|address| lane.host().peers().gone(address));
     let settings = &lane.settings().connection;
     let permit = Box::new(permit);
-    let known = (extensions, Arc::clone(lane.host().counters()));
+    let known = (extensions, Arc::clone(lane.host().server()));
     let opened =
         Opened::new(id, addresses, known, (now, took), (kernel_check, gone), settings, permit);
     (stream, opened.with_absolute_form(absolute_form))

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::report::{Event, Observer};
+use crate::report::{Event, Observer, ServerInfo};
 use crate::sync::{Mutex, MutexGuard};
 
 /// An [`Observer`] that remembers since when each connection has been checked out.
@@ -89,11 +89,14 @@ impl LeaseWatch {
 }
 
 impl Observer for LeaseWatch {
-    fn observe(&self, address: &str, event: &Event<'_>) {
+    fn observe(&self, server: &ServerInfo, event: &Event<'_>) {
         match event {
             Event::CheckedOut { id, .. } => {
-                let new =
-                    || Leased { address: Arc::from(address), since: Instant::now(), times: 0 };
+                let new = || Leased {
+                    address: Arc::from(server.address()),
+                    since: Instant::now(),
+                    times: 0,
+                };
                 self.leased().entry(*id).or_insert_with(new).times += 1;
             }
             Event::CheckedIn { id } => {
@@ -127,14 +130,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_is_out_for_long_is_told_oldest_first_and_what_came_back_is_not() {
-        let watch = LeaseWatch::new();
+        let (watch, server) = (LeaseWatch::new(), ServerInfo::nowhere());
         for id in 0..4 {
-            watch.observe("here", &checked_out(id));
+            watch.observe(&server, &checked_out(id));
             tokio::time::advance(Duration::from_secs(1)).await;
         }
-        watch.observe("here", &Event::CheckedIn { id: 1 });
+        watch.observe(&server, &Event::CheckedIn { id: 1 });
         watch.observe(
-            "here",
+            &server,
             &Event::Closed {
                 id: 3,
                 reason: Reason::Ended,

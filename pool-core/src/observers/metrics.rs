@@ -5,11 +5,12 @@ use std::time::Instant;
 
 use http::Request;
 use metrics::{
-    Label, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+    Gauge, Label, SharedString, Unit, counter, describe_counter, describe_gauge,
+    describe_histogram, gauge, histogram,
 };
 
-use super::server;
-use crate::report::{ErrorKind, Event, Follower, Observer, RequestEvent, Stats};
+use super::conventions;
+use crate::report::{ErrorKind, Event, Follower, Observer, RequestEvent, ServerInfo, Stats};
 use crate::request::RequestBody;
 use crate::sync::Mutex;
 
@@ -17,16 +18,16 @@ use crate::sync::Mutex;
 /// feature `metrics`.
 ///
 /// The first five are OpenTelemetry's metrics of HTTP clients. Each has the labels `server.address` and `server.port`, but for the
-/// last group.
+/// last group; and all have `pooled_fetch.pool` where the pool was [given a name](Self::of_pool).
 ///
 /// | name | kind | unit | labels beside |
 /// | --- | --- | --- | --- |
 /// | `http.client.request.duration`, to the end of the response | histogram | seconds | `http.request.method`, `http.response.status_code`, `network.protocol.version`, `error.type` |
-/// | `http.client.response.body.size` | histogram | bytes | `http.request.method` |
+/// | `http.client.response.body.size`, of those that came whole | histogram | bytes | the same |
 /// | `http.client.active_requests` | gauge | | `http.request.method` |
 /// | `http.client.open_connections` | gauge | | `http.connection.state`: `active`, `idle` |
 /// | `http.client.connection.duration` | histogram | seconds | `pooled_fetch.reason`, that of the close |
-/// | `pooled_fetch.request.queue_time`, until the request had a connection | histogram | seconds | |
+/// | `pooled_fetch.request.queue_time`, until the request had a connection; zero if one was idle | histogram | seconds | |
 /// | `pooled_fetch.request.retries` | counter | | `error.type` |
 /// | `pooled_fetch.connection.open_time` | histogram | seconds | |
 /// | `pooled_fetch.connection.open_failures` | counter | | `error.type` |
@@ -43,17 +44,22 @@ use crate::sync::Mutex;
 /// ```
 /// # use pool_core::{Connector, Pool};
 /// # fn build(connector: impl Connector) -> Result<(), pool_core::BuildError> {
+/// use std::sync::Arc;
+///
 /// use pool_core::MetricsObserver;
 ///
-/// let pool = Pool::builder(connector).observer(MetricsObserver::new()).build()?;
+/// let metrics = Arc::new(MetricsObserver::new().of_pool("search"));
+/// let pool = Pool::builder(connector).observer(Arc::clone(&metrics)).build()?;
 /// // Where metrics are scraped, or each few seconds:
-/// MetricsObserver::set_gauges(&pool.stats());
+/// metrics.set_gauges(&pool.stats());
+/// # drop(pool);
 /// # Ok(()) }
 /// ```
 #[derive(Debug)]
 pub struct MetricsObserver {
     /// The connections that are open, each with how many requests it carries.
     open: Mutex<HashMap<u64, usize>>,
+    pool: Option<SharedString>,
 }
 
 /// As a recorder sees it, the state of a connection.
@@ -69,11 +75,17 @@ impl MetricsObserver {
     /// It is to be made after the recorder was installed, and for each pool anew.
     pub fn new() -> Self {
         describe();
-        Self { open: Mutex::default() }
+        Self { open: Mutex::default(), pool: None }
     }
 
-    /// Sets the gauges of what a pool holds.
-    pub fn set_gauges(stats: &Stats) {
+    /// Names the pool in every label, where a program has several.
+    #[must_use]
+    pub fn of_pool(self, name: impl Into<String>) -> Self {
+        Self { pool: Some(name.into().into()), ..self }
+    }
+
+    /// Sets the gauges of what its pool holds.
+    pub fn set_gauges(&self, stats: &Stats) {
         for (name, count) in [
             ("pooled_fetch.waiting", stats.waiting),
             ("pooled_fetch.opening", stats.opening),
@@ -82,21 +94,49 @@ impl MetricsObserver {
             ("pooled_fetch.backing_off", stats.backing_off),
             ("pooled_fetch.quarantined", stats.quarantined),
         ] {
-            gauge!(name).set(count as f64);
+            gauge!(name, self.own_label().into_iter().collect::<Vec<_>>()).set(count as f64);
         }
     }
 
+    fn own_label(&self) -> Option<Label> {
+        self.pool.as_ref().map(|name| Label::new("pooled_fetch.pool", name.clone()))
+    }
+
+    /// The labels of a server, and some beside.
+    fn labels<const N: usize>(
+        &self,
+        server: &ServerInfo,
+        beside: [(&'static str, String); N],
+    ) -> Vec<Label> {
+        let mut labels = Vec::with_capacity(N + 3);
+        labels.push(Label::new("server.address", server.host().to_owned()));
+        labels.push(Label::new("server.port", server.port().to_string()));
+        labels.extend(self.own_label());
+        labels.extend(beside.map(|(name, value)| Label::new(name, value)));
+        labels
+    }
+
+    fn count_open(&self, server: &ServerInfo, state: State) -> Gauge {
+        let state = match state {
+            State::Active => "active",
+            State::Idle => "idle",
+        };
+        let labels = self.labels(server, [("http.connection.state", state.into())]);
+        gauge!("http.client.open_connections", labels)
+    }
+
     /// A connection carries more requests by `change`, or fewer.
-    fn carries(&self, address: &str, id: u64, change: impl FnOnce(usize) -> usize) {
+    fn carries(&self, server: &ServerInfo, id: u64, change: impl FnOnce(usize) -> usize) {
         let mut open = self.open.lock();
         // A stream may end after its connection has closed.
         let Some(requests) = open.get_mut(&id) else { return };
         let (before, after) = (*requests, change(*requests));
         *requests = after;
+        // The recorder is code of the caller.
         drop(open);
         if State::of(before) != State::of(after) {
-            State::of(before).gauge(address).decrement(1);
-            State::of(after).gauge(address).increment(1);
+            self.count_open(server, State::of(before)).decrement(1);
+            self.count_open(server, State::of(after)).increment(1);
         }
     }
 }
@@ -111,25 +151,6 @@ impl State {
     fn of(requests: usize) -> Self {
         if requests == 0 { Self::Idle } else { Self::Active }
     }
-
-    fn gauge(self, address: &str) -> metrics::Gauge {
-        let state = match self {
-            Self::Active => "active",
-            Self::Idle => "idle",
-        };
-        let labels = labels(address, [("http.connection.state", state.into())]);
-        gauge!("http.client.open_connections", labels)
-    }
-}
-
-/// The labels of a server, and some beside.
-fn labels<const N: usize>(address: &str, beside: [(&'static str, String); N]) -> Vec<Label> {
-    let (host, port) = server::of(address);
-    let mut labels = Vec::with_capacity(N + 2);
-    labels.push(Label::new("server.address", host.to_owned()));
-    labels.extend(port.map(|port| Label::new("server.port", port.to_string())));
-    labels.extend(beside.map(|(name, value)| Label::new(name, value)));
-    labels
 }
 
 fn error_type(kind: ErrorKind) -> [(&'static str, String); 1] {
@@ -137,81 +158,87 @@ fn error_type(kind: ErrorKind) -> [(&'static str, String); 1] {
 }
 
 impl Observer for MetricsObserver {
-    fn observe(&self, address: &str, event: &Event<'_>) {
+    fn observe(&self, server: &ServerInfo, event: &Event<'_>) {
         match *event {
             Event::Opened { id, took } => {
                 self.open.lock().insert(id, 0);
-                State::Idle.gauge(address).increment(1);
-                histogram!("pooled_fetch.connection.open_time", labels(address, [])).record(took);
+                self.count_open(server, State::Idle).increment(1);
+                let labels = self.labels(server, []);
+                histogram!("pooled_fetch.connection.open_time", labels).record(took);
             }
             Event::OpenFailed { error } => {
-                let labels = labels(address, error_type(error.kind()));
+                let labels = self.labels(server, error_type(error.kind()));
                 counter!("pooled_fetch.connection.open_failures", labels).increment(1);
             }
             Event::BackingOff { .. } => {
-                counter!("pooled_fetch.backoff.pauses", labels(address, [])).increment(1);
+                counter!("pooled_fetch.backoff.pauses", self.labels(server, [])).increment(1);
             }
             Event::Retried { error } => {
-                let labels = labels(address, error_type(error.kind()));
+                let labels = self.labels(server, error_type(error.kind()));
                 counter!("pooled_fetch.request.retries", labels).increment(1);
             }
-            Event::CheckedOut { id, .. } => self.carries(address, id, |requests| requests + 1),
+            Event::CheckedOut { id, .. } => self.carries(server, id, |requests| requests + 1),
             Event::CheckedIn { id } => {
-                self.carries(address, id, |requests| requests.saturating_sub(1));
+                self.carries(server, id, |requests| requests.saturating_sub(1));
             }
             Event::Closed { id, reason, age, carried } => {
-                if let Some(requests) = self.open.lock().remove(&id) {
-                    State::of(requests).gauge(address).decrement(1);
+                let carries = self.open.lock().remove(&id);
+                if let Some(requests) = carries {
+                    self.count_open(server, State::of(requests)).decrement(1);
                 }
-                let by_reason = labels(address, [("pooled_fetch.reason", reason.to_string())]);
+                let by_reason = [("pooled_fetch.reason", reason.to_string())];
+                let by_reason = self.labels(server, by_reason);
                 histogram!("http.client.connection.duration", by_reason).record(age);
                 for (name, count) in [
                     ("pooled_fetch.connection.requests", carried.requests),
                     ("pooled_fetch.connection.written", carried.written),
                     ("pooled_fetch.connection.read", carried.read),
                 ] {
-                    histogram!(name, labels(address, [])).record(count as f64);
+                    histogram!(name, self.labels(server, [])).record(count as f64);
                 }
             }
         }
     }
 
-    fn follow(&self, address: &str, request: &Request<RequestBody>) -> Option<Box<dyn Follower>> {
-        let method = server::method(request.method()).to_owned();
-        let labels = labels(address, [("http.request.method", method)]);
+    fn follow(
+        &self,
+        server: &ServerInfo,
+        request: &Request<RequestBody>,
+    ) -> Option<Box<dyn Follower>> {
+        let method = conventions::method(request.method()).to_owned();
+        let labels = self.labels(server, [("http.request.method", method)]);
         gauge!("http.client.active_requests", labels.clone()).increment(1);
-        Some(Box::new(Followed {
-            began: Instant::now(),
-            address: address.into(),
-            answered: Vec::new(),
-            labels,
-        }))
+        let of_server = self.labels(server, []);
+        Some(Box::new(Followed { began: Instant::now(), of_server, labels, answered: Vec::new() }))
     }
 }
 
 /// One request.
 struct Followed {
     began: Instant,
-    address: Box<str>,
+    of_server: Vec<Label>,
     labels: Vec<Label>,
-    /// What its response adds to the labels of its duration.
+    /// What its response adds to these.
     answered: Vec<Label>,
 }
 
 impl Followed {
-    fn end(&mut self, received: u64, error: Option<&'static str>) {
-        let labels = std::mem::take(&mut self.labels);
+    /// It has come to its end, with a response that was whole, or in an error.
+    fn end(&mut self, ended: Result<u64, &'static str>) {
+        let mut labels = std::mem::take(&mut self.labels);
         gauge!("http.client.active_requests", labels.clone()).decrement(1);
-        if !self.answered.is_empty() {
-            histogram!("http.client.response.body.size", labels.clone()).record(received as f64);
+        labels.append(&mut self.answered);
+        match ended {
+            Ok(received) => {
+                histogram!("http.client.response.body.size", labels.clone())
+                    .record(received as f64);
+            }
+            Err(error) => {
+                labels.retain(|label| label.key() != "error.type");
+                labels.push(Label::from_static_parts("error.type", error));
+            }
         }
-        let mut all = labels;
-        all.append(&mut self.answered);
-        if let Some(error) = error {
-            all.retain(|label| label.key() != "error.type");
-            all.push(Label::from_static_parts("error.type", error));
-        }
-        histogram!("http.client.request.duration", all).record(self.began.elapsed());
+        histogram!("http.client.request.duration", labels).record(self.began.elapsed());
     }
 }
 
@@ -220,7 +247,7 @@ impl Follower for Followed {
         match *event {
             RequestEvent::Retried { .. } => {}
             RequestEvent::Answered { status, version, connection, .. } => {
-                let version = server::version(version);
+                let version = conventions::version(version);
                 let code = status.as_str().to_owned();
                 self.answered = vec![
                     Label::new("http.response.status_code", code.clone()),
@@ -229,15 +256,23 @@ impl Follower for Followed {
                 if status.is_client_error() || status.is_server_error() {
                     self.answered.push(Label::new("error.type", code));
                 }
-                let labels = labels(&self.address, []);
                 let waited = connection.queue_time();
+                let labels = self.of_server.clone();
                 histogram!("pooled_fetch.request.queue_time", labels).record(waited);
             }
-            RequestEvent::Ended { received } => self.end(received, None),
-            RequestEvent::Failed { error, received } => {
-                self.end(received, Some(error.kind().as_str()));
+            RequestEvent::Ended { received } => self.end(Ok(received)),
+            RequestEvent::Failed { error, .. } => {
+                // Those that waited longest are among them.
+                if self.answered.is_empty()
+                    && let Some(connection) = error.evidence().connection()
+                {
+                    let waited = connection.queue_time();
+                    let labels = self.of_server.clone();
+                    histogram!("pooled_fetch.request.queue_time", labels).record(waited);
+                }
+                self.end(Err(error.kind().as_str()));
             }
-            RequestEvent::Dropped { received } => self.end(received, Some("dropped")),
+            RequestEvent::Dropped { .. } => self.end(Err("dropped")),
         }
     }
 }

@@ -5,17 +5,17 @@
 //! | file | what it is |
 //! | --- | --- |
 //! | `lease_watch` | connections which were lent for too long |
-//! | `server` | an address as OpenTelemetry names servers |
+//! | `conventions` | what OpenTelemetry calls a method and a version |
 //! | `tracing` | requests as spans, connections as events; feature `tracing` |
 //! | `metrics` | durations, counts and gauges for the facade `metrics`; feature `metrics` |
 //!
 //! A program hands them to `builder`.
 
+#[cfg(any(feature = "metrics", feature = "tracing"))]
+mod conventions;
 mod lease_watch;
 #[cfg(feature = "metrics")]
 mod metrics;
-#[cfg(any(feature = "metrics", feature = "tracing"))]
-mod server;
 #[cfg(feature = "tracing")]
 mod tracing;
 

@@ -23,14 +23,12 @@ use super::pool_state::PoolState;
 use super::quarantine::Quarantine;
 use super::retry_budget::{RetryBudget, RetryToken};
 use super::siblings::Siblings;
-use crate::report::{Counters, Error, Event};
+use crate::report::{Counters, Error, Event, ServerInfo};
 use crate::settings::Settings;
 use crate::sync::{self, Mutex};
 
 pub(crate) struct Host {
-    /// The address, as errors name it.
-    name: Arc<str>,
-    counters: Arc<Counters>,
+    server: Arc<ServerInfo>,
     pub(super) pool: Arc<PoolState>,
     settings: Arc<Settings>,
     quarantine: Quarantine,
@@ -52,10 +50,13 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    pub(crate) fn new(name: Arc<str>, pool: Arc<PoolState>, settings: Arc<Settings>) -> Arc<Self> {
+    pub(crate) fn new(
+        server: Arc<ServerInfo>,
+        pool: Arc<PoolState>,
+        settings: Arc<Settings>,
+    ) -> Arc<Self> {
         Arc::new(Self {
-            name,
-            counters: Arc::default(),
+            server,
             pool,
             settings,
             quarantine: Quarantine::default(),
@@ -76,12 +77,16 @@ impl Host {
 
     #[inline]
     pub(crate) fn name(&self) -> &Arc<str> {
-        &self.name
+        self.server.name()
     }
 
     #[inline]
-    pub(crate) fn counters(&self) -> &Arc<Counters> {
-        &self.counters
+    pub(crate) fn counters(&self) -> &Counters {
+        self.server.counters()
+    }
+
+    pub(crate) fn server(&self) -> &Arc<ServerInfo> {
+        &self.server
     }
 
     #[inline]
@@ -104,7 +109,7 @@ impl Host {
     }
 
     pub(crate) fn tell<'a>(&self, event: impl FnOnce() -> Event<'a>) {
-        self.settings().observed.tell(&self.name, event);
+        self.settings().observed.tell(&self.server, event);
     }
 
     /// The socket addresses behind the address; none where it is no name.
@@ -116,7 +121,7 @@ impl Host {
 
     /// A request found its connection given up by the server, after it had been idle for `idle_for`.
     pub(crate) fn note_stale(&self, idle_for: Duration, now: Instant) {
-        self.counters.stale();
+        self.counters().stale();
         self.note_idle_close(idle_for, now);
     }
 
@@ -129,7 +134,7 @@ impl Host {
     #[inline]
     pub(crate) fn note_response(&self, uses: u64, idle_for: Duration) {
         if uses > 1 {
-            self.counters.reused();
+            self.counters().reused();
             self.idle_limit.prove(idle_for);
         }
     }
@@ -178,12 +183,12 @@ impl Host {
 
     /// Leave to send a request again that had reached the server; none if the budget is spent.
     pub(crate) fn retry_token(&self) -> Option<RetryToken> {
-        RetryToken::take(&self.retry_budget, self.counters.requests())
+        RetryToken::take(&self.retry_budget, self.counters().requests())
     }
 
     /// A dial has failed, whatever the reason.
     pub(crate) fn note_failed_dial(&self, error: &Error) {
-        self.counters.failed_to_open();
+        self.counters().failed_to_open();
         self.tell(|| Event::OpenFailed { error });
     }
 
@@ -225,6 +230,6 @@ impl Host {
 
 impl fmt::Debug for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Host").field("name", &self.name).field("open", &self.open).finish()
+        f.debug_struct("Host").field("name", &self.name()).field("open", &self.open).finish()
     }
 }

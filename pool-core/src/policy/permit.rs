@@ -121,7 +121,7 @@ mod tests {
     use crate::policy::fake_member::FakeMember;
     use crate::policy::member::Member;
     use crate::policy::pool_state::PoolState;
-    use crate::report::{Holdings, Stats};
+    use crate::report::{Holdings, ServerInfo, Stats};
     use crate::settings::Settings;
 
     fn host(total: Option<usize>, per_address: Option<usize>) -> (Arc<Host>, Arc<Runtime>) {
@@ -132,7 +132,7 @@ mod tests {
         };
         let pool = Arc::new(PoolState::new(settings));
         let settings = Arc::clone(pool.settings());
-        let host = Host::new("here".into(), pool, settings);
+        let host = Host::new(ServerInfo::nowhere(), pool, settings);
         (host, Arc::new(Runtime::new(Handle::current().id())))
     }
 

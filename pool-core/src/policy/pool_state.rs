@@ -26,7 +26,7 @@ pub(crate) struct PoolState {
     shortest_pass: AtomicU64,
     longest_pass: AtomicU64,
     /// The sums over hosts that were forgotten.
-    forgotten: Counters,
+    forgotten: Arc<Counters>,
     /// The idle connections of all hosts by age, kept only where it may be asked.
     pub(crate) lru: LruIndex,
     /// Dials for which no request waits, kept only where the connections are limited in all.
@@ -54,7 +54,7 @@ impl PoolState {
             settings: Arc::new(settings),
             shortest_pass: AtomicU64::new(u64::MAX),
             longest_pass: AtomicU64::new(u64::MAX),
-            forgotten: Counters::default(),
+            forgotten: Arc::default(),
             lru: LruIndex::default(),
             left_behind: LeftBehind::default(),
             limit_queue: LimitQueue::default(),
@@ -98,7 +98,7 @@ impl PoolState {
         (shortest.min(own(&self.shortest_pass)), longest.min(own(&self.longest_pass)))
     }
 
-    pub(crate) fn forgotten(&self) -> &Counters {
+    pub(crate) fn forgotten(&self) -> &Arc<Counters> {
         &self.forgotten
     }
 

@@ -10,6 +10,7 @@ use super::stats::Reason;
 #[non_exhaustive]
 pub enum Event<'a> {
     /// A connection was opened.
+    #[non_exhaustive]
     Opened {
         /// Its [`id`](crate::ConnectionInfo::id).
         id: u64,
@@ -17,21 +18,25 @@ pub enum Event<'a> {
         took: Duration,
     },
     /// No connection could be opened.
+    #[non_exhaustive]
     OpenFailed {
         /// Why.
         error: &'a Error,
     },
     /// The address fails, and is not dialled for a while; only with [`Backoff::Fail`](crate::Backoff::Fail).
+    #[non_exhaustive]
     BackingOff {
         /// For how long.
         pause: Duration,
     },
     /// A request is sent again, because an attempt failed in a way that [allows it](crate::Pool::http).
+    #[non_exhaustive]
     Retried {
         /// How the attempt failed.
         error: &'a Error,
     },
     /// A connection was lent to a request.
+    #[non_exhaustive]
     CheckedOut {
         /// Its [`id`](crate::ConnectionInfo::id).
         id: u64,
@@ -41,11 +46,13 @@ pub enum Event<'a> {
         idle_for: Duration,
     },
     /// A connection was checked in; over HTTP/2, the stream of a request has ended.
+    #[non_exhaustive]
     CheckedIn {
         /// Its [`id`](crate::ConnectionInfo::id).
         id: u64,
     },
     /// A connection was closed.
+    #[non_exhaustive]
     Closed {
         /// Its [`id`](crate::ConnectionInfo::id).
         id: u64,
@@ -58,7 +65,7 @@ pub enum Event<'a> {
     },
 }
 
-/// What a connection has carried in its life.
+/// What a connection has carried in its life, or up to the moment at which it was upgraded or detached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Carried {

@@ -11,6 +11,7 @@ use http::Request;
 use super::error::Error;
 use super::observer::{Observed, Observer, unless_it_panics};
 use super::request_events::{Follower, RequestEvent};
+use super::server::ServerInfo;
 use crate::request::RequestBody;
 
 /// The followers of one request.
@@ -24,10 +25,10 @@ impl Following {
     #[cold]
     pub(crate) fn begin(
         observed: &Observed,
-        address: &str,
+        server: &ServerInfo,
         request: &Request<RequestBody>,
     ) -> Option<Box<Self>> {
-        let follow = |observer: &Arc<_>| follow(observer, address, request);
+        let follow = |observer: &Arc<_>| follow(observer, server, request);
         let followers: Vec<_> = observed.all().iter().filter_map(follow).collect();
         (!followers.is_empty()).then(|| Box::new(Self { followers, received: 0 }))
     }
@@ -48,29 +49,37 @@ impl Following {
     pub(crate) fn end(mut self) {
         let received = self.received;
         self.tell(&RequestEvent::Ended { received });
-        self.followers.clear();
+        self.drop_all();
     }
 
     #[cold]
     pub(crate) fn fail(mut self, error: &Error) {
         let received = self.received;
         self.tell(&RequestEvent::Failed { error, received });
-        self.followers.clear();
+        self.drop_all();
+    }
+
+    /// Dropping one is code of the caller too, such as what exports the span that it holds.
+    fn drop_all(&mut self) {
+        for follower in self.followers.drain(..) {
+            unless_it_panics(|| drop(follower));
+        }
     }
 }
 
 fn follow(
     observer: &Arc<dyn Observer>,
-    address: &str,
+    server: &ServerInfo,
     request: &Request<RequestBody>,
 ) -> Option<Box<dyn Follower>> {
-    unless_it_panics(|| observer.follow(address, request)).flatten()
+    unless_it_panics(|| observer.follow(server, request)).flatten()
 }
 
 impl Drop for Following {
     fn drop(&mut self) {
         let received = self.received;
         self.tell(&RequestEvent::Dropped { received });
+        self.drop_all();
     }
 }
 

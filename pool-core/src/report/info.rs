@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::Extensions;
 
 use super::error_kind::ErrorKind;
-use super::stats::Counters;
+use super::server::ServerInfo;
 
 /// The connection that carried a response, as it was then. From [`Body::connection`](crate::Body::connection).
 #[derive(Clone, Debug)]
@@ -24,8 +24,7 @@ pub(crate) struct Established {
     pub(crate) peer_address: Option<SocketAddr>,
     pub(crate) connect_time: Duration,
     pub(crate) extensions: Extensions,
-    /// Those of its address, for what becomes of a response when its connection has gone.
-    pub(crate) counters: Arc<Counters>,
+    pub(crate) server: Arc<ServerInfo>,
 }
 
 /// What belongs to one checkout.
@@ -44,7 +43,13 @@ impl ConnectionInfo {
 
     /// A response that it brought has failed after its head.
     pub(crate) fn note_failed(&self, kind: ErrorKind) {
-        self.established.counters.failed(kind);
+        self.established.server.counters().failed(kind);
+    }
+
+    /// The server that it leads to. Tells which of several addresses has served a request to
+    /// [any of them](crate::Pool::http_any).
+    pub fn server(&self) -> &ServerInfo {
+        &self.established.server
     }
 
     /// A number that no other connection of the pool has.

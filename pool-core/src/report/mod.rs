@@ -1,6 +1,6 @@
 //! What callers are told: errors with their evidence, counters, and events.
 //!
-//! This layer may import `request` (an error hands the request back) and `sync`. It must not know connections or hosts.
+//! This layer may import `request` (an error hands the request back), `connector` (only `Target`) and `sync`. It must not know connections or hosts.
 //!
 //! | file | what it is |
 //! | --- | --- |
@@ -14,6 +14,7 @@
 //! | `names` | what error kinds and reasons are called in logs and metrics |
 //! | `events`, `request_events` | what happens to connections, and what becomes of requests |
 //! | `observer` | who is told of both |
+//! | `server` | a server as those know it that watch and count |
 //! | `following` | those that follow one request |
 //!
 //! Every upper layer makes errors and tells events; `conn` makes attempts; `policy` keeps the counters of a host.
@@ -29,6 +30,7 @@ mod info;
 mod names;
 mod observer;
 mod request_events;
+mod server;
 mod stats;
 
 pub(crate) use chain::Chain;
@@ -43,5 +45,6 @@ pub(crate) use info::{Established, Usage};
 pub(crate) use observer::Observed;
 pub use observer::Observer;
 pub use request_events::{Follower, RequestEvent};
+pub use server::ServerInfo;
 pub(crate) use stats::{Counters, Holdings};
 pub use stats::{Reason, Stats};

@@ -10,6 +10,7 @@ use http::Request;
 
 use super::events::Event;
 use super::request_events::Follower;
+use super::server::ServerInfo;
 use crate::request::RequestBody;
 
 /// Receives an event for everything that happens to the connections of a pool, and may follow its requests.
@@ -18,26 +19,36 @@ use crate::request::RequestBody;
 /// block, and must not call the pool. A panic of it is caught, and costs nothing but the event. Set by
 /// [`Builder::observer`](crate::Builder::observer).
 pub trait Observer: Send + Sync + 'static {
-    /// Something has happened to a connection to `address`, which is given as its `Debug` text.
-    fn observe(&self, address: &str, event: &Event<'_>);
+    /// Something has happened to a connection to that server.
+    fn observe(&self, server: &ServerInfo, event: &Event<'_>);
 
-    /// A request to `address` has come; what this gives follows it to its end, as a listener for each call does in OkHttp.
+    /// A request to that server has come; what this gives follows it to its end, as a listener for each call does in OkHttp.
     ///
     /// It is called when the future of the request is polled first, in the task that polls it. By default no request is
-    /// followed. A request that is sent over several connections, one after the other, is followed once.
-    fn follow(&self, address: &str, request: &Request<RequestBody>) -> Option<Box<dyn Follower>> {
-        let _ = (address, request);
+    /// followed. A request that is sent over several connections, one after the other, is
+    /// followed once. One to [any of several addresses](crate::Pool::http_any) is told to go to the first that may serve it;
+    /// which one did, its [connection](crate::ConnectionInfo::server) tells.
+    fn follow(
+        &self,
+        server: &ServerInfo,
+        request: &Request<RequestBody>,
+    ) -> Option<Box<dyn Follower>> {
+        let _ = (server, request);
         None
     }
 }
 
 impl<O: Observer + ?Sized> Observer for Arc<O> {
-    fn observe(&self, address: &str, event: &Event<'_>) {
-        (**self).observe(address, event);
+    fn observe(&self, server: &ServerInfo, event: &Event<'_>) {
+        (**self).observe(server, event);
     }
 
-    fn follow(&self, address: &str, request: &Request<RequestBody>) -> Option<Box<dyn Follower>> {
-        (**self).follow(address, request)
+    fn follow(
+        &self,
+        server: &ServerInfo,
+        request: &Request<RequestBody>,
+    ) -> Option<Box<dyn Follower>> {
+        (**self).follow(server, request)
     }
 }
 
@@ -64,18 +75,18 @@ impl Observed {
 
     /// Tells the observers; the event is made only if there are any.
     #[inline]
-    pub(crate) fn tell<'a>(&self, address: &str, event: impl FnOnce() -> Event<'a>) {
+    pub(crate) fn tell<'a>(&self, server: &ServerInfo, event: impl FnOnce() -> Event<'a>) {
         if let Some(observers) = &self.0 {
-            tell(observers, address, &event());
+            tell(observers, server, &event());
         }
     }
 }
 
 // Out of line, because most pools have no observer.
 #[cold]
-fn tell(observers: &[Arc<dyn Observer>], address: &str, event: &Event<'_>) {
+fn tell(observers: &[Arc<dyn Observer>], server: &ServerInfo, event: &Event<'_>) {
     for observer in observers {
-        unless_it_panics(|| observer.observe(address, event));
+        unless_it_panics(|| observer.observe(server, event));
     }
 }
 

@@ -19,11 +19,13 @@ pub trait Follower: Send + Sync + 'static {
 #[non_exhaustive]
 pub enum RequestEvent<'a> {
     /// It is sent again, because an attempt failed in a way that [allows it](crate::Pool::http).
+    #[non_exhaustive]
     Retried {
         /// How the attempt failed.
         error: &'a Error,
     },
     /// The head of its response has come.
+    #[non_exhaustive]
     Answered {
         /// The status.
         status: StatusCode,
@@ -34,12 +36,14 @@ pub enum RequestEvent<'a> {
         /// Its connection, with how long the request waited for it, and which attempt this is.
         connection: &'a ConnectionInfo,
     },
-    /// Its response has come whole, though its caller may not have read it yet. Also when its connection has become a tunnel.
+    /// Its response has come whole, though its caller may not have read it yet; or its connection has become a tunnel.
+    #[non_exhaustive]
     Ended {
         /// Bytes of content that came.
         received: u64,
     },
     /// It has failed: there is no response, or its body did not come whole.
+    #[non_exhaustive]
     Failed {
         /// How.
         error: &'a Error,
@@ -47,6 +51,7 @@ pub enum RequestEvent<'a> {
         received: u64,
     },
     /// Its caller has dropped it, or its response, before that was whole.
+    #[non_exhaustive]
     Dropped {
         /// Bytes of content that came.
         received: u64,

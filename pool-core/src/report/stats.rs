@@ -5,9 +5,11 @@
 //! `opened = leased + idle + parked + closed`.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::error_kind::ErrorKind;
+use crate::sync::Mutex;
 
 /// Why a connection left the pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -118,7 +120,9 @@ impl Stats {
     /// [`CheckoutTimeout`](ErrorKind::CheckoutTimeout).
     ///
     /// One that is refused before it asks for a connection, as an [invalid one](ErrorKind::InvalidRequest), is not among
-    /// [`requests`](Self::requests). One that its caller drops has not failed.
+    /// [`requests`](Self::requests). One that its caller drops has not failed. A [checkout](crate::Pool::lease) is no request,
+    /// only what is sent over it is. Of a request to [any of several addresses](crate::Pool::http_any) the first that may
+    /// serve it has the failure, but for that of its response after the head, which is counted where it came from.
     pub fn failed(&self, kind: ErrorKind) -> u64 {
         self.failed[kind as usize]
     }
@@ -154,8 +158,8 @@ impl Stats {
             *sum += closed;
             closed_here += closed;
         }
-        for (sum, counter) in self.failed.iter_mut().zip(&counters.failed) {
-            *sum += counter.load(Ordering::Relaxed);
+        for (sum, count) in self.failed.iter_mut().zip(&counters.failed.lock().by_kind) {
+            *sum += count;
         }
         self.opened += opened;
         self.reused += counters.reused.load(Ordering::Relaxed);
@@ -228,7 +232,14 @@ pub(crate) struct Counters {
     retried: AtomicU64,
     failed_to_open: AtomicU64,
     closed: [AtomicU64; REASONS],
-    failed: [AtomicU64; KINDS],
+    failed: Mutex<Failed>,
+}
+
+/// Requests that failed. What is told of a host that was forgotten, of a body that somebody has kept, goes to its heir.
+#[derive(Debug, Default)]
+struct Failed {
+    by_kind: [u64; KINDS],
+    heir: Option<Arc<Counters>>,
 }
 
 impl Counters {
@@ -289,10 +300,26 @@ impl Counters {
 
     /// A request has ended in an error.
     pub(crate) fn failed(&self, kind: ErrorKind) {
-        self.failed[kind as usize].fetch_add(1, Ordering::Relaxed);
+        let mut failed = self.failed.lock();
+        match failed.heir.clone() {
+            None => failed.by_kind[kind as usize] += 1,
+            Some(heir) => {
+                drop(failed);
+                heir.failed(kind);
+            }
+        }
     }
 
-    pub(crate) fn absorb(&self, gone: &Self) {
+    /// Takes over the sums of a host that is forgotten.
+    pub(crate) fn absorb(self: &Arc<Self>, gone: &Self) {
+        {
+            let mut failed = gone.failed.lock();
+            failed.heir = Some(Arc::clone(self));
+            let mut sums = self.failed.lock();
+            for (sum, count) in sums.by_kind.iter_mut().zip(&mut failed.by_kind) {
+                *sum += std::mem::take(count);
+            }
+        }
         let pairs = [
             (&self.opened, &gone.opened),
             (&self.requests, &gone.requests),
@@ -301,10 +328,28 @@ impl Counters {
             (&self.retried, &gone.retried),
             (&self.failed_to_open, &gone.failed_to_open),
         ];
-        let closed = self.closed.iter().zip(&gone.closed);
-        let failed = self.failed.iter().zip(&gone.failed);
-        for (sum, counter) in pairs.into_iter().chain(closed).chain(failed) {
+        for (sum, counter) in pairs.into_iter().chain(self.closed.iter().zip(&gone.closed)) {
             sum.fetch_add(counter.load(Ordering::Relaxed), Ordering::Relaxed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A body may be kept for longer than its address is remembered, and fail when it is read.
+    #[test]
+    fn what_fails_after_its_host_was_forgotten_is_counted_with_the_forgotten() {
+        let (host, forgotten) = (Counters::default(), Arc::<Counters>::default());
+        host.failed(ErrorKind::ResponseBody);
+        forgotten.absorb(&host);
+        host.failed(ErrorKind::ResponseBody);
+        host.failed(ErrorKind::BodyTimeout);
+        let mut stats = Stats::default();
+        stats.add(&forgotten, Holdings::default());
+        let failed =
+            [ErrorKind::ResponseBody, ErrorKind::BodyTimeout].map(|kind| stats.failed(kind));
+        assert_eq!((failed, stats.failed_total()), ([2, 1], 3));
     }
 }

@@ -87,7 +87,7 @@ impl<C: Connector> PoolService<C> {
             None => {
                 let why = "neither its extension `To` nor the closure of the service names one";
                 let error = Error::invalid_request(&Arc::from("no address"), why);
-                ResponseFuture::failed(error.explain(0, false, false, Some(request)))
+                ResponseFuture::refused(self.pool.clone(), request, error)
             }
         }
     }

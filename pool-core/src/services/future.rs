@@ -39,9 +39,15 @@ impl ResponseFuture {
         }))
     }
 
+    /// For a request that goes nowhere.
     #[cfg(feature = "tower")]
-    pub(super) fn failed(error: Error) -> Self {
-        Self(Box::pin(std::future::ready(Err(error))))
+    pub(super) fn refused<C: Connector>(
+        pool: Pool<C>,
+        request: Request<RequestBody>,
+        error: Error,
+    ) -> Self {
+        let mut pending = PendingRequest::new(request);
+        Self(Box::pin(async move { Err(exchange::fail(pool.hosts(), None, &mut pending, error)) }))
     }
 }
 

@@ -178,11 +178,14 @@ fn welcome(
     // It only makes small answers faster.
     stream.set_nodelay(true).ok();
     // Out of this runtime, and into that of its thread.
-    let Ok(stream) = stream.into_std() else { return };
+    let stream = stream.into_std();
     let client = Client { address: address.ip(), is_secure: front.acceptor.is_some() };
     let (front, watcher) = (Arc::clone(front), clients.watcher());
     workers.spawn(async move {
-        let Ok(stream) = TcpStream::from_std(stream) else { return };
+        let stream = match stream.and_then(TcpStream::from_std) {
+            Ok(stream) => stream,
+            Err(error) => return tracing::warn!("taking a client in: {error}"),
+        };
         match &front.acceptor {
             None => front.serve(TokioIo::new(stream), client, watcher).await,
             Some(acceptor) => {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use http::StatusCode;
 use parking_lot::Mutex;
-use pooled_fetch::pool_core::{Event, Observer};
+use pooled_fetch::pool_core::{Event, Observer, ServerInfo};
 use pooled_fetch::{ErrorKind, Stats};
 
 /// What is counted for one upstream.
@@ -26,6 +26,8 @@ pub(crate) struct Tally {
     under_way: AtomicUsize,
     /// The last dial has failed.
     unreachable: AtomicBool,
+    /// A dial has failed since an answer has come; a connection that opens and says nothing is none.
+    has_failed: AtomicBool,
     paused_until: Mutex<Option<Instant>>,
 }
 
@@ -46,6 +48,7 @@ impl Default for Tally {
             times: Mutex::new(times()),
             under_way: AtomicUsize::default(),
             unreachable: AtomicBool::default(),
+            has_failed: AtomicBool::default(),
             paused_until: Mutex::default(),
         }
     }
@@ -65,11 +68,14 @@ impl Tally {
 
     /// Whether it may be that the upstream cannot be reached, which [`is_failing`](Self::is_failing) tells for more.
     pub(crate) fn may_be_failing(&self) -> bool {
-        self.unreachable.load(Ordering::Relaxed)
+        self.has_failed.load(Ordering::Relaxed)
     }
 
     /// An answer has begun, after so long a time.
     pub(crate) fn answered(&self, status: StatusCode, took: Duration) {
+        if self.has_failed.load(Ordering::Relaxed) {
+            self.has_failed.store(false, Ordering::Relaxed);
+        }
         let class = usize::from(status.as_u16() / 100).min(self.answers.len() - 1);
         self.answers[class].fetch_add(1, Ordering::Relaxed);
         self.times.lock().saturating_record(took.as_micros().try_into().unwrap_or(LONGEST));
@@ -153,8 +159,14 @@ impl Dials {
 }
 
 impl Observer for Dials {
-    fn observe(&self, address: &str, event: &Event<'_>) {
-        let Some(tally) = self.0.get(address) else { return };
+    fn observe(&self, server: &ServerInfo, event: &Event<'_>) {
+        // All else is told for every request.
+        let dialled = matches!(
+            event,
+            Event::Opened { .. } | Event::OpenFailed { .. } | Event::BackingOff { .. }
+        );
+        let address = server.address();
+        let Some(tally) = dialled.then(|| self.0.get(address)).flatten() else { return };
         let paused = match event {
             Event::Opened { .. } => {
                 if tally.unreachable.swap(false, Ordering::Relaxed) {
@@ -162,14 +174,15 @@ impl Observer for Dials {
                 }
                 None
             }
-            Event::OpenFailed { error } => {
+            Event::OpenFailed { error, .. } => {
+                tally.has_failed.store(true, Ordering::Relaxed);
                 // The first of many that say the same.
                 if !tally.unreachable.swap(true, Ordering::Relaxed) {
                     tracing::warn!("{error}");
                 }
                 None
             }
-            Event::BackingOff { pause } => Some(Instant::now() + *pause),
+            Event::BackingOff { pause, .. } => Some(Instant::now() + *pause),
             _ => return,
         };
         *tally.paused_until.lock() = paused;

@@ -8,6 +8,7 @@ use std::future::Future;
 use std::io;
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -37,12 +38,9 @@ impl Workers {
         let count = wanted.or(thread::available_parallelism().ok()).map_or(1, NonZero::get);
         let (mut handles, mut others) = (vec![Handle::current()], Vec::new());
         for _ in 1..count {
-            let runtime = runtime()?;
-            handles.push(runtime.handle().clone());
-            let (stop, stopped) = oneshot::channel::<()>();
-            let run = move || drop(runtime.block_on(stopped));
-            let thread = thread::Builder::new().name("gateway".into()).spawn(run)?;
-            others.push(Worker { stop: Some(stop), thread: Some(thread) });
+            let (handle, worker) = Worker::start()?;
+            handles.push(handle);
+            others.push(worker);
         }
         Ok(Self { handles, next: AtomicUsize::new(0), others })
     }
@@ -52,6 +50,30 @@ impl Workers {
         let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.handles.len();
         self.handles[turn].spawn(task);
     }
+}
+
+impl Worker {
+    fn start() -> io::Result<(Handle, Self)> {
+        let (stop, stopped) = oneshot::channel::<()>();
+        let (tell, told) = mpsc::channel();
+        let run = move || {
+            let built = runtime();
+            tell.send(built.as_ref().map(|built| built.handle().clone()).map_err(copy)).ok();
+            if let Ok(runtime) = built {
+                runtime.block_on(stopped).ok();
+                // A name that is being resolved cannot be stopped, and nobody waits for it any more.
+                runtime.shutdown_background();
+            }
+        };
+        let thread = thread::Builder::new().name("gateway".into()).spawn(run)?;
+        let handle = told.recv().map_err(io::Error::other)??;
+        Ok((handle, Self { stop: Some(stop), thread: Some(thread) }))
+    }
+}
+
+/// The same error, for another thread.
+fn copy(error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), error.to_string())
 }
 
 impl Drop for Workers {

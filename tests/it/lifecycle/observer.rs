@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use pool_core::{ErrorKind, Event, Observer, Reason};
+use pool_core::{ErrorKind, Event, Observer, Reason, ServerInfo};
 use pooled_fetch_tests::{
     Backend, Whole, answer, ends_idle, for_each_backend, get, start, start_with,
 };
@@ -53,9 +53,9 @@ struct Told {
 }
 
 impl Observer for Log {
-    fn observe(&self, address: &str, event: &Event<'_>) {
+    fn observe(&self, server: &ServerInfo, event: &Event<'_>) {
         let mut told = self.0.lock().expect("no thread panicked with it");
-        told.addresses.insert(address.to_owned());
+        told.addresses.insert(server.address().to_owned());
         match *event {
             Event::Opened { id, .. } => {
                 told.opened += 1;
@@ -63,9 +63,9 @@ impl Observer for Log {
                     told.astray.push(id);
                 }
             }
-            Event::OpenFailed { error } => told.failed.push(error.kind()),
+            Event::OpenFailed { error, .. } => told.failed.push(error.kind()),
             Event::CheckedOut { id, use_number, .. } => told.lent.push((id, use_number)),
-            Event::CheckedIn { id } => told.home.push(id),
+            Event::CheckedIn { id, .. } => told.home.push(id),
             Event::Closed { id, reason, .. } => {
                 if !told.open.remove(&id) {
                     told.astray.push(id);

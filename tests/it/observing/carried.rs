@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use pool_core::{Carried, Event, Observer, Reason};
+use pool_core::{Carried, Event, Observer, Reason, ServerInfo};
 use pooled_fetch_tests::{Backend, answer, bounded, for_each_backend, get, post, start_with};
 use tokio::time::advance;
 
@@ -19,7 +19,7 @@ for_each_backend! {
 struct Closed(Arc<Mutex<Vec<(Reason, Duration, Carried)>>>);
 
 impl Observer for Closed {
-    fn observe(&self, _: &str, event: &Event<'_>) {
+    fn observe(&self, _: &ServerInfo, event: &Event<'_>) {
         if let Event::Closed { reason, age, carried, .. } = *event {
             self.0.lock().push((reason, age, carried));
         }

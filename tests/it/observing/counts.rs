@@ -7,7 +7,8 @@ use http::Request;
 use http_body_util::Empty;
 use pool_core::ErrorKind;
 use pooled_fetch_tests::{
-    Backend, Whole, answer, bounded, ends_idle, for_each_backend, get, start, start_with,
+    Backend, Caller, Whole, answer, bounded, ends_idle, for_each_backend, get, start,
+    start_many_addresses, start_with,
 };
 use tokio::time::advance;
 
@@ -88,6 +89,28 @@ async fn an_address_counts_as_quarantined_as_long_as_it_is() {
         assert_eq!(caller.pool.stats_of(&caller.address).map(|stats| stats.quarantined), Some(1));
         advance(Duration::from_secs(1)).await;
         assert_eq!(caller.pool.stats().quarantined, 0);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_to_any_address_fails_where_it_is_counted() {
+    bounded(async {
+        let (callers, servers) =
+            start_many_addresses(Backend::Memory, 2, |settings| settings).await;
+        let [retired, refusing] = [&callers[0], &callers[1]];
+        retired.pool.drain(&retired.address).await;
+        retired.watch.fail_next(io::ErrorKind::ConnectionRefused);
+        let addresses = [retired.address.clone(), refusing.address.clone()];
+        retired.pool.http_any(&addresses, get("/")).await.expect_err("refused");
+        let of = |caller: &Caller| {
+            let stats = caller.pool.stats_of(&caller.address).expect("a known address");
+            (stats.requests, stats.failed_total())
+        };
+        assert_eq!((of(retired), of(refusing)), ((0, 0), (1, 1)));
+        retired.pool.http_any(&addresses[..1], get("/")).await.expect_err("retired");
+        assert_eq!((of(retired), of(refusing)), ((0, 1), (1, 1)));
+        drop(servers);
     })
     .await;
 }

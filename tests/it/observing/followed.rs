@@ -1,13 +1,15 @@
 //! A request is followed to its end, which is told once, whichever way it ends.
 
 use std::io;
+use std::mem::ManuallyDrop;
 
 use bytes::Bytes;
 use http::Request;
+use http_body::Body as _;
 use http_body_util::{BodyExt, Empty, Full};
-use pool_core::{Event, Follower, Observer, RequestBody, RequestEvent};
+use pool_core::{Event, Follower, Observer, RequestBody, RequestEvent, ServerInfo};
 use pooled_fetch_tests::{
-    Backend, Whole, answer, bounded, ends_idle, for_each_backend, get, post, start_with,
+    Backend, Whole, answer, bounded, ends_idle, feed, for_each_backend, get, post, start_with,
 };
 
 use super::Log;
@@ -143,6 +145,84 @@ async fn a_stream_is_followed_as_a_connection_is() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_response_that_is_whole_has_come_however_much_of_the_request_is_still_to_go() {
+    bounded(async {
+        let log = Log::default();
+        let (caller, mut server) =
+            start_with(Backend::Memory, |settings| settings.observer(log.clone())).await;
+        for (early, ended) in [("early", "ended 5"), ("", "ended 0")] {
+            let (_feed, body) = feed();
+            let request = Request::post("/").body(body).expect("a head");
+            let client = tokio::spawn(caller.send(request));
+            let mut connection = server.accept().await;
+            connection.read_head().await;
+            connection.write(answer(early)).await;
+            let mut response = client.await.expect("no panic").expect("an early answer");
+            while !response.body().is_end_stream() {
+                response.body_mut().frame().await.expect("a frame").expect("it comes");
+            }
+            drop(response);
+            assert_eq!(log.take(), ["POST /", ANSWERED, ended]);
+        }
+    })
+    .await;
+}
+
+/// What is told of a request is dropped with its span, and that may panic too.
+struct PanicsAsItDrops;
+
+impl Observer for PanicsAsItDrops {
+    fn observe(&self, _: &ServerInfo, _: &Event<'_>) {}
+
+    fn follow(&self, _: &ServerInfo, _: &Request<RequestBody>) -> Option<Box<dyn Follower>> {
+        Some(Box::new(Self))
+    }
+}
+
+impl Follower for PanicsAsItDrops {
+    fn observe(&mut self, _: &RequestEvent<'_>) {}
+}
+
+impl Drop for PanicsAsItDrops {
+    fn drop(&mut self) {
+        panic!("as it drops");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_that_panics_as_it_drops_costs_no_response() {
+    bounded(async {
+        let observer = ManuallyDrop::new(PanicsAsItDrops);
+        let (caller, mut server) =
+            start_with(Backend::Memory, |settings| settings.observer(Follows(observer))).await;
+        let (mut connection, whole, _) = server.open(caller.fetch(get("/")), answer("whole")).await;
+        drop(whole);
+        server.reuse(&mut connection, caller.fetch(get("/")), answer("again")).await;
+        let error = {
+            caller.pool.drain(&caller.address).await;
+            caller.fetch(get("/")).await.expect_err("retired")
+        };
+        assert_eq!(error.kind(), pool_core::ErrorKind::Retired);
+    })
+    .await;
+}
+
+/// Keeps the observer itself, whose end is no part of this.
+struct Follows(ManuallyDrop<PanicsAsItDrops>);
+
+impl Observer for Follows {
+    fn observe(&self, _: &ServerInfo, _: &Event<'_>) {}
+
+    fn follow(
+        &self,
+        server: &ServerInfo,
+        request: &Request<RequestBody>,
+    ) -> Option<Box<dyn Follower>> {
+        self.0.follow(server, request)
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_over_a_held_connection_is_followed() {
     bounded(async {
         let log = Log::default();
@@ -215,11 +295,11 @@ async fn a_tunnel_ends_its_request_with_the_head() {
 struct Panics;
 
 impl Observer for Panics {
-    fn observe(&self, _: &str, _: &Event<'_>) {
+    fn observe(&self, _: &ServerInfo, _: &Event<'_>) {
         panic!("of a connection");
     }
 
-    fn follow(&self, _: &str, _: &Request<RequestBody>) -> Option<Box<dyn Follower>> {
+    fn follow(&self, _: &ServerInfo, _: &Request<RequestBody>) -> Option<Box<dyn Follower>> {
         Some(Box::new(Self))
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use http::Request;
 use parking_lot::Mutex;
-use pool_core::{Event, Follower, Observer, RequestBody, RequestEvent};
+use pool_core::{Event, Follower, Observer, RequestBody, RequestEvent, ServerInfo};
 
 /// What observers were told of requests, in order.
 #[derive(Clone, Debug, Default)]
@@ -28,9 +28,9 @@ impl Log {
 }
 
 impl Observer for Log {
-    fn observe(&self, _: &str, _: &Event<'_>) {}
+    fn observe(&self, _: &ServerInfo, _: &Event<'_>) {}
 
-    fn follow(&self, _: &str, request: &Request<RequestBody>) -> Option<Box<dyn Follower>> {
+    fn follow(&self, _: &ServerInfo, request: &Request<RequestBody>) -> Option<Box<dyn Follower>> {
         self.note(format!("{} {}", request.method(), request.uri()));
         Some(Box::new(Followed(self.clone())))
     }
@@ -41,16 +41,16 @@ struct Followed(Log);
 impl Follower for Followed {
     fn observe(&mut self, event: &RequestEvent<'_>) {
         self.0.note(match event {
-            RequestEvent::Retried { error } => format!("retried {}", error.kind()),
+            RequestEvent::Retried { error, .. } => format!("retried {}", error.kind()),
             RequestEvent::Answered { status, version, connection, .. } => {
                 let number = connection.use_number();
                 format!("answered {} {version:?} use {number}", status.as_u16())
             }
-            RequestEvent::Ended { received } => format!("ended {received}"),
-            RequestEvent::Failed { error, received } => {
+            RequestEvent::Ended { received, .. } => format!("ended {received}"),
+            RequestEvent::Failed { error, received, .. } => {
                 format!("failed {} {received}", error.kind())
             }
-            RequestEvent::Dropped { received } => format!("dropped {received}"),
+            RequestEvent::Dropped { received, .. } => format!("dropped {received}"),
             _ => format!("{event:?}"),
         });
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::Arc;
 
 use metrics::set_default_local_recorder;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
@@ -57,8 +58,9 @@ async fn a_recorder_has_the_metrics_of_opentelemetry_and_those_of_the_pool() {
         let recorder = DebuggingRecorder::new();
         let mut recorded = Recorded::by(&recorder);
         let _recording = set_default_local_recorder(&recorder);
+        let metrics = Arc::new(MetricsObserver::new());
         let (caller, mut server) =
-            start_with(Backend::Memory, |settings| settings.observer(MetricsObserver::new())).await;
+            start_with(Backend::Memory, |settings| settings.observer(Arc::clone(&metrics))).await;
 
         let (mut connection, _, response) = server.open(caller.send(get("/")), HALF).await;
         assert_has(
@@ -74,15 +76,17 @@ async fn a_recorder_has_the_metrics_of_opentelemetry_and_those_of_the_pool() {
         connection.write("half").await;
         Whole::read(response).await.expect("a body");
         let duration = "http.client.request.duration";
+        let answered =
+            "http.request.method=GET http.response.status_code=200 network.protocol.version=1.1";
         assert_has(
             recorded.now(),
             &[
                 ("http.client.active_requests http.request.method=GET", 0.0),
                 ("http.client.open_connections http.connection.state=active", 0.0),
                 ("http.client.open_connections http.connection.state=idle", 1.0),
-                ("http.client.response.body.size http.request.method=GET", 1.0),
+                (&format!("http.client.response.body.size {answered}"), 1.0),
                 (
-                    &format!("{duration} http.request.method=GET http.response.status_code=200 network.protocol.version=1.1"),
+                    &format!("{duration} {answered}"),
                     1.0,
                 ),
             ],
@@ -106,7 +110,7 @@ async fn a_recorder_has_the_metrics_of_opentelemetry_and_those_of_the_pool() {
                 ("pooled_fetch.connection.open_failures error.type=connect", 1.0),
                 (&format!("{duration} error.type=connect http.request.method=GET"), 1.0),
                 (
-                    &format!("{duration} error.type=dropped http.request.method=GET http.response.status_code=200 network.protocol.version=1.1"),
+                    &format!("{duration} error.type=dropped {answered}"),
                     1.0,
                 ),
                 (
@@ -115,7 +119,7 @@ async fn a_recorder_has_the_metrics_of_opentelemetry_and_those_of_the_pool() {
                 ),
             ],
         );
-        MetricsObserver::set_gauges(&caller.pool.stats());
+        metrics.set_gauges(&caller.pool.stats());
         assert_has(recorded.now(), &[("pooled_fetch.waiting", 0.0), ("pooled_fetch.backing_off", 0.0)]);
     })
     .await;
@@ -144,6 +148,29 @@ async fn answers_over_a_reused_connection_leave_no_gauge_behind() {
             .map(|(_, value)| *value)
             .sum();
         assert_eq!(gauges, 0.0);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_pools_with_names_keep_their_gauges_apart() {
+    bounded(async {
+        let recorder = DebuggingRecorder::new();
+        let mut recorded = Recorded::by(&recorder);
+        let _recording = set_default_local_recorder(&recorder);
+        let one = Arc::new(MetricsObserver::new().of_pool("one"));
+        let other = MetricsObserver::new().of_pool("other");
+        let (caller, mut server) =
+            start_with(Backend::Memory, |settings| settings.observer(Arc::clone(&one))).await;
+        let (_open, ..) = server.open(caller.fetch(get("/")), answer("whole")).await;
+        one.set_gauges(&caller.pool.stats());
+        other.set_gauges(&pool_core::Stats::default());
+        let idle = "http.client.open_connections http.connection.state=idle pooled_fetch.pool=one";
+        let told = recorded.now();
+        assert_has(told, &[(idle, 1.0)]);
+        for pool in ["one", "other"] {
+            assert!(told.contains_key(&format!("pooled_fetch.waiting pooled_fetch.pool={pool}")));
+        }
     })
     .await;
 }

@@ -7,7 +7,7 @@ use http::{Method, Request};
 use http_body_util::Empty;
 use parking_lot::Mutex;
 use pool_core::TracingObserver;
-use pooled_fetch_tests::{Backend, answer, bounded, get, start_with};
+use pooled_fetch_tests::{Backend, SERVER_NAME, answer, bounded, get, start_with};
 use tracing::subscriber::DefaultGuard;
 use tracing::{Level, info_span};
 use tracing_subscriber::fmt::format::FmtSpan;
@@ -144,6 +144,51 @@ async fn what_happens_to_connections_is_told_in_detail_where_that_is_wanted() {
             assert_eq!(lines.iter().filter(told).count(), 1, "{text}: {lines:#?}");
         }
         has(lines.last().expect("lines"), &["reason=\"unwanted\"", "requests=1", "read="]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_server_is_named_as_its_connector_names_it_and_not_by_the_text_of_its_address() {
+    bounded(async {
+        for (backend, scheme, host) in [
+            (Backend::Tls, "https", SERVER_NAME),
+            (Backend::Unix, "http", "localhost"),
+            (Backend::Names, "http", SERVER_NAME),
+        ] {
+            let (written, _subscribed) = Written::subscribe(Level::INFO);
+            let (caller, mut server) =
+                start_with(backend, |settings| settings.observer(TracingObserver::new())).await;
+            let (_open, ..) = server.open(caller.fetch(get("/path?query")), answer("whole")).await;
+            let lines = written.lines();
+            let full = format!("url.full=\"{scheme}://{host}");
+            has(&lines[0], &[&full, "/path\"", &format!("server.address=\"{host}\" server.port=")]);
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_ends_otherwise_says_so() {
+    bounded(async {
+        let (written, _subscribed) = Written::subscribe(Level::INFO);
+        let (caller, mut server) =
+            start_with(Backend::Memory, |settings| settings.observer(TracingObserver::new())).await;
+        let half = "HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nhalf";
+        let (mut connection, _, response) = server.open(caller.send(get("/")), half).await;
+        drop(response);
+        connection.ends().await;
+        let dropped = ["error.type=\"dropped\"", "http.response.body.size=0", "status_code=200"];
+        has(&written.lines()[0], &dropped);
+
+        let client = tokio::spawn(caller.fetch(get("/")));
+        let connection = server.accept().await;
+        drop(connection);
+        client.await.expect("no panic").expect_err("it closed");
+        let lines = written.lines();
+        let lost = lines.last().expect("a span");
+        has(lost, &["error.type=\"response\"", "pooled_fetch.connection.id="]);
+        assert!(!lost.contains("body.size"), "{lost}");
     })
     .await;
 }

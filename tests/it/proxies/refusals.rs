@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pool_core::{
-    ConnectOptions, Connected, Connector, ErrorKind, Event, Fault, Observer, Pool, Target,
-    async_trait,
+    ConnectOptions, Connected, Connector, ErrorKind, Event, Fault, Observer, Pool, ServerInfo,
+    Target, async_trait,
 };
 use pool_tcp::{Proxy, ProxyAddress, ProxyConnector, ProxyError};
 use pooled_fetch_tests::{Duplex, bounded, get};
@@ -19,9 +19,9 @@ use super::{FakeProxy, read_head, through, write};
 struct Log(Arc<Mutex<String>>);
 
 impl Observer for Log {
-    fn observe(&self, address: &str, event: &Event<'_>) {
+    fn observe(&self, server: &ServerInfo, event: &Event<'_>) {
         let mut log = self.0.lock().expect("no thread panicked with it");
-        *log += &format!("{address} {event:?} {event:#?}\n");
+        *log += &format!("{server:?} {} {event:?} {event:#?}\n", server.address());
     }
 }
 

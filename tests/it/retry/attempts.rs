@@ -6,7 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
-use pool_core::{Builder, Error, ErrorKind, Event, Observer, Pool, Reuse, Written, reuse};
+use pool_core::{
+    Builder, Error, ErrorKind, Event, Observer, Pool, Reuse, ServerInfo, Written, reuse,
+};
 use pooled_fetch_tests::{
     Backend, Cut, CutHttp1, How, Lent, Pieces, Whole, answer, bounded, ends_idle, for_each_backend,
     get, post, start, start_with,
@@ -124,8 +126,8 @@ async fn a_fresh_connection_that_fails_after_a_stale_one_is_the_last() {
 struct Retries(Mutex<Vec<String>>);
 
 impl Observer for Retries {
-    fn observe(&self, _: &str, event: &Event<'_>) {
-        if let Event::Retried { error } = event {
+    fn observe(&self, _: &ServerInfo, event: &Event<'_>) {
+        if let Event::Retried { error, .. } = event {
             self.0.lock().expect("no thread panics with it").push(error.to_string());
         }
     }

@@ -55,6 +55,8 @@ async fn a_request_goes_where_its_extension_says_else_where_the_closure_says() {
             assert_eq!(back.uri().path(), "/elsewhere");
         }
         assert_eq!(callers[0].watch.opened(), 3);
+        let failed = callers[0].pool.stats().failed(ErrorKind::InvalidRequest);
+        assert_eq!(failed, 2, "they are counted as others are");
     })
     .await;
 }
