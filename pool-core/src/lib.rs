@@ -87,6 +87,8 @@
 //! # Ok(()) }
 //! ```
 
+#![cfg_attr(docsrs, feature(doc_cfg))] // docs.rs says which feature or system an item needs
+
 mod builder;
 mod conn;
 mod connector;

@@ -31,6 +31,15 @@
 //!
 //! Its round trip and its retransmits (`TCP_INFO`) are not told: no well-kept crate reads them in safe code. The
 //! socket of a [`TcpStream`] or a [`Checked`] is at hand in a connector of your own, by `get_ref`.
+//!
+//! # On which systems does it work?
+//!
+//! Linux is the one that all tests run on. For macOS and Windows it is checked at each change that everything compiles, and no
+//! more. What only some systems have exists only there and says so: the interface, the mark, fast open and abstract names on
+//! Linux and Android, Unix sockets on Unix. Where a system does not know a setting that is there everywhere, its documentation
+//! says what becomes of it.
+
+#![cfg_attr(docsrs, feature(doc_cfg))] // docs.rs says which feature or system an item needs
 
 mod address;
 mod builder;

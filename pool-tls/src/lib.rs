@@ -70,6 +70,8 @@
 //! its socket takes it at once: connections close where no task could wait for it. What a cancelled request had not
 //! sent by then is not sent, and no `close_notify` follows it.
 
+#![cfg_attr(docsrs, feature(doc_cfg))] // docs.rs says which feature or system an item needs
+
 mod address;
 mod builder;
 mod config;

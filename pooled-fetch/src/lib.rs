@@ -1,6 +1,21 @@
-//! The facade: one function over a default pool, and all that is needed for one of your own.
+//! An asynchronous HTTP client connection pool keyed by address: one function over a default pool, and all that is needed for
+//! one of your own.
 //!
-#![doc = include_str!("../README.md")]
+//! You have resolved the address yourself and hold an `http::Request`. [`http()`] gives you the response over the best
+//! connection there is: reused when it is truly alive, new when not. When the response body ends or is dropped, the connection
+//! returns to the pool by itself.
+//!
+//! ```
+//! use pooled_fetch::{FullBytes, http};
+//!
+//! async fn status() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+//!     let request = http::Request::get("/").body(FullBytes::default())?;
+//!     let response = http("127.0.0.1:8080".parse()?, request).await?;
+//!     println!("{}", response.status());
+//!     Ok(()) // the connection is idle again, ready for the next request to this address
+//! }
+//! # drop(status);
+//! ```
 //!
 //! # Where to go from here
 //!
@@ -17,6 +32,8 @@
 //! * Services of tower: [`Pool::to`] and `Pool::service`, with the feature `tower`; transports of tonic: `GrpcChannel`, with
 //!   `tonic`.
 //! * Another transport: implement [`Connector`]. Libraries should depend on [`pool_core`] alone.
+
+#![cfg_attr(docsrs, feature(doc_cfg))] // docs.rs says which feature or system an item needs
 
 #[cfg(any(feature = "tls", feature = "tls-aws-lc-rs"))]
 mod endpoint;
@@ -56,3 +73,9 @@ pub use pool_tls;
 
 /// A request body whose content is all at hand.
 pub type FullBytes = http_body_util::Full<bytes::Bytes>;
+
+/// Not the documentation of the crate, whose pages have neither its images nor the documents that it links to; but what it
+/// shows compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;
