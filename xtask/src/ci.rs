@@ -7,6 +7,8 @@
 use std::time::{Duration, Instant};
 
 use crate::sh::{CommandLine, Outcome};
+use crate::tools::{self, Tool};
+use crate::words::{features, nightly, oldest, published};
 
 /// One check of the matrix.
 pub(crate) struct Row {
@@ -15,46 +17,87 @@ pub(crate) struct Row {
     needs: &'static [Tool],
 }
 
-/// Something that a machine with only Rust, a C compiler and git may lack.
-struct Tool {
-    name: &'static str,
-    probe: &'static str,
-    install: &'static str,
-}
-
 /// Cheap and general first, slow and particular last.
 pub(crate) const ROWS: &[Row] = &[
-    Row::new("format", "cargo fmt --all --check").needs(&[RUSTFMT]),
-    Row::new("sort", "cargo sort --workspace --no-format --check").needs(&[SORT]),
-    Row::new("deny", "cargo deny check bans licenses sources").needs(&[DENY]),
-    // One crate at a time, because features are unified across all that one command builds; and first as a
-    // dependent compiles it, because dev-dependencies may turn on a feature that the crate itself forgot.
-    // Neither with the peers of the benches, which are slow to build and want cmake.
+    Row::new("format", "cargo fmt --all --check").needs(&[tools::RUSTFMT]),
+    Row::new("sort", "cargo sort --workspace --no-format --check").needs(&[tools::SORT]),
+    Row::new("deny", "cargo deny check bans licenses sources").needs(&[tools::DENY]),
+    // Each feature of one crate at a time, because features are unified across all that one command builds; and as a
+    // dependent compiles it, because dev-dependencies may turn on a feature that the crate itself forgot. None of the three
+    // with the peers of the benches, which are slow to build and want cmake.
     Row::new(
         "alone",
         "cargo hack clippy --workspace --each-feature --exclude-features peers --keep-going \
          --no-deps -- -D warnings",
     )
-    .needs(&[CLIPPY, HACK]),
+    .needs(&[tools::CLIPPY, tools::HACK]),
+    // What is only for tests and examples: with all features, and with those that a plain `cargo test` has.
     Row::new(
         "clippy",
-        "cargo hack clippy --workspace --each-feature --exclude-features peers --keep-going \
-         --no-deps --all-targets -- -D warnings",
+        concat!(
+            "cargo clippy --workspace --all-targets --keep-going --features ",
+            features!(),
+            " -- -D warnings"
+        ),
     )
-    .needs(&[CLIPPY, HACK]),
+    .needs(&[tools::CLIPPY]),
+    Row::new(
+        "plain",
+        concat!("cargo clippy ", published!(), " --all-targets --keep-going -- -D warnings"),
+    )
+    .needs(&[tools::CLIPPY]),
+    Row::new(
+        "oldest",
+        concat!(
+            "cargo +",
+            oldest!(),
+            " check --locked ",
+            published!(),
+            " --features ",
+            features!()
+        ),
+    )
+    .needs(&[tools::RUST_OLDEST]),
+    Row::new("minimal", "cargo xtask minimal").needs(&[tools::RUST_OLDEST, tools::RUST_NIGHTLY]),
+    // What is only checked is never linked, so that no C compiler for these systems is needed: one that does nothing
+    // contents the build scripts.
+    Row::new(
+        "platforms",
+        concat!(
+            "env TARGET_CC=true TARGET_AR=true cargo check --target x86_64-pc-windows-gnu \
+             --target aarch64-apple-darwin ",
+            published!(),
+            " --features ",
+            features!(),
+        ),
+    )
+    .needs(&[tools::FOR_WINDOWS, tools::FOR_MACOS]),
     Row::new(
         "docs",
-        "cargo doc --workspace --no-deps --document-private-items --keep-going \
-         --features pool-tls/ring,pool-tls/aws-lc-rs,pool-tls/platform-verifier,pooled-fetch/tls,\
-         pooled-fetch/tonic,\
-         pool-tcp/hickory,pool-tcp/hyper-rustls,pool-tcp/idna,pool-tcp/proxy",
+        concat!(
+            "cargo doc --workspace --no-deps --document-private-items --keep-going --features ",
+            features!(),
+        ),
     )
     .variable("RUSTDOCFLAGS", "-D warnings"),
+    // As docs.rs builds them.
+    Row::new(
+        "docsrs",
+        concat!(
+            "cargo +",
+            nightly!(),
+            " doc --no-deps ",
+            published!(),
+            " --features ",
+            features!()
+        ),
+    )
+    .variable("RUSTDOCFLAGS", "--cfg docsrs -D warnings")
+    .needs(&[tools::RUST_NIGHTLY]),
     // With all features, for they only add; the suite below runs with those that a user gets.
     Row::new(
         "unit",
-        "cargo test --package pool-core --package pool-tcp --package pool-tls --package pooled-fetch \
-         --all-features --tests --no-fail-fast",
+        concat!("cargo test ", published!(), " --all-features --tests --no-fail-fast"),
     ),
     Row::new(
         "suite",
@@ -66,15 +109,9 @@ pub(crate) const ROWS: &[Row] = &[
     Row::new("xtask", "cargo test --package xtask"),
     Row::new(
         "doctests",
-        "cargo test --workspace --doc --no-fail-fast \
-         --features pool-tls/ring,pool-tls/aws-lc-rs,pool-tls/platform-verifier,pooled-fetch/tls,\
-         pooled-fetch/tonic,\
-         pool-tcp/hickory,pool-tcp/hyper-rustls,pool-tcp/idna,pool-tcp/proxy",
+        concat!("cargo test --workspace --doc --no-fail-fast --features ", features!()),
     ),
-    Row::new(
-        "package",
-        "cargo package --allow-dirty --package pool-core --package pool-tcp --package pool-tls --package pooled-fetch",
-    ),
+    Row::new("package", concat!("cargo package --allow-dirty ", published!())),
     Row::new(
         "examples",
         "cargo build --workspace --examples --features pooled-fetch/tls,pooled-fetch/tonic",
@@ -92,68 +129,27 @@ pub(crate) const ROWS: &[Row] = &[
     Row::new("grpc", "cargo run --package pooled-fetch --features tonic --example grpc"),
     // The gateway of the examples, with its page in a browser.
     Row::new("gateway", "cargo test --package pooled-fetch-tests --test gateway --no-fail-fast")
-        .needs(&[NGINX, CHROMIUM, CHROMEDRIVER]),
+        .needs(&[tools::NGINX, tools::CHROMIUM, tools::CHROMEDRIVER]),
     Row::new("interop", "cargo test --package pooled-fetch-tests --test interop --no-fail-fast")
-        .needs(&[NGINX]),
+        .needs(&[tools::NGINX]),
     Row::new(
         "peers",
         "cargo test --package pooled-fetch-tests --test peers --no-fail-fast -- --nocapture",
     )
-    .needs(&[NGINX, HAPROXY, APACHE, NODE, NGHTTPD, OPENSSL, DNSMASQ, TINYPROXY, MICROSOCKS]),
+    .needs(&[
+        tools::NGINX,
+        tools::HAPROXY,
+        tools::APACHE,
+        tools::NODE,
+        tools::NGHTTPD,
+        tools::OPENSSL,
+        tools::DNSMASQ,
+        tools::TINYPROXY,
+        tools::MICROSOCKS,
+    ]),
     Row::new("budget", "cargo bench --package pooled-fetch-bench --bench budget")
-        .needs(&[VALGRIND]),
+        .needs(&[tools::VALGRIND]),
 ];
-
-const RUSTFMT: Tool =
-    Tool { name: "rustfmt", probe: "cargo fmt --version", install: "rustup component add rustfmt" };
-const CLIPPY: Tool = Tool {
-    name: "clippy",
-    probe: "cargo clippy --version",
-    install: "rustup component add clippy",
-};
-const HACK: Tool = Tool {
-    name: "cargo-hack",
-    probe: "cargo hack --version",
-    install: "cargo install --locked cargo-hack",
-};
-const SORT: Tool = Tool {
-    name: "cargo-sort",
-    probe: "cargo sort --version",
-    install: "cargo install --locked cargo-sort",
-};
-const DENY: Tool = Tool {
-    name: "cargo-deny",
-    probe: "cargo deny --version",
-    install: "cargo install --locked cargo-deny",
-};
-const NGINX: Tool =
-    Tool { name: "nginx", probe: "nginx -v", install: "apt-get install nginx-light" };
-const HAPROXY: Tool =
-    Tool { name: "haproxy", probe: "haproxy -v", install: "apt-get install haproxy" };
-const APACHE: Tool =
-    Tool { name: "apache2", probe: "apache2 -v", install: "apt-get install apache2-bin" };
-const NODE: Tool =
-    Tool { name: "node", probe: "node --version", install: "apt-get install nodejs" };
-const NGHTTPD: Tool =
-    Tool { name: "nghttpd", probe: "nghttpd --version", install: "apt-get install nghttp2-server" };
-const OPENSSL: Tool =
-    Tool { name: "openssl", probe: "openssl version", install: "apt-get install openssl" };
-const DNSMASQ: Tool =
-    Tool { name: "dnsmasq", probe: "dnsmasq --version", install: "apt-get install dnsmasq-base" };
-const TINYPROXY: Tool =
-    Tool { name: "tinyproxy", probe: "tinyproxy -v", install: "apt-get install tinyproxy-bin" };
-// It has no option that only tells of it.
-const MICROSOCKS: Tool =
-    Tool { name: "microsocks", probe: "which microsocks", install: "apt-get install microsocks" };
-const CHROMIUM: Tool =
-    Tool { name: "chromium", probe: "chromium --version", install: "apt-get install chromium" };
-const CHROMEDRIVER: Tool = Tool {
-    name: "chromedriver",
-    probe: "chromedriver --version",
-    install: "apt-get install chromium-driver",
-};
-const VALGRIND: Tool =
-    Tool { name: "valgrind", probe: "valgrind --version", install: "apt-get install valgrind" };
 
 /// Runs the rows named in `only`, or all of them; true if everything is green.
 pub(crate) fn run(strict: bool, only: &[String]) -> bool {
@@ -189,12 +185,6 @@ impl Row {
             }
         };
         Done { name: self.name, outcome, took: start.elapsed() }
-    }
-}
-
-impl Tool {
-    fn is_installed(&self) -> bool {
-        CommandLine::from(self.probe).succeeds_quietly()
     }
 }
 

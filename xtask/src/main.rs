@@ -6,7 +6,10 @@
 mod bench;
 mod ci;
 mod gateway;
+mod minimal;
 mod sh;
+mod tools;
+mod words;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -18,12 +21,14 @@ cargo xtask COMMAND
 
   ci [--strict] [--only ROW]...   run the whole matrix, or only the rows that are named
        --strict                   a row that had to be skipped is a failure
-       rows                       format sort deny alone clippy docs unit suite stress fuzz xtask
+       rows                       format sort deny alone clippy plain oldest minimal
+                                  platforms docs docsrs unit suite stress fuzz xtask
                                   doctests package examples quickstart proxy unix names
                                   mixed custom balance grpc gateway interop peers budget
   bench [--gateway] [--quick]     run all clients side by side, and write target/bench/
        --gateway                  the gateway of the examples beside nginx and HAProxy instead
        --quick                    the same in under two minutes
+  minimal                         check the crates with the lowest versions that they name
   help                            show this text
 ";
 
@@ -42,6 +47,7 @@ enum Command {
     Bench { gateway: bool, quick: bool },
     Ci { strict: bool, only: Vec<String> },
     Help,
+    Minimal,
 }
 
 fn execute(command: Command) -> ExitCode {
@@ -55,6 +61,7 @@ fn execute(command: Command) -> ExitCode {
         Command::Bench { gateway: true, quick } => gateway::run(quick),
         Command::Bench { gateway: false, quick } => bench::run(quick),
         Command::Ci { strict, only } => ci::run(strict, &only),
+        Command::Minimal => minimal::run(),
         Command::Help => {
             print!("{HELP}");
             true
@@ -74,6 +81,7 @@ fn command(mut arguments: Parser) -> Result<Command, lexopt::Error> {
         "bench" => bench_command(arguments),
         "ci" => ci_command(arguments),
         "help" => Ok(Command::Help),
+        "minimal" => alone(arguments, Command::Minimal),
         _ => Err(format!("there is no command `{name}`").into()),
     }
 }
@@ -104,6 +112,15 @@ fn ci_command(mut arguments: Parser) -> Result<Command, lexopt::Error> {
     Ok(Command::Ci { strict, only })
 }
 
+/// A command that has no options.
+fn alone(mut arguments: Parser, command: Command) -> Result<Command, lexopt::Error> {
+    match arguments.next()? {
+        None => Ok(command),
+        Some(Arg::Long("help") | Arg::Short('h')) => Ok(Command::Help),
+        Some(other) => Err(other.unexpected()),
+    }
+}
+
 /// A misspelt row must not be a run of nothing that is green.
 fn row(name: String) -> Result<String, lexopt::Error> {
     if ci::ROWS.iter().any(|row| row.name == name) {
@@ -125,6 +142,7 @@ mod tests {
         assert_eq!(parsed("bench"), Ok(Command::Bench { gateway: false, quick: false }));
         assert_eq!(parsed("bench --quick"), Ok(Command::Bench { gateway: false, quick: true }));
         assert_eq!(parsed("bench --gateway"), Ok(Command::Bench { gateway: true, quick: false }));
+        assert_eq!(parsed("minimal"), Ok(Command::Minimal));
         let only = vec!["sort".to_owned(), "format".to_owned()];
         assert_eq!(
             parsed("ci --strict --only sort --only=format"),
@@ -142,6 +160,7 @@ mod tests {
             "ci --only nothing",
             "ci format",
             "bench --strict",
+            "minimal all",
         ] {
             assert!(parsed(words).is_err(), "{words}");
         }
