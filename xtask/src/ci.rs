@@ -94,6 +94,7 @@ pub(crate) const ROWS: &[Row] = &[
     )
     .variable("RUSTDOCFLAGS", "--cfg docsrs -D warnings")
     .needs(&[tools::RUST_NIGHTLY]),
+    Row::new("api", "cargo test --package pooled-fetch-api").needs(&[tools::RUST_NIGHTLY]),
     // With all features, for they only add; the suite below runs with those that a user gets.
     Row::new(
         "unit",

@@ -22,7 +22,7 @@ cargo xtask COMMAND
   ci [--strict] [--only ROW]...   run the whole matrix, or only the rows that are named
        --strict                   a row that had to be skipped is a failure
        rows                       format sort deny alone clippy plain oldest minimal
-                                  platforms docs docsrs unit suite stress fuzz xtask
+                                  platforms docs docsrs api unit suite stress fuzz xtask
                                   doctests package examples quickstart proxy unix names
                                   mixed custom balance grpc gateway interop peers budget
   bench [--gateway] [--quick]     run all clients side by side, and write target/bench/

@@ -52,12 +52,16 @@ mod tests {
     }
 
     #[test]
-    fn the_toolchains_are_the_same_wherever_they_are_named() {
+    fn toolchains_and_features_are_the_same_wherever_they_are_named() {
         let manifest = read("Cargo.toml");
         let promised = manifest.lines().find_map(|line| line.strip_prefix("rust-version = "));
         let promised = promised.map(|version| format!("{}.0", version.trim_matches('"')));
         assert_eq!(promised.as_deref(), Some(OLDEST));
         assert!(read(".ci/run").contains(&format!("for toolchain in {OLDEST} {NIGHTLY}; do")));
+        let api = read("tests/api/main.rs");
+        assert!(api.contains(&format!("\"+{NIGHTLY}\"")));
+        let in_one_line: String = api.split("\\\n").map(str::trim_start).collect();
+        assert!(in_one_line.contains(&format!("\"{FEATURES}\"")), "{in_one_line}");
     }
 
     #[test]
