@@ -7,6 +7,7 @@ mod bench;
 mod ci;
 mod gateway;
 mod minimal;
+mod semver;
 mod sh;
 mod tools;
 mod words;
@@ -29,6 +30,7 @@ cargo xtask COMMAND
        --gateway                  the gateway of the examples beside nginx and HAProxy instead
        --quick                    the same in under two minutes
   minimal                         check the crates with the lowest versions that they name
+  semver                          compare what is public with the last release
   help                            show this text
 ";
 
@@ -48,6 +50,7 @@ enum Command {
     Ci { strict: bool, only: Vec<String> },
     Help,
     Minimal,
+    Semver,
 }
 
 fn execute(command: Command) -> ExitCode {
@@ -62,6 +65,7 @@ fn execute(command: Command) -> ExitCode {
         Command::Bench { gateway: false, quick } => bench::run(quick),
         Command::Ci { strict, only } => ci::run(strict, &only),
         Command::Minimal => minimal::run(),
+        Command::Semver => semver::run(),
         Command::Help => {
             print!("{HELP}");
             true
@@ -82,6 +86,7 @@ fn command(mut arguments: Parser) -> Result<Command, lexopt::Error> {
         "ci" => ci_command(arguments),
         "help" => Ok(Command::Help),
         "minimal" => alone(arguments, Command::Minimal),
+        "semver" => alone(arguments, Command::Semver),
         _ => Err(format!("there is no command `{name}`").into()),
     }
 }
@@ -143,6 +148,7 @@ mod tests {
         assert_eq!(parsed("bench --quick"), Ok(Command::Bench { gateway: false, quick: true }));
         assert_eq!(parsed("bench --gateway"), Ok(Command::Bench { gateway: true, quick: false }));
         assert_eq!(parsed("minimal"), Ok(Command::Minimal));
+        assert_eq!(parsed("semver"), Ok(Command::Semver));
         let only = vec!["sort".to_owned(), "format".to_owned()];
         assert_eq!(
             parsed("ci --strict --only sort --only=format"),
@@ -160,7 +166,7 @@ mod tests {
             "ci --only nothing",
             "ci format",
             "bench --strict",
-            "minimal all",
+            "semver v0.2.0",
         ] {
             assert!(parsed(words).is_err(), "{words}");
         }
