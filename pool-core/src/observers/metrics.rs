@@ -36,7 +36,7 @@ use crate::sync::Mutex;
 /// | `pooled_fetch.backoff.pauses` | counter | | |
 /// | `pooled_fetch.waiting`, `pooled_fetch.opening`, `pooled_fetch.parked`, `pooled_fetch.streams`, `pooled_fetch.backing_off`, `pooled_fetch.quarantined`: what [`Stats`] says of the whole pool; by [`set_gauges`](Self::set_gauges) | gauge | | |
 ///
-/// `error.type` is the name of an [`ErrorKind`](crate::ErrorKind), or `dropped` for a request that its caller has dropped. A method that is not registered
+/// `error.type` is the name of an [`ErrorKind`], or `dropped` for a request that its caller has dropped. A method that is not registered
 /// is `_OTHER`. No label is of a path or of a field, so their number is bounded by that of the addresses.
 ///
 /// # Examples
