@@ -53,3 +53,8 @@ pub use scripted_http1::{Connection, Received, Server, answer};
 pub use scripted_http2::{Http2Server, Stream};
 pub use steps::{Lent, let_pass, longest_turn, poll_once, settle};
 pub use tls::{Handshakes, counting_tls_endpoint, tls_endpoint};
+
+/// The first program of the README of the repository.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
