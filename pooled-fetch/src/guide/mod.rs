@@ -33,6 +33,19 @@
 //! | [`promises`] | what holds, over which version, and the test that holds it |
 //! | [`costs`] | instructions, memory and time, beside others |
 
+#![cfg_attr(
+    not(all(
+        feature = "hickory",
+        feature = "metrics",
+        feature = "platform-verifier",
+        feature = "proxy",
+        feature = "tls",
+        feature = "tonic",
+        feature = "tracing"
+    )),
+    allow(rustdoc::broken_intra_doc_links, reason = "what is not compiled cannot be linked to")
+)]
+
 /// A chapter, whose text is a file beside this one.
 macro_rules! chapters {
     ($($name:ident: $file:literal,)*) => {
