@@ -21,7 +21,7 @@ const HELP: &str = "\
 cargo xtask COMMAND
 
   ci [--strict] [--only ROW]...   run the whole matrix, or only the rows that are named
-       --strict                   a row that had to be skipped is a failure
+       --strict                   a row that had to be skipped is a failure, but for want of another Rust
        rows                       format sort deny alone clippy plain oldest minimal
                                   platforms docs docsrs api unit suite stress fuzz xtask
                                   doctests package examples quickstart proxy unix names

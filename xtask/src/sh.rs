@@ -33,6 +33,28 @@ impl CommandLine<'_> {
         }
     }
 
+    /// As [`run`](Self::run), and what it writes has to have these pieces in it, one after the other.
+    pub(crate) fn run_saying(&self, pieces: &[&str]) -> Outcome {
+        let output = match self.command().stderr(Stdio::inherit()).output() {
+            Ok(output) => output,
+            Err(error) => {
+                eprintln!("error: running `{self}`: {error}");
+                return Outcome::Failed;
+            }
+        };
+        let told = String::from_utf8_lossy(&output.stdout);
+        print!("{told}");
+        let mut rest = &*told;
+        for piece in pieces {
+            let Some((_, after)) = rest.split_once(piece) else {
+                eprintln!("error: `{piece}` is not where it should be in what `{self}` says");
+                return Outcome::Failed;
+            };
+            rest = after;
+        }
+        if output.status.success() { Outcome::Passed } else { Outcome::Failed }
+    }
+
     /// Whether it can be started and succeeds, without showing anything. This asks the tool itself: the
     /// proxies of rustup are on the path even when the component behind them is missing.
     pub(crate) fn succeeds_quietly(&self) -> bool {
@@ -94,6 +116,15 @@ mod tests {
     fn the_exit_status_decides() {
         assert_eq!(CommandLine::from("true").run(), Outcome::Passed);
         assert_eq!(CommandLine::from("false").run(), Outcome::Failed);
+    }
+
+    #[test]
+    fn what_is_said_has_to_have_each_piece_in_its_order() {
+        let line = CommandLine::from("echo one two three");
+        assert_eq!(line.run_saying(&["one", "three"]), Outcome::Passed);
+        assert_eq!(line.run_saying(&["three", "one"]), Outcome::Failed);
+        assert_eq!(line.run_saying(&["one", "one"]), Outcome::Failed);
+        assert_eq!(CommandLine::from("false").run_saying(&[]), Outcome::Failed);
     }
 
     #[test]

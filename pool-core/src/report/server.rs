@@ -53,6 +53,7 @@ impl ServerInfo {
     }
 
     /// Host and port, as in a URI.
+    #[cfg(feature = "tracing")]
     pub(crate) fn authority(&self) -> &str {
         self.target.as_ref().map_or(&self.address, |target| target.authority.as_str())
     }
