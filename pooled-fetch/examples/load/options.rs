@@ -38,7 +38,8 @@ pub(crate) struct Options {
     #[arg(value_name = "URL")]
     pub(crate) target: Target,
 
-    /// Requests at once; over HTTP/1 as many connections at most, over HTTP/2 one for all.
+    /// Requests at once; over HTTP/1 as many connections at most, over HTTP/2 one for as many as the
+    /// server allows.
     #[arg(short = 'c', long, value_name = "COUNT", default_value = "50")]
     pub(crate) concurrency: NonZero<usize>,
 

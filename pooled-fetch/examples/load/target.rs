@@ -25,15 +25,14 @@ impl FromStr for Target {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let name = text.to_owned();
         if let Some(rest) = text.strip_prefix("unix:") {
             let (socket, path) = rest.split_once(":/").unwrap_or((rest, ""));
             let uri = format!("/{path}").parse().map_err(said)?;
-            return Ok(Self { name, endpoint: unix(socket)?, uri });
+            return Ok(Self { name: text.to_owned(), endpoint: unix(socket)?, uri });
         }
-        let full = if text.contains("://") { name.clone() } else { format!("http://{text}") };
-        let uri: Uri = full.parse().map_err(said)?;
-        Ok(Self { name: full, endpoint: Endpoint::of_uri(&uri).map_err(said)?, uri })
+        let name = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+        let uri: Uri = name.parse().map_err(said)?;
+        Ok(Self { name, endpoint: Endpoint::of_uri(&uri).map_err(said)?, uri })
     }
 }
 

@@ -7,6 +7,9 @@ use super::report::{Connections, Latency, Report};
 /// So long is the bar of the step with the most requests.
 const BAR: usize = 40;
 
+/// A rate of which less has been answered was not kept.
+const KEPT: f64 = 0.95;
+
 pub(crate) fn of(report: &Report) -> String {
     let mut text = String::new();
     // Writing to a string does not fail.
@@ -34,6 +37,9 @@ fn write(text: &mut String, report: &Report) -> std::fmt::Result {
         if count > 0 {
             writeln!(text, "{name:<12} {count}")?;
         }
+    }
+    if report.rate.is_some_and(|rate| report.per_second < KEPT * f64::from(rate)) {
+        writeln!(text, "the rate was not kept: the server is slower, or -c is too low")?;
     }
     if let Some(latency) = &report.latency {
         write_latency(text, latency)?;
