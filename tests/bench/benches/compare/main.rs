@@ -1,6 +1,7 @@
-//! All clients side by side: what a request costs, what a connection holds, and what the checkout alone takes.
+//! All clients side by side: what a request costs, what a connection holds, and what the checkout alone takes; and what
+//! servers that give connections up cost.
 //!
-//! `cargo xtask bench [--quick]`
+//! `cargo xtask bench [--race] [--quick]`
 //!
 //! Everything that takes time runs in turns, one client after the other and round after round, so that what else
 //! the machine does hits all of them alike; the figures are medians, and the ratios are of one run. What is counted
@@ -14,6 +15,7 @@ mod loads;
 mod parallel;
 mod plan;
 mod progress;
+mod race;
 mod table;
 mod turns;
 
@@ -36,7 +38,7 @@ const PROGRAMS: Programs<'static> =
     Programs { measured: env!("CARGO_BIN_EXE_measured"), counted: env!("CARGO_BIN_EXE_counted") };
 
 fn main() -> ExitCode {
-    match quick().map_err(Into::into).and_then(run) {
+    match command() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
@@ -45,17 +47,21 @@ fn main() -> ExitCode {
     }
 }
 
-fn quick() -> Result<bool, lexopt::Error> {
-    let (mut arguments, mut quick) = (Parser::from_env(), false);
+fn command() -> Result<(), Error> {
+    if race::serve_if_asked()? {
+        return Ok(());
+    }
+    let (mut arguments, mut quick, mut race) = (Parser::from_env(), false, false);
     while let Some(argument) = arguments.next()? {
         match argument {
             Arg::Long("quick") => quick = true,
+            Arg::Long("race") => race = true,
             // Cargo says so to every bench.
             Arg::Long("bench") => {}
-            other => return Err(other.unexpected()),
+            other => return Err(other.unexpected().into()),
         }
     }
-    Ok(quick)
+    if race { race::run(quick) } else { run(quick) }
 }
 
 /// What `bench.json` holds.
