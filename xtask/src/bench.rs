@@ -6,9 +6,11 @@ use crate::sh::{CommandLine, Outcome};
 
 const COMMAND: &str = "cargo bench --package pooled-fetch-bench --features peers --bench compare";
 
-/// Runs it; true if it came to its end.
-pub(crate) fn run(quick: bool) -> bool {
-    let words = if quick { format!("{COMMAND} -- --quick") } else { COMMAND.to_owned() };
+/// Runs it, or only the race; true if it came to its end.
+pub(crate) fn run(race: bool, quick: bool) -> bool {
+    let [race, quick] =
+        [(race, " --race"), (quick, " --quick")].map(|(is, word)| if is { word } else { "" });
+    let words = format!("{COMMAND} --{race}{quick}");
     let line = CommandLine::from(words.as_str());
     println!("$ {line}");
     line.run() == Outcome::Passed

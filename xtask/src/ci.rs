@@ -174,6 +174,7 @@ pub(crate) const ROWS: &[Row] = &[
     // The gateway of the examples, with its page in a browser.
     Row::new("gateway", "cargo test --package pooled-fetch-tests --test gateway --no-fail-fast")
         .needs(&[tools::NGINX, tools::CHROMIUM, tools::CHROMEDRIVER]),
+    Row::new("load", "cargo test --package pooled-fetch-tests --test load --no-fail-fast"),
     Row::new("interop", "cargo test --package pooled-fetch-tests --test interop --no-fail-fast")
         .needs(&[tools::NGINX]),
     Row::new(

@@ -4,25 +4,21 @@
 //! turns, in requests a second and in processor time of the proxy for each request, which depends less on what else the
 //! machine does.
 
-use std::env;
-use std::error::Error;
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
+use crate::servers::{
+    Result, Running, folder, free_address, median, start_nginx, started, target, write,
+};
 use crate::sh::{CommandLine, Outcome};
 
 const BUILD: &str = "cargo build --release --package pooled-fetch --features tls --example gateway";
 const CONNECTIONS: [u32; 2] = [32, 512];
 /// The kernel tells processor time in hundredths of a second, on every Linux that there is.
 const TICKS: f64 = 100.0;
-const PATIENCE: Duration = Duration::from_secs(10);
-
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// Runs it; true if it came to its end.
 pub(crate) fn run(quick: bool) -> bool {
@@ -42,21 +38,6 @@ pub(crate) fn run(quick: bool) -> bool {
     }
 }
 
-/// A process of ours, which ends with this.
-struct Running {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // By a signal that nginx hands on to its workers.
-        let id = self.child.id().to_string();
-        Command::new("kill").args(["-s", "TERM", &id]).status().ok();
-        self.child.wait().ok();
-    }
-}
-
 #[derive(Clone, Copy)]
 struct Turn {
     per_second: f64,
@@ -64,17 +45,13 @@ struct Turn {
 }
 
 fn measure(turns: usize) -> Result<String> {
-    let target =
-        PathBuf::from(env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".to_owned()));
-    fs::create_dir_all(target.join("bench/gateway"))?;
-    // nginx has paths of its own for those that do not begin at the root.
-    let folder = fs::canonicalize(target.join("bench/gateway"))?;
+    let folder = folder("gateway")?;
     let upstreams = [upstream(&folder, "one")?, upstream(&folder, "other")?];
     let [one, other] = [upstreams[0].address, upstreams[1].address];
     let proxies = [
         ("nginx", nginx(&folder, one, other)?),
         ("HAProxy", haproxy(&folder, one, other)?),
-        ("this gateway", gateway(&target.join("release/examples/gateway"), one, other)?),
+        ("this gateway", gateway(&target().join("release/examples/gateway"), one, other)?),
     ];
     let mut table = "| connections | proxy | requests a second | CPU for each, µs | of nginx's |\n\
                      | --- | --- | --- | --- | --- |\n"
@@ -135,12 +112,6 @@ fn processor_time(id: u32) -> Result<f64> {
     Ok(seconds)
 }
 
-fn median(turns: &[Turn], of: impl Fn(&Turn) -> f64) -> f64 {
-    let mut values: Vec<_> = turns.iter().map(of).collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
 fn upstream(folder: &Path, name: &str) -> Result<Running> {
     let address = free_address()?;
     let server = format!(
@@ -163,28 +134,6 @@ fn nginx(folder: &Path, one: SocketAddr, other: SocketAddr) -> Result<Running> {
         }} }}"
     );
     start_nginx(folder, "proxy", 2, &server, address)
-}
-
-fn start_nginx(
-    folder: &Path,
-    name: &str,
-    workers: u32,
-    server: &str,
-    address: SocketAddr,
-) -> Result<Running> {
-    let folder = folder.join(name);
-    fs::create_dir_all(&folder)?;
-    let place = folder.display();
-    let paths = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .map(|kind| format!("{kind}_temp_path {place}/{kind};"))
-        .concat();
-    let text = format!(
-        "daemon off; worker_processes {workers}; pid {place}/pid;
-        events {{ worker_connections 4096; }}
-        http {{ access_log off; keepalive_requests 1000000000; {paths} {server} }}"
-    );
-    let file = write(&folder, "nginx.conf", &text)?;
-    started(Command::new("nginx").args(["-e", "stderr", "-c"]).arg(file), address)
 }
 
 fn haproxy(folder: &Path, one: SocketAddr, other: SocketAddr) -> Result<Running> {
@@ -213,41 +162,4 @@ fn gateway(program: &Path, one: SocketAddr, other: SocketAddr) -> Result<Running
     BufReader::new(child.stdout.take().ok_or("no pipe")?).read_line(&mut line)?;
     let address = line.trim().rsplit('/').next().unwrap_or_default().parse()?;
     Ok(Running { child, address })
-}
-
-fn write(folder: &Path, name: &str, text: &str) -> Result<PathBuf> {
-    let file = folder.join(name);
-    fs::write(&file, text)?;
-    Ok(file)
-}
-
-/// Starts a server, and waits until somebody listens there.
-fn started(command: &mut Command, address: SocketAddr) -> Result<Running> {
-    let mut running = Running { child: command.spawn()?, address };
-    let begun = Instant::now();
-    while std::net::TcpStream::connect(address).is_err() {
-        if begun.elapsed() > PATIENCE || running.child.try_wait()?.is_some() {
-            return Err(format!("{:?} does not listen", command.get_program()).into());
-        }
-        sleep(Duration::from_millis(10));
-    }
-    Ok(running)
-}
-
-/// Neither nginx nor HAProxy tells which port the system chose for it.
-fn free_address() -> Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_median_is_that_of_what_is_asked_for() {
-        let turn = |per_second| Turn { per_second, microseconds: -per_second };
-        let turns = [turn(3.0), turn(1.0), turn(2.0)];
-        assert_eq!(median(&turns, |turn| turn.per_second), 2.0);
-        assert_eq!(median(&turns, |turn| turn.microseconds), -2.0);
-    }
 }

@@ -6,8 +6,10 @@
 mod bench;
 mod ci;
 mod gateway;
+mod load;
 mod minimal;
 mod semver;
+mod servers;
 mod sh;
 mod tools;
 mod words;
@@ -25,10 +27,13 @@ cargo xtask COMMAND
        rows                       format sort deny alone clippy plain oldest minimal
                                   platforms docs docsrs api unit suite stress fuzz xtask
                                   doctests package examples quickstart proxy unix names
-                                  mixed custom balance grpc gateway interop peers budget
-  bench [--gateway] [--quick]     run all clients side by side, and write target/bench/
+                                  mixed custom balance grpc gateway load interop peers budget
+  bench [--gateway | --load | --race] [--quick]
+                                  run all clients side by side, and write target/bench/
        --gateway                  the gateway of the examples beside nginx and HAProxy instead
-       --quick                    the same in under two minutes
+       --load                     the load of the examples beside wrk and oha instead
+       --race                     what servers that give connections up cost each client instead
+       --quick                    the same in a part of the time
   minimal                         check the crates with the lowest versions that they name
   semver                          compare what is public with the last release
   help                            show this text
@@ -46,11 +51,20 @@ fn main() -> ExitCode {
 
 #[derive(Debug, PartialEq)]
 enum Command {
-    Bench { gateway: bool, quick: bool },
+    Bench { what: Bench, quick: bool },
     Ci { strict: bool, only: Vec<String> },
     Help,
     Minimal,
     Semver,
+}
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Bench {
+    Clients,
+    Gateway,
+    Load,
+    Race,
 }
 
 fn execute(command: Command) -> ExitCode {
@@ -61,8 +75,10 @@ fn execute(command: Command) -> ExitCode {
         return ExitCode::FAILURE;
     }
     let green = match command {
-        Command::Bench { gateway: true, quick } => gateway::run(quick),
-        Command::Bench { gateway: false, quick } => bench::run(quick),
+        Command::Bench { what: Bench::Gateway, quick } => gateway::run(quick),
+        Command::Bench { what: Bench::Load, quick } => load::run(quick),
+        Command::Bench { what: Bench::Race, quick } => bench::run(true, quick),
+        Command::Bench { what: Bench::Clients, quick } => bench::run(false, quick),
         Command::Ci { strict, only } => ci::run(strict, &only),
         Command::Minimal => minimal::run(),
         Command::Semver => semver::run(),
@@ -92,16 +108,22 @@ fn command(mut arguments: Parser) -> Result<Command, lexopt::Error> {
 }
 
 fn bench_command(mut arguments: Parser) -> Result<Command, lexopt::Error> {
-    let (mut gateway, mut quick) = (false, false);
+    let (mut asked, mut quick) = (Vec::new(), false);
     while let Some(argument) = arguments.next()? {
         match argument {
-            Arg::Long("gateway") => gateway = true,
+            Arg::Long("gateway") => asked.push(Bench::Gateway),
+            Arg::Long("load") => asked.push(Bench::Load),
+            Arg::Long("race") => asked.push(Bench::Race),
             Arg::Long("quick") => quick = true,
             Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help),
             other => return Err(other.unexpected()),
         }
     }
-    Ok(Command::Bench { gateway, quick })
+    match asked[..] {
+        [] => Ok(Command::Bench { what: Bench::Clients, quick }),
+        [what] => Ok(Command::Bench { what, quick }),
+        _ => Err("one of --gateway, --load and --race".into()),
+    }
 }
 
 fn ci_command(mut arguments: Parser) -> Result<Command, lexopt::Error> {
@@ -144,9 +166,15 @@ mod tests {
 
     #[test]
     fn a_command_is_read_with_its_options() {
-        assert_eq!(parsed("bench"), Ok(Command::Bench { gateway: false, quick: false }));
-        assert_eq!(parsed("bench --quick"), Ok(Command::Bench { gateway: false, quick: true }));
-        assert_eq!(parsed("bench --gateway"), Ok(Command::Bench { gateway: true, quick: false }));
+        for (words, what, quick) in [
+            ("bench", Bench::Clients, false),
+            ("bench --quick", Bench::Clients, true),
+            ("bench --gateway", Bench::Gateway, false),
+            ("bench --quick --load", Bench::Load, true),
+            ("bench --race", Bench::Race, false),
+        ] {
+            assert_eq!(parsed(words), Ok(Command::Bench { what, quick }), "{words}");
+        }
         assert_eq!(parsed("minimal"), Ok(Command::Minimal));
         assert_eq!(parsed("semver"), Ok(Command::Semver));
         let only = vec!["sort".to_owned(), "format".to_owned()];
@@ -167,6 +195,7 @@ mod tests {
             "ci format",
             "bench --strict",
             "semver v0.2.0",
+            "bench --race --load",
         ] {
             assert!(parsed(words).is_err(), "{words}");
         }
