@@ -50,5 +50,7 @@ pub mod upgrade;
 
 pub(crate) use any_address::send_to_any;
 pub(crate) use pending::PendingRequest;
-pub(crate) use request_future::{fail, send, send_over, send_over_held};
+#[cfg(feature = "tower")]
+pub(crate) use request_future::fail;
+pub(crate) use request_future::{send, send_over, send_over_held};
 pub use response_body::Body;
