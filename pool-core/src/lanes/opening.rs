@@ -80,7 +80,7 @@ fn opened<S>(
         resolved: connected_to,
         ..
     } = connected;
-    let id = permit.opened(took);
+    let id = permit.opened(now, took);
     let addresses = (local_address, peer_address);
     let gone = connected_to.and_then(|address| lane.host().peers().gone(address));
     let settings = &lane.settings().connection;

@@ -65,12 +65,12 @@ impl Permit {
         })
     }
 
-    /// The connection is open; gives its id. Unless a reason is given before it closes, its request was cancelled.
-    pub(crate) fn opened(&mut self, took: Duration) -> u64 {
+    /// The connection is open since `now`; gives its id. Unless a reason is given before it closes, its request was cancelled.
+    pub(crate) fn opened(&mut self, now: Instant, took: Duration) -> u64 {
         let id = self.host.pool().next_connection_id();
         self.host.counters().opening_ended();
         self.host.counters().opened();
-        self.connection = Opening::Open { id, since: Instant::now(), reason: Reason::Cancelled };
+        self.connection = Opening::Open { id, since: now, reason: Reason::Cancelled };
         self.host.tell(|| Event::Opened { id, took });
         id
     }
@@ -161,7 +161,7 @@ mod tests {
         let (host, runtime) = host(None, None);
         let mut permit = Permit::new(&host, &runtime).unwrap();
         assert_eq!((stats(&host).opening, stats(&host).opened), (1, 0));
-        permit.opened(Duration::ZERO);
+        permit.opened(Instant::now(), Duration::ZERO);
         assert_eq!((stats(&host).opening, stats(&host).opened), (0, 1));
         permit.set_reason(Reason::IdleTimeout);
         drop(permit);
