@@ -17,7 +17,7 @@ pub(crate) struct Along {
     pub(super) followers: Followers,
 }
 
-/// Who follows a request, mostly nobody.
+/// The followers of a request; most requests have none.
 #[derive(Debug, Default)]
 pub(super) struct Followers(Option<Box<Following>>);
 

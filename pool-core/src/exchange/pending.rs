@@ -25,8 +25,9 @@ pub(crate) struct PendingRequest {
     reuse: Reuse,
     /// The host of the connection that the last attempt failed on.
     failed_at: Option<Arc<Host>>,
-    /// It is counted as a request, where it may go to several addresses that host counts it.
+    /// A host has counted it as a request.
     is_counted: bool,
+    /// The host that has, where it may go to several addresses.
     pub(super) counted_at: Option<Arc<Host>>,
     /// How many attempts have had a connection.
     pub(super) attempts: u32,

@@ -25,9 +25,9 @@ pub trait Observer: Send + Sync + 'static {
     /// A request to that server has come; what this gives follows it to its end, as a listener for each call does in OkHttp.
     ///
     /// It is called when the future of the request is polled first, in the task that polls it. By default no request is
-    /// followed. A request that is sent over several connections, one after the other, is
-    /// followed once. One to [any of several addresses](crate::Pool::http_any) is told to go to the first that may serve it;
-    /// which one did, its [connection](crate::ConnectionInfo::server) tells.
+    /// followed. A request that is sent over several connections, one after the other, is followed once. One to
+    /// [any of several addresses](crate::Pool::http_any) is told to go to the first that may serve it; which one
+    /// did, its [connection](crate::ConnectionInfo::server) tells.
     fn follow(
         &self,
         server: &ServerInfo,

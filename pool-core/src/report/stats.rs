@@ -235,7 +235,7 @@ pub(crate) struct Counters {
     failed: Mutex<Failed>,
 }
 
-/// Requests that failed. What is told of a host that was forgotten, of a body that somebody has kept, goes to its heir.
+/// Requests that failed. A response body may outlive its host in the map: when it fails then, the heir counts it.
 #[derive(Debug, Default)]
 struct Failed {
     by_kind: [u64; KINDS],

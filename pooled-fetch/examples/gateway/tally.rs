@@ -66,7 +66,7 @@ impl Tally {
         self.under_way.load(Ordering::Relaxed)
     }
 
-    /// Whether it may be that the upstream cannot be reached, which [`is_failing`](Self::is_failing) tells for more.
+    /// Whether a dial has failed since the last answer; only then [`is_failing`](Self::is_failing) is worth its cost.
     pub(crate) fn may_be_failing(&self) -> bool {
         self.has_failed.load(Ordering::Relaxed)
     }
