@@ -26,8 +26,17 @@ const HANDED_ON: usize = 16;
 
 impl Lane {
     /// Takes back a connection whose message has ended, or that was not used.
-    pub(super) fn checkin(self: &Arc<Self>, mut connection: Box<http1::Connection>) {
-        let now = Instant::now();
+    pub(super) fn checkin(self: &Arc<Self>, connection: Box<http1::Connection>) {
+        self.checkin_at(connection, Instant::now());
+    }
+
+    /// As [`checkin`](Self::checkin), at this moment.
+    #[inline(always)]
+    pub(super) fn checkin_at(
+        self: &Arc<Self>,
+        mut connection: Box<http1::Connection>,
+        now: Instant,
+    ) {
         if connection.is_held() {
             match self.send_home(connection, now) {
                 Some(back) => connection = back,

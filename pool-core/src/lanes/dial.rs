@@ -81,20 +81,24 @@ impl<C: Connector> Dial for Dialer<C> {
     fn dial(&self, lane: Arc<Lane>, begun: Begun, permit: Permit, attempt: Attempt) {
         let (connector, address) = (Arc::clone(&self.connector), self.address.clone());
         let options = self.options.clone();
-        let Begun { number, tried, unwanted, .. } = begun;
+        let Begun { number, mut tried, unwanted, .. } = begun;
         let is_for_all = attempt.is_for_all();
         let mut under_way = UnderWay { lane, number, before: number, is_for_all };
-        // Boxed once, because a spawned future is moved several times, and this one is large.
+        let mut permit = Some(permit);
+        // Boxed once, because a spawned future is moved several times, and this one is large. What it hands to the futures
+        // within goes by reference, or each of these would have room for it as well.
         tokio::spawn(Box::pin(async move {
             // Not when it was spawned: requests that came since then share what it says.
             under_way.before = under_way.lane.queue.next_number();
             let lane = Arc::clone(&under_way.lane);
-            let started = Instant::now();
             let opened = {
                 let peer = (&address, &options);
-                let open = pin!(open(&*connector, peer, (&lane, number, tried), permit, started));
-                while_wanted(&lane, started, unwanted, open).await
+                let dial = Dialling { lane: &lane, number, tried: &mut tried, permit: &mut permit };
+                let open = pin!(open(&*connector, peer, dial));
+                while_wanted(&lane, unwanted, open).await
             };
+            // A limit must not be full on account of what has ended.
+            drop(permit);
             let opened = match opened {
                 Ok(Dialled::Http1(connection)) => Ok(Some(connection)),
                 Ok(Dialled::Http2(connection)) => {
@@ -106,9 +110,10 @@ impl<C: Connector> Dial for Dialer<C> {
             // would dial for that one too.
             match opened {
                 Ok(connection) => {
-                    attempt.succeeded(Instant::now());
+                    let now = Instant::now();
+                    attempt.succeeded(now);
                     if let Some(connection) = connection {
-                        lane.opened_for_one(connection);
+                        lane.opened_for_one(connection, now);
                     }
                     drop(under_way);
                 }
@@ -193,21 +198,36 @@ impl Hold for Permit {
     }
 }
 
+/// What a dial opens its connection for, and under.
+struct Dialling<'a> {
+    lane: &'a Arc<Lane>,
+    number: u64,
+    tried: &'a mut Option<Tried>,
+    permit: &'a mut Option<Permit>,
+}
+
 async fn open<C: Connector>(
     connector: &C,
     peer: (&C::Address, &ConnectOptions),
-    (lane, number, tried): (&Arc<Lane>, u64, Option<Tried>),
-    permit: Permit,
-    started: Instant,
+    Dialling { lane, number, tried, permit }: Dialling<'_>,
 ) -> Result<Dialled, Failure> {
-    let connected =
-        race::connect(connector, peer, (lane, number, tried)).await.map_err(|(error, fault)| {
-            let error = match fault {
-                Fault::Runtime => Error::runtime_unfit(lane.name(), error),
-                _ => Error::connect(lane.name(), error),
-            };
-            Failure::Failed(error, fault)
-        })?;
+    let started = Instant::now();
+    let connected = match connector.resolve(peer.0) {
+        None => race::connect_once(connector, peer, lane).await,
+        // Boxed, so that dials to addresses that are no names do not carry the size of this.
+        Some(resolving) => {
+            let dial = (lane, number, tried.take());
+            Box::pin(race::connect(connector, peer, dial, resolving)).await
+        }
+    };
+    let connected = connected.map_err(|(error, fault)| {
+        let error = match fault {
+            Fault::Runtime => Error::runtime_unfit(lane.name(), error),
+            _ => Error::connect(lane.name(), error),
+        };
+        Failure::Failed(error, fault)
+    })?;
+    let Some(permit) = permit.take() else { unreachable!("it is taken here alone") };
     let now = Instant::now();
     let times = (now, now.saturating_duration_since(started));
     let opened = match (lane.settings().http2, connected.protocol) {
@@ -231,11 +251,10 @@ async fn open<C: Connector>(
 /// One timer serves both of what takes long, because a timer is a good part of what it costs to open a connection.
 async fn while_wanted(
     lane: &Arc<Lane>,
-    started: Instant,
     unwanted: oneshot::Receiver<()>,
     mut dial: Pin<&mut impl Future<Output = Result<Dialled, Failure>>>,
 ) -> Result<Dialled, Failure> {
-    let limit = lane.settings().connect_timeout;
+    let (started, limit) = (Instant::now(), lane.settings().connect_timeout);
     // A time too long for the clock is never over.
     let end = limit.and_then(|limit| started.checked_add(limit));
     let next = |now: Instant| end.map_or(now + HANGS, |end| end.min(now + HANGS));

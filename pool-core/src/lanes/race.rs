@@ -30,37 +30,31 @@ use crate::report::Chain;
 /// After so long the next address is tried: RFC 8305 5.
 pub(crate) const DELAY: Duration = Duration::from_millis(250);
 
-/// Opens a stream to the address, or to one of those behind it.
+/// Opens a stream to one of the addresses behind a name.
 pub(super) async fn connect<C: Connector>(
     connector: &C,
     peer: (&C::Address, &ConnectOptions),
     (lane, number, tried): (&Arc<Lane>, u64, Option<Tried>),
+    resolving: Resolving<'_>,
 ) -> Result<Connected<C::Stream>, (io::Error, Fault)> {
-    let Some(resolving) = connector.resolve(peer.0) else {
-        return connect_once(connector, peer, lane).await;
-    };
-    // Boxed, so that dials to addresses that are no names do not carry the size of this.
-    Box::pin(async {
-        if lane.host().peers().are_known() {
-            // The answer before stays in use until the next has come.
-            drop(resolving);
-            lane.resolve_if_due();
-        } else if let Err(error) = resolve(lane, resolving).await {
-            let fault = connector.fault(&error);
-            return Err((error, fault));
-        }
-        if lane.host().peers().are_one() && !lane.dialer().may_share() {
-            // There is no better address to find out, so no request waits for the dial of another.
-            lane.queue.set_per_dial(1);
-            lane.dial(Turn::Own);
-        }
-        connect_to_any(connector, peer, (lane, number, tried)).await
-    })
-    .await
+    if lane.host().peers().are_known() {
+        // The answer before stays in use until the next has come.
+        drop(resolving);
+        lane.resolve_if_due();
+    } else if let Err(error) = resolve(lane, resolving).await {
+        let fault = connector.fault(&error);
+        return Err((error, fault));
+    }
+    if lane.host().peers().are_one() && !lane.dialer().may_share() {
+        // There is no better address to find out, so no request waits for the dial of another.
+        lane.queue.set_per_dial(1);
+        lane.dial(Turn::Own);
+    }
+    connect_to_any(connector, peer, (lane, number, tried)).await
 }
 
 /// Opens a stream; once more if it lacks a descriptor, and an idle connection has one to give.
-async fn connect_once<C: Connector>(
+pub(super) async fn connect_once<C: Connector>(
     connector: &C,
     (address, options): (&C::Address, &ConnectOptions),
     lane: &Lane,

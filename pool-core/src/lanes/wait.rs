@@ -124,10 +124,14 @@ impl Lane {
     }
 
     /// A connection was opened that serves one request at a time; the address takes a dial for each.
-    pub(super) fn opened_for_one(self: &Arc<Self>, connection: Box<http1::Connection>) {
+    pub(super) fn opened_for_one(
+        self: &Arc<Self>,
+        connection: Box<http1::Connection>,
+        now: Instant,
+    ) {
         self.queue.set_per_dial(1);
         self.set_shares(false);
-        self.checkin(connection);
+        self.checkin_at(connection, now);
     }
 
     /// A connection was opened that is shared. No request goes over it before its server has said how many streams it
