@@ -6,10 +6,12 @@ use std::io;
 
 use async_trait::async_trait;
 
+use super::connected::Connected;
 use super::fault::Fault;
-use super::open::{Connected, Connector, Target};
+use super::open::Connector;
 use super::options::ConnectOptions;
 use super::resolve::Resolving;
+use super::target::Target;
 
 /// An address of one partition of a pool; see [`Partitioned`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
