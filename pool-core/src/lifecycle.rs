@@ -35,7 +35,7 @@ impl<C: Connector> Pool<C> {
     /// Retires every known address that `keep` refuses, and takes back those it keeps, whose
     /// [pauses](crate::Backoff::Fail) end. Returns the addresses that this call has retired.
     ///
-    /// `keep` must not call the pool.
+    /// `keep` may ask the pool. An address that comes to be known meanwhile is not asked about.
     pub fn retain(&self, keep: impl FnMut(&C::Address) -> bool) -> Vec<C::Address> {
         self.hosts().retain(keep)
     }

@@ -221,14 +221,18 @@ impl<C: Connector> Hosts<C> {
     /// Retires what `keep` refuses and takes back what it keeps; gives the addresses that this has retired.
     pub(crate) fn retain(&self, mut keep: impl FnMut(&C::Address) -> bool) -> Vec<C::Address> {
         let (mut addresses, mut lanes, mut named) = (Vec::new(), Vec::new(), Vec::new());
-        for entry in &self.map {
-            let retired = !keep(entry.key());
+        // What the caller has given runs without a lock.
+        let known: Vec<_> = self.map.iter().map(|entry| entry.key().clone()).collect();
+        for address in known {
+            let retired = !keep(&address);
+            let Some(entry) = self.map.get(&address) else { continue };
             if !retired && entry.host.fails() {
                 named.push(Arc::clone(&entry.host));
             }
             if entry.host.set_retired(retired) && retired {
-                addresses.push(entry.key().clone());
                 lanes.extend(entry.lanes.iter().cloned());
+                drop(entry);
+                addresses.push(address);
             }
         }
         lanes.iter().for_each(|lane| lane.retire());

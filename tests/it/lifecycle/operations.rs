@@ -1,16 +1,18 @@
 //! Addresses are warmed, retired, drained and taken back, and a pool is closed.
 
 use std::collections::HashMap;
-use std::io;
 use std::pin::{Pin, pin};
+use std::sync::mpsc;
 use std::task::{Context, Waker};
 use std::time::Duration;
+use std::{io, thread};
 
 use pool_core::{ErrorKind, Reason, Reuse, reuse};
 use pooled_fetch_tests::{
     Address, Backend, Caller, Whole, answer, bounded, ends_idle, eventually, for_each_backend, get,
     start, start_many_addresses, start_with,
 };
+use tokio::runtime::Builder;
 
 for_each_backend! {
     warming_opens_what_is_missing_and_no_more,
@@ -310,4 +312,27 @@ async fn only_the_addresses_that_are_not_kept_retire() {
         ends_idle(caller).await;
     })
     .await;
+}
+
+/// On a thread of its own, which a lock that it holds twice would stop.
+#[test]
+fn which_addresses_are_kept_may_be_found_out_from_the_pool() {
+    let (done, ends) = mpsc::channel();
+    thread::spawn(move || {
+        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let retired = runtime.block_on(async {
+            let (caller, mut server) = start(Backend::Memory).await;
+            let (_connection, ..) = server.open(caller.fetch(get("/")), answer("first")).await;
+            caller.pool.retain(|address| {
+                // Enough of them for every part of the map.
+                for other in 0..256 {
+                    let other: &'static str = Box::leak(format!("{other}.test").into_boxed_str());
+                    assert!(is_pending(pin!(caller.pool.lease(&Address::new(other)))));
+                }
+                caller.pool.stats_of(address).is_some_and(|stats| stats.idle == 0)
+            })
+        });
+        done.send(retired.len()).ok();
+    });
+    assert_eq!(ends.recv_timeout(Duration::from_secs(20)), Ok(1));
 }
