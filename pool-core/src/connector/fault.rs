@@ -10,8 +10,8 @@ pub enum Fault {
     /// On the side of the address, or on the way there. Three in a row, and the address fails; see
     /// [`Builder::backoff`](crate::Builder::backoff).
     Peer,
-    /// On this machine: it has no buffers, memory or ports, or does not permit the connection. Never held against the
-    /// address.
+    /// On this machine: it has no buffers, memory or ports, its network is down or lacks the family of the address, or it does
+    /// not permit the connection. Never held against the address.
     Machine,
     /// In this program: the tokio runtime lacks what the connector needs, as a socket needs the I/O driver. Never held
     /// against the address, and told as [`ErrorKind::NoRuntime`](crate::ErrorKind::NoRuntime).
@@ -45,15 +45,16 @@ impl Fault {
     }
 
     fn of_code(code: i32, kind: io::ErrorKind) -> Self {
-        use io::ErrorKind::{AddrInUse, AddrNotAvailable, OutOfMemory, PermissionDenied};
-        if NO_DESCRIPTORS.contains(&code) {
-            Self::Descriptors
-        } else if code == NO_BUFFERS
-            || matches!(kind, AddrInUse | AddrNotAvailable | OutOfMemory | PermissionDenied)
-        {
-            Self::Machine
-        } else {
-            Self::Peer
+        use io::ErrorKind::{
+            AddrInUse, AddrNotAvailable, NetworkDown, OutOfMemory, PermissionDenied, StorageFull,
+        };
+        match kind {
+            _ if NO_DESCRIPTORS.contains(&code) => Self::Descriptors,
+            _ if OF_THIS_MACHINE.contains(&code) => Self::Machine,
+            AddrInUse | AddrNotAvailable | OutOfMemory | PermissionDenied => Self::Machine,
+            // The interface is down, or epoll watches as many sockets as it may.
+            NetworkDown | StorageFull => Self::Machine,
+            _ => Self::Peer,
         }
     }
 }
@@ -63,13 +64,13 @@ impl Fault {
 /// `ENFILE` and `EMFILE`, the same in every Unix; `WSAEMFILE`.
 const NO_DESCRIPTORS: &[i32] = if cfg!(windows) { &[10_024] } else { &[23, 24] };
 
-/// `ENOBUFS`.
-const NO_BUFFERS: i32 = if cfg!(windows) {
-    10_055
+/// `ENOBUFS`, and `EAFNOSUPPORT`, as of a machine without IPv6.
+const OF_THIS_MACHINE: &[i32] = if cfg!(windows) {
+    &[10_055, 10_047]
 } else if cfg!(any(target_os = "linux", target_os = "android")) {
-    105
+    &[105, 97]
 } else {
-    55
+    &[55, 47]
 };
 
 #[cfg(test)]
@@ -118,6 +119,10 @@ mod tests {
             (98, Fault::Machine),     // EADDRINUSE
             (1, Fault::Machine),      // EPERM
             (13, Fault::Machine),     // EACCES
+            (28, Fault::Machine),     // ENOSPC
+            (97, Fault::Machine),     // EAFNOSUPPORT
+            (100, Fault::Machine),    // ENETDOWN
+            (101, Fault::Peer),       // ENETUNREACH
             (111, Fault::Peer),       // ECONNREFUSED
             (110, Fault::Peer),       // ETIMEDOUT
             (113, Fault::Peer),       // EHOSTUNREACH

@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep_until};
 use super::lane::{Dial, Lane};
 use super::opening::{self, Dialled};
 use super::race;
-use super::under_way::Begun;
+use super::under_way::{Begun, Heritage};
 use crate::conn::{Hold, http2};
 use crate::connector::{ConnectOptions, Connector, Fault, Protocol, Target};
 use crate::policy::{Attempt, HANGS, Member, Permit, Tried, Turn};
@@ -81,7 +81,8 @@ impl<C: Connector> Dial for Dialer<C> {
     fn dial(&self, lane: Arc<Lane>, begun: Begun, permit: Permit, attempt: Attempt) {
         let (connector, address) = (Arc::clone(&self.connector), self.address.clone());
         let options = self.options.clone();
-        let Begun { number, mut tried, unwanted, .. } = begun;
+        let Begun { number, heir_of, mut unwanted, .. } = begun;
+        let (mut tried, since) = heir_of.map(|Heritage { tried, since }| (tried, since)).unzip();
         let is_for_all = attempt.is_for_all();
         let mut under_way = UnderWay { lane, number, before: number, is_for_all };
         let mut permit = Some(permit);
@@ -95,14 +96,15 @@ impl<C: Connector> Dial for Dialer<C> {
                 let peer = (&address, &options);
                 let dial = Dialling { lane: &lane, number, tried: &mut tried, permit: &mut permit };
                 let open = pin!(open(&*connector, peer, dial));
-                while_wanted(&lane, unwanted, open).await
+                while_wanted(&lane, since, &mut unwanted, open).await
             };
             // A limit must not be full on account of what has ended.
             drop(permit);
             let opened = match opened {
                 Ok(Dialled::Http1(connection)) => Ok(Some(connection)),
                 Ok(Dialled::Http2(connection)) => {
-                    Box::pin(opened_for_many(&lane, connection)).await.map(|()| None)
+                    lane.queue.dial_has_connected(number);
+                    Box::pin(opened_for_many(&lane, connection, unwanted)).await.map(|()| None)
                 }
                 Err(failure) => Err(failure),
             };
@@ -251,10 +253,13 @@ async fn open<C: Connector>(
 /// One timer serves both of what takes long, because a timer is a good part of what it costs to open a connection.
 async fn while_wanted(
     lane: &Arc<Lane>,
-    unwanted: oneshot::Receiver<()>,
+    since: Option<Instant>,
+    unwanted: &mut oneshot::Receiver<()>,
     mut dial: Pin<&mut impl Future<Output = Result<Dialled, Failure>>>,
 ) -> Result<Dialled, Failure> {
-    let (started, limit) = (Instant::now(), lane.settings().connect_timeout);
+    // A dial in the place of another has what was left of its time, or there might always be another.
+    let started = since.unwrap_or_else(Instant::now);
+    let limit = lane.settings().connect_timeout;
     // A time too long for the clock is never over.
     let end = limit.and_then(|limit| started.checked_add(limit));
     let next = |now: Instant| end.map_or(now + HANGS, |end| end.min(now + HANGS));
@@ -285,15 +290,29 @@ async fn while_wanted(
     .await
 }
 
-/// Waits until a shared connection has shown how many it serves; abandons it when the pool closes.
+/// Waits until a shared connection has shown how many it serves; abandons it when the pool closes, or no request waits for
+/// it any more.
 async fn opened_for_many(
     lane: &Arc<Lane>,
     connection: Arc<http2::Connection>,
+    unwanted: oneshot::Receiver<()>,
 ) -> Result<(), Failure> {
-    let opened = pin!(lane.opened_for_many(connection));
-    // The pool first, so that a dial which has ended is abandoned too.
-    match select(pin!(lane.pool().closed()), opened).await {
-        Either::Left(((), _)) => Err(Failure::Closed),
+    let opened = pin!(lane.opened_for_many(Arc::clone(&connection)));
+    let (closed, unwanted) = (pin!(lane.pool().closed()), pin!(told(unwanted)));
+    // The word first, so that a dial which has ended is abandoned too.
+    match select(select(closed, unwanted), opened).await {
+        Either::Left((Either::Left(_), _)) => Err(Failure::Closed),
+        Either::Left((Either::Right(_), _)) => {
+            connection.close(Reason::Cancelled);
+            Err(Failure::Unwanted)
+        }
         Either::Right((done, _)) => done.map_err(Failure::of_peer),
+    }
+}
+
+/// Ends when a dial is told to. A sender that is dropped tells nothing.
+async fn told(unwanted: oneshot::Receiver<()>) {
+    if unwanted.await.is_err() {
+        std::future::pending().await
     }
 }

@@ -54,6 +54,9 @@ impl Lane {
             // Room may have been made while the dial was still counted as under way, by a thread that then saw no lane
             // in need.
             match held {
+                // The dial in whose place this was to begin tries the next address itself. To end that one for it would begin
+                // anew for ever.
+                Held::Refused(_) if begun.heir_of.is_some() => return any,
                 Held::Refused(Refusal::AddressFull)
                     if self.host().has_room() || self.host().idle() > 0 => {}
                 Held::Refused(Refusal::AddressFull) => {

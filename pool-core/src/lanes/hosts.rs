@@ -157,7 +157,8 @@ impl<C: Connector> Hosts<C> {
         let lane = Lane::new(host, watcher, dialer, default_target, http1_only);
         entry.lanes.push(Arc::clone(&lane));
         drop(entry);
-        if self.opened.fetch_add(1, Ordering::Relaxed) == self.may_open.load(Ordering::Relaxed) {
+        // Not only once: the watcher that was asked may have gone before it came to it.
+        if self.opened.fetch_add(1, Ordering::Relaxed) >= self.may_open.load(Ordering::Relaxed) {
             lane.watcher.request_pass();
         }
         // Their watcher does so as well, but may come too late to find them here.

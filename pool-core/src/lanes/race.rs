@@ -43,7 +43,14 @@ pub(super) async fn connect<C: Connector>(
         lane.resolve_if_due();
     } else if let Err(error) = resolve(lane, resolving).await {
         let fault = connector.fault(&error);
-        return Err((error, fault));
+        let again = connector.resolve(peer.0).filter(|_| fault == Fault::Descriptors);
+        match again.filter(|_| lane.free_descriptor()) {
+            Some(again) => resolve(lane, again).await.map_err(|error| {
+                let fault = connector.fault(&error);
+                (error, fault)
+            })?,
+            None => return Err((error, fault)),
+        }
     }
     if lane.host().peers().are_one() && !lane.dialer().may_share() {
         // There is no better address to find out, so no request waits for the dial of another.

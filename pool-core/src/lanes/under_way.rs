@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::policy::Tried;
+use crate::policy::{HANGS, Tried};
 
 /// An empty list keeps room for so many.
 const KEPT: usize = 4;
@@ -19,13 +19,24 @@ pub(super) struct DialsUnderWay {
     /// How many of them are overtaken.
     overtaken: usize,
     /// What the dial in the place of the one that was just overtaken is told.
-    heir_of: Option<Tried>,
+    heir_of: Option<Heritage>,
+}
+
+/// What a dial takes over from that in whose place it is.
+#[derive(Debug)]
+pub(super) struct Heritage {
+    pub(super) tried: Tried,
+    /// When the first of them has begun.
+    pub(super) since: Instant,
 }
 
 #[derive(Debug)]
 struct Entry {
     number: u64,
     begun: Instant,
+    /// When the first has begun of those in whose place it is; itself if it is in none.
+    since: Instant,
+    connected: bool,
     /// It hangs, and another dial tries the next address of the name for the same request.
     overtaken: bool,
     end: oneshot::Sender<()>,
@@ -36,10 +47,25 @@ struct Entry {
 pub(super) struct Begun {
     pub(super) number: u64,
     pub(super) at: Instant,
-    /// What was tried by the dials in whose place it is, if it is.
-    pub(super) tried: Option<Tried>,
+    pub(super) heir_of: Option<Heritage>,
     /// Comes when no request waits for the dial any more.
     pub(super) unwanted: oneshot::Receiver<()>,
+}
+
+/// Which dials waiters need.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Needed {
+    /// The oldest so many, besides those that hung already when the first waiter came.
+    pub(super) dials: usize,
+    /// Since when the first waiter waits.
+    pub(super) first_since: Option<Instant>,
+}
+
+impl Entry {
+    /// Whether it is for a waiter that came then: it did not hang yet.
+    fn is_for(&self, since: Instant) -> bool {
+        self.connected || self.begun + HANGS > since
+    }
 }
 
 impl DialsUnderWay {
@@ -47,18 +73,45 @@ impl DialsUnderWay {
         self.entries.len()
     }
 
-    /// How many hang while others try the next address for their requests.
-    pub(super) fn overtaken(&self) -> usize {
-        self.overtaken
+    /// How many do not hang while others try the next address for their requests.
+    pub(super) fn relied_on(&self) -> usize {
+        self.entries.len() - self.overtaken
+    }
+
+    /// For how many of these waiters no dial is, where each dial is for `per_dial` of them.
+    pub(super) fn uncovered(
+        &self,
+        newest_first: impl ExactSizeIterator<Item = Instant> + Clone,
+        per_dial: usize,
+    ) -> usize {
+        let waiting = newest_first.len();
+        let newest = newest_first.clone().next();
+        let oldest = self.entries.iter().find(|entry| !entry.connected);
+        if oldest.zip(newest).is_none_or(|(oldest, newest)| oldest.is_for(newest)) {
+            return waiting.saturating_sub(self.relied_on().saturating_mul(per_dial));
+        }
+        // The newest dials are for every waiter, and the older ones for the older waiters too.
+        let relied_on = || self.entries.iter().rev().filter(|entry| !entry.overtaken);
+        let mut dials = relied_on().filter(|entry| !entry.connected).peekable();
+        let connected = relied_on().filter(|entry| entry.connected).count();
+        let (mut places, mut uncovered) = (connected.saturating_mul(per_dial), 0);
+        for since in newest_first {
+            while dials.next_if(|entry| entry.is_for(since)).is_some() {
+                places = places.saturating_add(per_dial);
+            }
+            uncovered += usize::from(places == 0);
+            places = places.saturating_sub(1);
+        }
+        uncovered
     }
 
     /// Marks a dial as overtaken. False if it is so already, or is not in the list any more. The next dial that begins is
     /// in its place, and tries what has not failed `since` then.
     pub(super) fn overtake(&mut self, number: u64, tried: Tried) -> bool {
-        let done = self.change_overtaken(number, true);
-        self.overtaken += usize::from(done);
-        self.heir_of = done.then_some(tried);
-        done
+        let since = self.change_overtaken(number, true);
+        self.overtaken += usize::from(since.is_some());
+        self.heir_of = since.map(|since| Heritage { tried, since });
+        since.is_some()
     }
 
     /// No dial has begun in the place of the one that was overtaken last.
@@ -68,16 +121,18 @@ impl DialsUnderWay {
 
     /// False if the dial was not overtaken.
     pub(super) fn take_back(&mut self, number: u64) -> bool {
-        let done = self.change_overtaken(number, false);
+        let done = self.change_overtaken(number, false).is_some();
         self.overtaken -= usize::from(done);
         done
     }
 
-    fn change_overtaken(&mut self, number: u64, overtaken: bool) -> bool {
+    /// None if it is so already, or has ended.
+    fn change_overtaken(&mut self, number: u64, overtaken: bool) -> Option<Instant> {
         let place = self.entries.binary_search_by_key(&number, |entry| entry.number);
         let entry = place.ok().and_then(|place| self.entries.get_mut(place));
-        let entry = entry.filter(|entry| entry.overtaken != overtaken);
-        entry.map(|entry| entry.overtaken = overtaken).is_some()
+        let entry = entry.filter(|entry| entry.overtaken != overtaken)?;
+        entry.overtaken = overtaken;
+        Some(entry.since)
     }
 
     /// Takes back the dial that was overtaken last. False if there is none.
@@ -101,9 +156,24 @@ impl DialsUnderWay {
 
     pub(super) fn begin(&mut self, number: u64, at: Instant) -> Begun {
         let (end, unwanted) = oneshot::channel();
-        let tried = self.heir_of.take();
-        self.entries.push_back(Entry { number, begun: at, overtaken: false, end });
-        Begun { number, at, tried, unwanted }
+        let heir_of = self.heir_of.take();
+        let since = heir_of.as_ref().map_or(at, |heritage| heritage.since);
+        self.entries.push_back(Entry {
+            number,
+            begun: at,
+            since,
+            connected: false,
+            overtaken: false,
+            end,
+        });
+        Begun { number, at, heir_of, unwanted }
+    }
+
+    /// A dial has connected, and does not hang from here on.
+    pub(super) fn has_connected(&mut self, number: u64) {
+        if let Ok(place) = self.entries.binary_search_by_key(&number, |entry| entry.number) {
+            self.entries[place].connected = true;
+        }
     }
 
     /// A dial has ended, which may have been told to before.
@@ -122,22 +192,26 @@ impl DialsUnderWay {
         Some(entry)
     }
 
-    /// The dials that can be ended, besides the oldest `needed` of those that are not overtaken: first these, the oldest
-    /// first, and then the overtaken ones.
-    fn left_behind(&self, needed: usize) -> impl Iterator<Item = usize> {
+    /// The dials that can be ended, besides those that are needed: first those that are not overtaken, the oldest first, and
+    /// then the overtaken ones.
+    fn left_behind(&self, needed: Needed) -> impl Iterator<Item = usize> {
         let all = |overtaken| {
             let entries = self.entries.iter().enumerate();
             entries.filter(move |(_, entry)| entry.overtaken == overtaken)
         };
-        all(false)
-            .skip(needed)
+        let hung =
+            move |entry: &Entry| needed.first_since.is_some_and(|since| !entry.is_for(since));
+        let hung_before = all(false).filter(move |(_, entry)| hung(entry));
+        let others = all(false).filter(move |(_, entry)| !hung(entry));
+        hung_before
+            .chain(others.skip(needed.dials))
             .chain(all(true))
             .filter(|(_, entry)| !entry.end.is_closed())
             .map(|(place, _)| place)
     }
 
     /// When the oldest dial has begun that is left behind.
-    pub(super) fn left_behind_since(&self, needed: usize) -> Option<Instant> {
+    pub(super) fn left_behind_since(&self, needed: Needed) -> Option<Instant> {
         self.left_behind(needed).map(|place| self.entries[place].begun).min()
     }
 
@@ -145,7 +219,7 @@ impl DialsUnderWay {
     /// overtaken if `spares_overtaken`. The caller tells them, and holds no lock then.
     pub(super) fn take_left_behind(
         &mut self,
-        needed: usize,
+        needed: Needed,
         keep: usize,
         most: usize,
         spares_overtaken: bool,
@@ -179,6 +253,10 @@ mod tests {
         numbers.into_iter().map(|number| dials.begin(number, Instant::now())).collect()
     }
 
+    fn needs(dials: usize) -> Needed {
+        Needed { dials, first_since: None }
+    }
+
     fn told(begun: &mut Begun) -> bool {
         begun.unwanted.try_recv().is_ok()
     }
@@ -191,13 +269,16 @@ mod tests {
     fn of_the_dials_left_behind_the_oldest_is_kept() {
         let mut dials = DialsUnderWay::default();
         let mut begun = begin(&mut dials, 1..=5);
-        assert_eq!(tell(dials.take_left_behind(2, 1, usize::MAX, false)), 2);
+        assert_eq!(tell(dials.take_left_behind(needs(2), 1, usize::MAX, false)), 2);
         assert_eq!(
             begun.iter_mut().map(told).collect::<Vec<_>>(),
             [false, false, false, true, true]
         );
-        assert!(dials.left_behind_since(2).is_some() && dials.left_behind_since(3).is_none());
-        assert_eq!(tell(dials.take_left_behind(0, 0, 1, false)), 1);
+        assert!(
+            dials.left_behind_since(needs(2)).is_some()
+                && dials.left_behind_since(needs(3)).is_none()
+        );
+        assert_eq!(tell(dials.take_left_behind(needs(0), 0, 1, false)), 1);
         assert!(told(&mut begun[2]), "the newest gives way first");
         assert_eq!(dials.len(), 2);
     }
@@ -217,7 +298,7 @@ mod tests {
         let mut dials = DialsUnderWay::default();
         drop(begin(&mut dials, [1]));
         let _opens = begin(&mut dials, [2, 3]);
-        assert_eq!(tell(dials.take_left_behind(0, 1, usize::MAX, false)), 1);
+        assert_eq!(tell(dials.take_left_behind(needs(0), 1, usize::MAX, false)), 1);
         assert_eq!(dials.len(), 2);
     }
 
@@ -229,16 +310,16 @@ mod tests {
         assert!(
             !dials.overtake(1, Tried::default())
                 && !dials.overtake(9, Tried::default())
-                && dials.overtaken() == 3
+                && dials.overtaken == 3
         );
         assert!(dials.take_back(1) && !dials.take_back(1));
         assert!(dials.take_back_last(), "the third");
-        assert!(!dials.take_back(3) && dials.overtaken() == 1);
+        assert!(!dials.take_back(3) && dials.overtaken == 1);
         dials.end(2);
-        assert!(dials.overtaken() == 0 && !dials.take_back_last());
+        assert!(dials.overtaken == 0 && !dials.take_back_last());
         dials.overtake(3, Tried::default());
-        assert_eq!(dials.take_left_behind(0, 0, usize::MAX, false).len(), 3);
-        assert_eq!((dials.len(), dials.overtaken()), (0, 0));
+        assert_eq!(dials.take_left_behind(needs(0), 0, usize::MAX, false).len(), 3);
+        assert_eq!((dials.len(), dials.overtaken), (0, 0));
     }
 
     #[test]
@@ -247,36 +328,88 @@ mod tests {
         let mut begun = begin(&mut dials, 1..=4);
         dials.overtake(1, Tried::default());
         // One is needed, the second; the third is kept.
-        assert_eq!(tell(dials.take_left_behind(1, 1, 1, false)), 1);
-        assert!(told(&mut begun[0]) && dials.overtaken() == 0);
-        assert_eq!(tell(dials.take_left_behind(1, 1, usize::MAX, false)), 1);
+        assert_eq!(tell(dials.take_left_behind(needs(1), 1, 1, false)), 1);
+        assert!(told(&mut begun[0]) && dials.overtaken == 0);
+        assert_eq!(tell(dials.take_left_behind(needs(1), 1, usize::MAX, false)), 1);
         assert!(told(&mut begun[3]) && !told(&mut begun[2]));
         dials.overtake(2, Tried::default());
-        assert_eq!(tell(dials.take_left_behind(1, 0, usize::MAX, true)), 0, "it races");
-        assert_eq!(tell(dials.take_left_behind(1, 0, usize::MAX, false)), 1);
+        assert_eq!(tell(dials.take_left_behind(needs(1), 0, usize::MAX, true)), 0, "it races");
+        assert_eq!(tell(dials.take_left_behind(needs(1), 0, usize::MAX, false)), 1);
         assert!(told(&mut begun[1]));
     }
 
     #[test]
-    fn only_the_dial_in_the_place_of_another_is_told_what_was_tried_before() {
+    fn only_the_dial_in_the_place_of_another_is_told_what_was_tried_before_and_since_when() {
         let mut dials = DialsUnderWay::default();
         let begin = |number, dials: &mut DialsUnderWay| dials.begin(number, Instant::now());
-        assert!(begin(1, &mut dials).tried.is_none());
+        let first = begin(1, &mut dials);
+        assert!(first.heir_of.is_none());
         dials.overtake(1, Tried::default());
-        assert!(begin(2, &mut dials).tried.is_some() && begin(3, &mut dials).tried.is_none());
+        let [second, third] = [2, 3].map(|number| begin(number, &mut dials).heir_of);
+        assert!(second.is_some_and(|heritage| heritage.since == first.at) && third.is_none());
         dials.overtake(2, Tried::default());
+        let fourth = begin(4, &mut dials).heir_of;
+        assert!(
+            fourth.is_some_and(|heritage| heritage.since == first.at),
+            "the time is that of all"
+        );
+        dials.overtake(3, Tried::default());
         dials.disinherit();
-        assert!(begin(4, &mut dials).tried.is_none());
+        assert!(begin(5, &mut dials).heir_of.is_none());
     }
 
     #[test]
     fn a_dial_may_end_after_it_was_told_to() {
         let mut dials = DialsUnderWay::default();
         let begun = begin(&mut dials, [1, 2]);
-        tell(dials.take_left_behind(0, 0, usize::MAX, false));
+        tell(dials.take_left_behind(needs(0), 0, usize::MAX, false));
         for dial in &begun {
             dials.end(dial.number);
         }
         assert_eq!(dials.len(), 0);
+    }
+
+    #[test]
+    fn a_dial_is_for_no_waiter_that_comes_when_it_hangs() {
+        let mut dials = DialsUnderWay::default();
+        let start = Instant::now();
+        let at = |tenths| start + HANGS * tenths / 10;
+        let _begun = [(1, 0), (2, 4)].map(|(number, tenths)| dials.begin(number, at(tenths)));
+        let uncovered = |newest_first: &[u32], per_dial| {
+            dials.uncovered(newest_first.iter().map(|tenths| at(*tenths)), per_dial)
+        };
+        assert_eq!([uncovered(&[9, 8], 1), uncovered(&[9, 9, 8], 1)], [0, 1]);
+        assert_eq!(
+            uncovered(&[10, 8], 1),
+            0,
+            "the second is for the newcomer, and the first for the other"
+        );
+        assert_eq!(uncovered(&[11, 10], 1), 1);
+        assert_eq!(uncovered(&[11, 10, 9, 0], 2), 0);
+        assert_eq!(uncovered(&[14, 0], usize::MAX), 1);
+        assert_eq!(uncovered(&[], 1), 0);
+        dials.has_connected(1);
+        assert_eq!(
+            dials.uncovered([at(14)].into_iter(), 1),
+            0,
+            "one that has connected does not hang"
+        );
+    }
+
+    #[test]
+    fn what_hung_before_the_first_waiter_came_is_left_behind_though_it_is_the_oldest() {
+        let mut dials = DialsUnderWay::default();
+        let start = Instant::now();
+        let mut begun = [(1, 0), (2, 1), (3, 2)]
+            .map(|(number, halves)| dials.begin(number, start + HANGS * halves / 2));
+        let needed = Needed { dials: 1, first_since: Some(start + HANGS) };
+        assert_eq!(tell(dials.take_left_behind(needed, 1, usize::MAX, false)), 1);
+        assert_eq!(
+            begun.each_mut().map(told),
+            [false, false, true],
+            "one is needed, and the oldest goes on"
+        );
+        assert_eq!(tell(dials.take_left_behind(needed, 0, 1, false)), 1);
+        assert_eq!(begun.each_mut().map(told), [true, false, false], "a limit wants its place");
     }
 }

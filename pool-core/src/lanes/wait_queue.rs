@@ -7,6 +7,9 @@
 //! Waiters and dials draw numbers from one counter. A dial that fails tells nothing to a waiter that came after it had
 //! begun, and so has a greater number: the server may have come back in between.
 //!
+//! A dial that hangs is not for a waiter that comes then: its packets go out ever more seldom, and a new one may find the
+//! server back. It goes on for those that came before.
+//!
 //! What must hold: an answer is never lost. It goes to a waiter through a channel that gives it back if the waiter has
 //! left, and a waiter that leaves checks the channel one last time.
 
@@ -19,7 +22,7 @@ use std::task::{Context, Poll};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::under_way::{Begun, DialsUnderWay};
+use super::under_way::{Begun, DialsUnderWay, Needed};
 use super::wants::{Offered, Pace, Wants};
 use crate::policy::Tried;
 use crate::sync::Mutex;
@@ -190,8 +193,7 @@ impl<T> WaitQueue<T> {
 
     /// Whether more requests wait than dials are under way and `limit` allows.
     pub(super) fn is_over(&self, limit: usize) -> bool {
-        let state = self.state.lock();
-        state.waiters.len().saturating_sub(self.covered(&state)) > limit
+        self.uncovered(&self.state.lock()) > limit
     }
 
     /// What a newcomer has before it.
@@ -199,7 +201,7 @@ impl<T> WaitQueue<T> {
         let state = self.state.lock();
         Ahead {
             waiting: state.waiters.len(),
-            covered: self.covered(&state),
+            covered: state.dials.relied_on().saturating_mul(self.per_dial()),
             first: state.waiters.front().map(|waiter| waiter.ticket),
         }
     }
@@ -211,23 +213,26 @@ impl<T> WaitQueue<T> {
 
     fn is_wanted(&self, state: &State<T>, pace: Pace) -> bool {
         match pace {
-            Pace::ForEach => state.waiters.len() > self.covered(state),
+            Pace::ForEach => self.uncovered(state) > 0,
             Pace::ForAll => !state.waiters.is_empty(),
         }
     }
 
-    /// How many waiters the dials under way are for.
-    fn covered(&self, state: &State<T>) -> usize {
-        let relied_on = state.dials.len() - state.dials.overtaken();
-        relied_on.saturating_mul(self.per_dial())
+    /// How many waiters no dial under way is for.
+    fn uncovered(&self, state: &State<T>) -> usize {
+        let newest_first = state.waiters.iter().rev().map(|waiter| waiter.since);
+        state.dials.uncovered(newest_first, self.per_dial())
     }
 
-    /// How many of the dials under way that are not overtaken the waiters need.
-    fn needed(&self, state: &State<T>, pace: Pace) -> usize {
-        match pace {
-            Pace::ForAll if !state.waiters.is_empty() => usize::MAX,
-            _ => state.waiters.len().div_ceil(self.per_dial()),
+    /// Which of the dials under way that are not overtaken the waiters need.
+    fn needed(&self, state: &State<T>, pace: Pace) -> Needed {
+        let waiting = state.waiters.len();
+        if pace == Pace::ForAll && waiting > 0 {
+            return Needed { dials: usize::MAX, first_since: None };
         }
+        let covered = waiting - self.uncovered(state);
+        let first_since = state.waiters.front().map(|waiter| waiter.since);
+        Needed { dials: covered.div_ceil(self.per_dial()), first_since }
     }
 
     /// How many waiters one dial is for: more than one where its connection is shared, all of them where the number is
@@ -267,6 +272,11 @@ impl<T> WaitQueue<T> {
     /// The number by which a dial that asks the server from now on tells waiters that came before from later ones.
     pub(super) fn next_number(&self) -> u64 {
         self.state.lock().draw_number()
+    }
+
+    /// A dial has connected, and waits for a word of the server: it does not hang.
+    pub(super) fn dial_has_connected(&self, number: u64) {
+        self.state.lock().dials.has_connected(number);
     }
 
     /// A dial has ended, which may have been told to before.

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use pool_core::{Error, ErrorKind};
 use pooled_fetch_tests::{
     Backend, Boxed, Caller, EchoServer, Fate, Lent, Settings, Whole, answer, bounded, ends_idle,
     eventually, for_each_backend, get, let_pass, settle, start, start_many_addresses, start_with,
 };
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 for_each_backend! {
     a_request_is_not_failed_by_a_dial_that_had_begun_before_it_came,
@@ -438,5 +439,44 @@ async fn a_client_that_starts_before_its_server_is_served_as_soon_as_it_is_up() 
             ends_idle(caller).await;
         })
         .await;
+    }
+}
+
+/// None waits for as long as a dial may take, so none has failed, and the address is not taken to fail.
+#[tokio::test(start_paused = true)]
+async fn callers_of_little_patience_are_served_as_soon_as_the_server_is_back() {
+    for limit in [None, Some(1), Some(3)] {
+        for (outage, patience) in [(1_200, 150), (3_300, 150), (7_300, 400), (25_000, 700)] {
+            let [outage, patience] = [outage, patience].map(Duration::from_millis);
+            bounded(async {
+                let (caller, server) = start_with(Backend::Memory, |settings| {
+                    settings.max_connections_per_address(limit)
+                })
+                .await;
+                caller.watch.set_fate(&caller.address, Fate::Lost);
+                let start = Instant::now();
+                while start.elapsed() < outage {
+                    let three = [(); 3].map(|()| timeout(patience, caller.fetch(get("/"))));
+                    join_all(three)
+                        .await
+                        .into_iter()
+                        .for_each(|lost| drop(lost.expect_err("lost")));
+                    settle().await;
+                    assert!(caller.watch.held() <= 1, "only the oldest dial goes on");
+                }
+                caller.watch.set_fate(&caller.address, Fate::Taken);
+                let _service = EchoServer::start(server, |_| answer("served"));
+                let (back, mut served) = (Instant::now(), 0);
+                while served < 3 {
+                    let three = [(); 3].map(|()| timeout(patience, caller.fetch(get("/"))));
+                    served = join_all(three).await.into_iter().filter(Result::is_ok).count();
+                }
+                // Where the limit leaves room for one dial only, that of the callers before has the time until it hangs.
+                let late = if limit == Some(1) { SECOND } else { Duration::ZERO };
+                assert!(back.elapsed() <= late, "{limit:?}, {outage:?}: {:?}", back.elapsed());
+                ends_idle(caller).await;
+            })
+            .await;
+        }
     }
 }

@@ -6,8 +6,11 @@ use bytes::Bytes;
 use h2::Reason as Code;
 use pool_core::{ErrorKind, Reason as Closed, Written};
 use pooled_fetch_tests::raw_http2::{END_STREAM, RawConnection, STREAMS, content_length, kind};
-use pooled_fetch_tests::{bounded, ends_idle, eventually, get, let_pass, poll_once, post, settle};
+use pooled_fetch_tests::{
+    Address, Caller, bounded, ends_idle, eventually, get, let_pass, poll_once, post, settle,
+};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::*;
 
@@ -75,6 +78,36 @@ async fn nothing_is_sent_before_the_first_word_of_the_server() {
         ends_idle(caller).await;
     })
     .await;
+}
+
+/// The dial has opened its connection, and waits for the word.
+#[tokio::test(start_paused = true)]
+async fn a_server_without_a_first_word_holds_up_no_other_address_and_no_drain() {
+    for drains in [false, true] {
+        bounded(async {
+            let (caller, mut server) = start_raw(|settings| settings.max_connections(1)).await;
+            let start = Instant::now();
+            let clients: JoinSet<_> = (0..4).map(|_| caller.fetch(get("/"))).collect();
+            let mut silent = server.accept().await;
+            assert_eq!(silent.read().await.map(|frame| frame.kind), Some(kind::SETTINGS));
+            drop(clients);
+            if drains {
+                caller.pool.drain(&caller.address).await;
+            } else {
+                let other = Caller { address: Address::new("other.test"), ..caller.clone() };
+                let client = tokio::spawn(other.fetch(get("/")));
+                let mut living = server.greet(100).await;
+                let stream = living.request().await;
+                living.answer(stream, b"done").await;
+                client.await.expect("no panic").expect("a response");
+            }
+            assert!(start.elapsed() < SECOND, "{:?}", start.elapsed());
+            assert_eq!(caller.pool.stats().closed(Closed::Cancelled), 1);
+            while silent.read().await.is_some() {}
+            ends_idle(caller).await;
+        })
+        .await;
+    }
 }
 
 /// Answers the next requests of a connection; gives how many there were until nothing more came.
@@ -301,7 +334,7 @@ async fn the_response_timeout_of_an_upload_that_stalls_runs_from_its_last_piece(
     bounded(async {
         let (caller, mut server) =
             start_raw(|settings| settings.response_timeout(SECOND * 3)).await;
-        let since = tokio::time::Instant::now();
+        let since = Instant::now();
         let client = tokio::spawn(caller.fetch(post("/", Bytes::from(vec![0; 1 << 20]))));
         // The server gives no window beyond that of the beginning.
         let mut connection = server.greet(100).await;

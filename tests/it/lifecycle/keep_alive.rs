@@ -88,6 +88,28 @@ async fn a_connection_serves_as_often_as_its_server_says() {
     .await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_a_server_has_said_once_holds_when_it_says_nothing_later() {
+    bounded(async {
+        let (caller, mut server) = start(Backend::Memory).await;
+        let first = with_hint("timeout=2, max=2");
+        let (mut short, ..) = server.open(caller.fetch(get("/")), &first).await;
+        serve_again(&mut short, &caller, "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+        advance(SECOND * 3 / 2).await;
+        let (mut used_up, ..) = server.open(caller.fetch(get("/")), &first).await;
+        short.ends().await;
+        assert_eq!(caller.pool.stats().closed(Reason::IdleTimeout), 1);
+        for _ in 0..2 {
+            serve_again(&mut used_up, &caller, "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+                .await;
+        }
+        used_up.ends().await;
+        assert_eq!(caller.pool.stats().closed(Reason::MaxUses), 1);
+        ends_idle(caller).await;
+    })
+    .await;
+}
+
 /// How long a FIN takes to arrive.
 const LATENCY: Duration = Duration::from_millis(20);
 

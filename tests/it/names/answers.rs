@@ -30,6 +30,26 @@ async fn a_name_without_an_answer_is_an_error_that_tells_the_name() {
     .await;
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn without_descriptors_to_resolve_a_name_the_connection_idle_longest_gives_way() {
+    const EMFILE: i32 = 24;
+    bounded(async {
+        let names = Names::new([1]);
+        let pool = names.pool();
+        names.fail_once_with(EMFILE);
+        let error = fetch(&pool).await.expect_err("nothing is idle");
+        assert_eq!(error.kind(), ErrorKind::Connect);
+        pool.warm(&"other.test", 2).await.expect("connections");
+        names.fail_once_with(EMFILE);
+        assert_eq!(fetch(&pool).await.expect("a response"), 1);
+        let stats = pool.stats();
+        assert_eq!((stats.closed(Reason::Evicted), stats.idle), (1, 2));
+        assert_eq!(pool.stats().backing_off, 0);
+    })
+    .await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_answer_is_good_for_its_time_and_outlives_errors() {
     bounded(async {

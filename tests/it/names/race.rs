@@ -181,12 +181,46 @@ async fn where_all_addresses_hang_the_connect_timeout_ends_it() {
         let error = fetch(&pool).await.expect_err("all hang");
         assert_eq!(error.kind(), ErrorKind::ConnectTimeout, "{error}");
         assert!(since.elapsed() < SECOND * 3, "{:?}", since.elapsed());
-        assert_eq!(names.connects(), [1, 2, 3]);
+        assert_eq!(names.connects()[..3], [1, 2, 3]);
         let_pass(SECOND * 5).await;
         assert_eq!(pool.stats().opening, 0);
     })
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn however_many_addresses_hang_and_whatever_the_limit_a_request_waits_no_longer_than_the_timeout()
+ {
+    bounded(async {
+        for (addresses, limit, in_all) in [2, 3, 4, 7]
+            .into_iter()
+            .flat_map(|addresses| LIMITS.map(|(limit, in_all)| (addresses, limit, in_all)))
+        {
+            let names = Names::new(1..=addresses);
+            (1..=addresses).for_each(|last| names.set(last, Behaviour::Hangs));
+            let pool = names.pool_with(|settings| {
+                let settings = settings.connect_timeout(SECOND * 2).checkout_timeout(None);
+                if in_all {
+                    settings.max_connections(limit)
+                } else {
+                    settings.max_connections_per_address(limit)
+                }
+            });
+            for _ in 0..3 {
+                let since = Instant::now();
+                let error = fetch(&pool).await.expect_err("all hang");
+                assert_eq!(error.kind(), ErrorKind::ConnectTimeout, "{error}");
+                let took = since.elapsed();
+                assert!(took < SECOND * 2 + DELAY, "{addresses} {limit:?} {in_all}: {took:?}");
+            }
+        }
+    })
+    .await;
+}
+
+/// Limits, and whether they are of the pool or of an address.
+const LIMITS: [(Option<usize>, bool); 5] =
+    [(None, true), (Some(1), true), (Some(2), true), (Some(1), false), (Some(2), false)];
 
 #[tokio::test(start_paused = true)]
 async fn a_request_that_is_given_up_during_the_race_leaves_one_dial_at_most() {

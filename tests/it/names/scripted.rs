@@ -32,6 +32,7 @@ struct State {
     answer: Vec<SocketAddr>,
     good_for: Option<Duration>,
     fails: Option<io::ErrorKind>,
+    fails_once: Option<i32>,
     behaviours: HashMap<SocketAddr, Behaviour>,
     resolutions: usize,
     connects: Vec<SocketAddr>,
@@ -69,6 +70,11 @@ impl Names {
 
     pub(super) fn fail_with(&self, kind: io::ErrorKind) {
         self.state().fails = Some(kind);
+    }
+
+    /// The next resolution fails with this code of the system.
+    pub(super) fn fail_once_with(&self, code: i32) {
+        self.state().fails_once = Some(code);
     }
 
     pub(super) fn set(&self, last: u8, behaviour: Behaviour) {
@@ -171,6 +177,9 @@ impl Connector for Names {
         Some(Box::pin(async {
             let mut state = self.state();
             state.resolutions += 1;
+            if let Some(code) = state.fails_once.take() {
+                return Err(io::Error::from_raw_os_error(code));
+            }
             match state.fails {
                 Some(kind) => Err(kind.into()),
                 None => Ok(Resolved::interleaved(state.answer.iter().copied())

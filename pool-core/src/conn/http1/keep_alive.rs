@@ -1,8 +1,8 @@
 //! What a server says of its own idle limit: `Keep-Alive: timeout=5, max=100`.
 //!
 //! The field is of RFC 2068 19.7.1.1; nginx, Apache and Node.js send it, some only from the second response on, or to
-//! take leave. So every response is read, as .NET and undici do. Both keep a margin, because the server's clock started
-//! earlier than ours and its FIN takes time to arrive.
+//! take leave. So every response is read, as .NET and undici do, and what was said once holds until something else is said, as
+//! in .NET. Both keep a margin, because the server's clock started earlier than ours and its FIN takes time to arrive.
 
 use std::time::Duration;
 
@@ -35,10 +35,11 @@ impl Hint {
     #[inline(never)]
     fn read(headers: &HeaderMap) -> Option<Self> {
         let mut hint = Self::default();
-        for value in headers.get_all(&KEEP_ALIVE) {
-            for parameter in value.to_str().ok()?.split(',') {
+        let values = headers.get_all(&KEEP_ALIVE).iter().filter_map(|value| value.to_str().ok());
+        for value in values {
+            for parameter in value.split([',', ';']) {
                 let (name, number) = parameter.split_once('=').unwrap_or((parameter, ""));
-                let Ok(number) = number.trim().trim_matches('"').parse() else { continue };
+                let Some(number) = whole(number.trim().trim_matches('"')) else { continue };
                 if name.trim().eq_ignore_ascii_case("timeout") {
                     let timeout = Duration::from_secs(number);
                     hint.idle = Some(timeout - MARGIN.min(timeout / 2));
@@ -49,6 +50,21 @@ impl Hint {
         }
         (hint != Self::default()).then_some(hint)
     }
+
+    /// What is known after a response that says this: what it leaves out is as before, and one use less is left.
+    #[inline]
+    pub(super) fn follow(before: Option<Self>, said: Option<Self>) -> Option<Self> {
+        let Some(before) = before else { return said };
+        let said = said.unwrap_or_default();
+        let left = before.uses_left.map(|uses| uses.saturating_sub(1));
+        Some(Self { idle: said.idle.or(before.idle), uses_left: said.uses_left.or(left) })
+    }
+}
+
+/// The digits that a number begins with: some servers write a unit, or a fraction.
+fn whole(number: &str) -> Option<u64> {
+    let end = number.find(|digit: char| !digit.is_ascii_digit()).unwrap_or(number.len());
+    number[..end].parse().ok()
 }
 
 #[cfg(test)]
@@ -90,9 +106,45 @@ mod tests {
 
     #[test]
     fn what_cannot_be_understood_is_no_hint() {
-        for value in ["", "timeout", "timeout=", "timeout=soon", "timeout=-5", "300", "x=5"] {
+        for value in
+            ["", "timeout", "timeout=", "timeout=soon", "timeout=-5", "300", "x=5", "timeout=.5"]
+        {
             assert_eq!(hint(&[value]), None, "{value}");
         }
         assert_eq!(hint(&[]), None);
+    }
+
+    #[test]
+    fn odd_spellings_are_understood_and_spoil_no_other_value() {
+        let both = Some(Hint { idle: Some(Duration::from_secs(4)), uses_left: Some(7) });
+        for values in [
+            ["timeout=5;max=7"].as_slice(),
+            &["timeout=5s, max=7.0"],
+            &["max=7\u{e9}", "timeout=5,max=7"],
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append("keep-alive", HeaderValue::from_bytes(value.as_bytes()).unwrap());
+            }
+            assert_eq!(Hint::of(&headers), both, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_said_holds_until_something_else_is_said() {
+        let said = |idle: Option<u64>, uses_left| {
+            Some(Hint { idle: idle.map(Duration::from_secs), uses_left })
+        };
+        assert_eq!(Hint::follow(None, None), None);
+        assert_eq!(Hint::follow(None, said(Some(1), None)), said(Some(1), None));
+        assert_eq!(Hint::follow(said(Some(1), Some(2)), None), said(Some(1), Some(1)));
+        assert_eq!(
+            Hint::follow(said(Some(1), Some(2)), said(Some(3), None)),
+            said(Some(3), Some(1))
+        );
+        assert_eq!(
+            Hint::follow(said(Some(1), Some(0)), said(None, Some(9))),
+            said(Some(1), Some(9))
+        );
     }
 }

@@ -76,7 +76,7 @@ impl Connection {
     pub(crate) fn answered(&mut self, head: &response::Parts) {
         self.saved.forget();
         self.core.speaks_http10 = head.version == Version::HTTP_10;
-        self.core.hint = Hint::of(&head.headers);
+        self.core.hint = Hint::follow(self.core.hint, Hint::of(&head.headers));
     }
 
     /// The request that failed, if the connection has a copy of it or its body has come `back`.
