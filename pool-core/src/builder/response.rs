@@ -20,10 +20,13 @@ impl<C: Connector> Builder<C> {
     /// nothing was read before the timeout, and the connection had been idle for a second or more, those that had been
     /// idle at least as long are set aside: one is tried at a time, by a request that may be sent again, while others go
     /// over younger or new connections. An answer clears all that are set aside. If a quarter of the timeout brings no
-    /// sign of life, all of them close, for [`Reason::SiblingFailed`](crate::Reason::SiblingFailed), and the request goes
-    /// over a new connection. The same follows at once where the system itself has given a reused connection up, by a
-    /// reset or a timeout of its own. While more than eight are set aside, one closes for each that is opened, so that a
-    /// server with one slow path sees few connections too many.
+    /// sign of life, the request goes over another connection. If that one answers sooner, all that are set aside close, for
+    /// [`Reason::SiblingFailed`](crate::Reason::SiblingFailed); if not, the server is slow, and they are good. They close at once
+    /// where the system itself has given a reused connection up, by a reset or a timeout of its own. While more than eight
+    /// are set aside, one closes for each that is opened, so that a server with one slow path sees few connections too many.
+    ///
+    /// A [total time](Self::total_timeout) of which more than half was spent on such a connection tells as much. A caller that
+    /// gives up by itself tells nothing, and a request without either time tries none.
     pub fn response_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.settings.response_timeout = timeout.into();
         self

@@ -57,7 +57,7 @@ async fn attempt<C: Connector>(
         pause: pending.take_pause(),
         first_is_for_all: true,
     };
-    let lease = match candidates.take_idle(needs, || pending.may_try()) {
+    let lease = match candidates.take_idle(needs, |settings| pending.may_try(settings)) {
         Some(lease) => lease,
         None => {
             let mut wait = pin!(hosts.wait_any(candidates, needs));

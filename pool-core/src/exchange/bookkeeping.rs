@@ -3,6 +3,7 @@
 
 use std::error::Error as StdError;
 use std::io;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -54,6 +55,15 @@ pub(super) fn timed_out(lease: &ConnectionLease) {
         // Slow as it is, its path is alive.
         host.answered(id, since);
     }
+}
+
+/// Whether a whole request has waited for so long over a reused connection without an answer.
+pub(super) fn has_waited(lease: &ConnectionLease, time: Duration) -> bool {
+    let (connection, attempt) = (&lease.connection, lease.connection.attempt());
+    let lent = connection.idle_since().map(|since| since + attempt.connection().idle_for());
+    attempt.is_unanswered()
+        && attempt.is_written_whole()
+        && lent.is_some_and(|lent| lent.elapsed() >= time)
 }
 
 /// A response has come to an address some of whose connections are doubted.

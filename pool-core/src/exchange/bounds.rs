@@ -60,6 +60,11 @@ impl Bounds {
         self.total.as_ref().filter(|total| total.end <= now).map(|total| total.limit)
     }
 
+    /// The total time, if any is set.
+    pub(super) fn total(&self) -> Option<Duration> {
+        self.total.as_ref().map(|total| total.limit)
+    }
+
     /// How long the head of the response may take, where the request says so.
     pub(super) fn response(&self) -> Option<Option<Duration>> {
         self.response

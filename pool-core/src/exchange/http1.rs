@@ -103,7 +103,7 @@ where
         let max_head = lease.settings().connection.max_response_head;
         let (traffic, host) = (lease.connection.traffic(), lease.lane().host());
         *this.limits = if host.tries_idle() && host.is_tried(lease.connection.id()) {
-            HeadLimits::of_trial(limit, max_head, traffic)
+            HeadLimits::of_trial(pending.longest_wait(lease.settings()), max_head, traffic)
         } else {
             HeadLimits::new(limit, max_head, traffic)
         };
@@ -133,6 +133,9 @@ where
             probe(lease);
             bookkeeping::checked_out(lease.lane().host(), || lease.connection.info_of_next());
             pending.attempts += 1;
+            if let Some(trial) = &mut pending.trial {
+                trial.sent_again();
+            }
             let answer = (this.send)(&mut lease.connection, &mut pending.request, pending.facts);
             this.answer.set(Some(answer));
         } else if lease.connection.progress().0 == 0 {

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use super::bookkeeping;
 use super::pending::PendingRequest;
-use super::timers::HeadOverrun;
+use super::timers::{HeadOverrun, TRIED};
 use crate::conn::http1::Unanswered;
 use crate::lanes::ConnectionLease;
+use crate::policy::Trial;
 use crate::report::{Error, Reason};
 
 /// hyper's words for a head beyond its limits, which its clients can tell from others by nothing else.
@@ -70,18 +71,26 @@ pub(super) fn give_up(
     let attempt = lease.connection.attempt();
     let host = Arc::clone(lease.lane().host());
     if let HeadOverrun::Total(limit) = overrun {
-        // It says nothing of this connection, nor of others.
+        // If most of that time was spent elsewhere, it says nothing of this connection, nor of others.
+        if bookkeeping::has_waited(&lease, limit / 2) {
+            bookkeeping::timed_out(&lease);
+        }
         lease.discard(Reason::TimedOut);
         return Error::total_timeout(host.name(), limit).at(attempt);
     }
     let tried = host.is_tried(lease.connection.id()) && attempt.is_unanswered();
-    bookkeeping::timed_out(&lease);
     let again = if tried { lease.connection.take_back(None) } else { None };
-    let error = if again.is_some() {
-        pending.fail(again, &host);
-        Error::silent(host.name())
-    } else {
-        overrun.into_error(host.name())
+    let error = match (again, pending.longest_wait(lease.settings())) {
+        (Some(again), Some(wait)) => {
+            // Another connection tells whether the server is slow.
+            pending.trial = Trial::begin(&host, lease.connection.id(), wait / TRIED).map(Box::new);
+            pending.fail(Some(again), &host);
+            Error::silent(host.name())
+        }
+        _ => {
+            bookkeeping::timed_out(&lease);
+            overrun.into_error(host.name())
+        }
     };
     lease.discard(Reason::TimedOut);
     error.at(attempt)

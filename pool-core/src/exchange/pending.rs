@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::along::Along;
 use crate::lanes::Wants;
-use crate::policy::{Host, RetryToken};
+use crate::policy::{Host, RetryToken, Trial};
 use crate::report::{Error, ErrorKind, Event, Observed, ServerInfo};
 use crate::request::{
     Failure, HeadFacts, Http1Only, REFUSED_TRIES, RequestBody, Reuse, STALE_TRIES, Verdict,
@@ -43,6 +43,8 @@ pub(crate) struct PendingRequest {
     http1_only: bool,
     /// How long the next attempt waits before it looks for a connection.
     pause: Option<Duration>,
+    /// What has become of the connection that it tried, until another tells whether the server is merely slow.
+    pub(super) trial: Option<Box<Trial>>,
     /// What goes along with all attempts, and with the response body.
     pub(super) along: Option<Box<Along>>,
 }
@@ -67,6 +69,7 @@ impl PendingRequest {
             insists: None,
             http1_only,
             pause: None,
+            trial: None,
             along: None,
         }
     }
@@ -109,6 +112,12 @@ impl PendingRequest {
         own.unwrap_or(settings.response_timeout)
     }
 
+    /// How long it waits for the head, or for the whole response if that is less.
+    pub(super) fn longest_wait(&self, settings: &Settings) -> Option<Duration> {
+        let total = self.along.as_ref().and_then(|along| along.bounds.total());
+        self.response_timeout(settings).into_iter().chain(total).min()
+    }
+
     /// Ready with the total time when it is over.
     #[inline]
     pub(super) fn poll_total(&mut self, cx: &mut Context<'_>) -> Poll<Duration> {
@@ -144,9 +153,10 @@ impl PendingRequest {
         self.pause.take()
     }
 
-    /// Whether it may try a connection that may be lost: it has not failed before, and can be sent again.
-    pub(super) fn may_try(&self) -> bool {
-        self.attempts == 0 && self.can_be_sent_again()
+    /// Whether it may try a connection that may be lost: it has not failed before, can be sent again, and waits for no longer
+    /// than some time.
+    pub(super) fn may_try(&self, settings: &Settings) -> bool {
+        self.attempts == 0 && self.can_be_sent_again() && self.longest_wait(settings).is_some()
     }
 
     fn can_be_sent_again(&self) -> bool {
@@ -229,6 +239,7 @@ impl PendingRequest {
         self.request = None;
         self.failed_at = None;
         self.retry_token = None;
+        self.trial = None;
     }
 
     /// The request ends in this error, which gets what is known of the request as a whole. Who follows it hears of it.

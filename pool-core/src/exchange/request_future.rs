@@ -204,7 +204,7 @@ where
         let (chunks, wants) = (self.pending.facts.needs_chunks, self.pending.wants());
         let pause = self.pending.take_pause();
         if wants == Wants::Any && pause.is_none() {
-            let trust = Trust::of(lane.host(), || self.pending.may_try());
+            let trust = Trust::of(lane.host(), || self.pending.may_try(lane.settings()));
             match take_idle(lane, chunks, trust) {
                 Ok(lease) => {
                     *self.position = None;

@@ -12,8 +12,8 @@ use tokio::time::{Instant, Sleep, sleep};
 use crate::io::Traffic;
 use crate::report::Error;
 
-/// The part of the response timeout after which a connection that is tried has shown no sign of life: no server is usually
-/// so near to its limit, and the request has waited little when it goes over another connection.
+/// The part of the response timeout after which a connection that is tried has shown no sign of life: the request has waited
+/// little when it goes over another connection, and that one tells whether the server is merely slow.
 pub(super) const TRIED: u32 = 4;
 
 /// The limits while a request waits for the head of its response.

@@ -17,7 +17,7 @@ use super::race::DELAY;
 use super::wants::{Needs, Wants};
 use crate::connector::Connector;
 use crate::report::Error;
-use crate::settings::Http2;
+use crate::settings::{Http2, Settings};
 
 /// The addresses that may serve a request, those that fail last.
 pub(crate) struct Candidates<'a, C: Connector>(Vec<(&'a C::Address, Arc<Lane>)>);
@@ -102,12 +102,16 @@ impl<C: Connector> Candidates<'_, C> {
     }
 
     /// An idle connection to the first that has one which suits.
-    pub(crate) fn take_idle(&self, needs: Needs, may_try: impl Fn() -> bool) -> Option<Lease> {
+    pub(crate) fn take_idle(
+        &self,
+        needs: Needs,
+        may_try: impl Fn(&Settings) -> bool,
+    ) -> Option<Lease> {
         if needs.wants != Wants::Any || needs.pause.is_some() {
             return None;
         }
         self.lanes().find_map(|lane| {
-            let trust = Trust::of(lane.host(), &may_try);
+            let trust = Trust::of(lane.host(), || may_try(lane.settings()));
             super::take_idle(Arc::clone(lane), needs.chunks, trust).ok()
         })
     }

@@ -313,6 +313,6 @@ async fn opened_for_many(
 /// Ends when a dial is told to. A sender that is dropped tells nothing.
 async fn told(unwanted: oneshot::Receiver<()>) {
     if unwanted.await.is_err() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }

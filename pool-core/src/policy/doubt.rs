@@ -46,6 +46,18 @@ impl Host {
         }
     }
 
+    /// Connection `id`, which is tried, has given no answer in time, and is to be judged. False if it is not tried any more.
+    pub(super) fn awaits_judgement(&self, id: u64) -> bool {
+        self.siblings.await_judgement(id)
+    }
+
+    /// Whether the connection that was tried is lost, and all that are set aside with it.
+    pub(super) fn judge(&self, is_lost: bool) {
+        if self.siblings.judge(is_lost) {
+            self.reconsider_idle();
+        }
+    }
+
     /// A response has come over connection `id`, which had been idle since then.
     pub(crate) fn answered(&self, id: u64, since: Instant) {
         if self.siblings.answered(id, since) {

@@ -17,7 +17,7 @@
 //! | `peers` | the socket addresses behind a name: which is tried next, which are gone |
 //! | `changes` | tells those that stand in line of what changes at an address |
 //! | `left_behind` | dials for which no request waits any more |
-//! | `siblings`, `doubt` | what one failed connection tells of the idle ones; what a host does then |
+//! | `siblings`, `doubt`, `trial` | what one failed connection tells of the idle ones; what a host does then; how it finds out |
 //! | `quarantine` | an address whose server answers out of step |
 //! | `idle_limit` | after how long the server closes idle connections, as it has shown |
 //! | `retry_budget` | how many requests that had reached an address may be sent again |
@@ -44,6 +44,7 @@ mod retry_budget;
 mod room;
 mod runtime;
 mod siblings;
+mod trial;
 
 pub(crate) use attempt::Attempt;
 pub(crate) use host::Host;
@@ -55,3 +56,4 @@ pub(crate) use pool_state::PoolState;
 pub(crate) use retry_budget::RetryToken;
 pub(crate) use runtime::Runtime;
 pub(crate) use siblings::Standing;
+pub(crate) use trial::Trial;

@@ -8,11 +8,12 @@
 //! | --- | --- |
 //! | an error of the path | are lost, and close |
 //! | a response timeout, after a rest of at least a second | are set aside: only one at a time is lent, to be tried |
-//! | no answer over the one that is tried | all that are set aside are lost |
+//! | no answer over the one that is tried, and a faster one over another | all that are set aside are lost |
+//! | no answer over the one that is tried, and none as fast over another | all are as good as before: the server is slow |
 //! | an answer over one of them | all are as good as before |
 //!
 //! What must hold: at most one connection is tried at a time, and the next one may be when that one has closed or
-//! answered, whatever became of its request. Connections that became idle later are never concerned.
+//! answered, and been judged, whatever became of its request. Connections that became idle later are never concerned.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -24,6 +25,9 @@ const RESTED: Duration = Duration::from_secs(1);
 
 /// No time, and no connection.
 const NONE: u64 = 0;
+
+/// In place of the id of a connection: the one that was tried has closed without an answer, and is to be judged.
+const JUDGED: u64 = u64::MAX;
 
 /// How an idle connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,15 +111,36 @@ impl Siblings {
         false
     }
 
+    /// Connection `id`, which is tried, has given no answer in time; what that says is [judged](Self::judge) later. False if
+    /// it is not tried any more.
+    pub(super) fn await_judgement(&self, id: u64) -> bool {
+        self.change(&self.tried, id, JUDGED)
+    }
+
+    /// The one that was tried is lost, or its server is merely slow. True if that changes anything.
+    pub(super) fn judge(&self, is_lost: bool) -> bool {
+        let doubted = self.doubted.load(Ordering::SeqCst);
+        let changes = if is_lost { self.lose(doubted) } else { self.clear(doubted) };
+        self.change(&self.tried, JUDGED, NONE);
+        changes
+    }
+
+    /// What was set aside up to then is good again; what is lost is not.
+    fn clear(&self, doubted: u64) -> bool {
+        let lost = self.lost.load(Ordering::SeqCst);
+        let clears = lost < doubted && self.change(&self.doubted, doubted, lost);
+        if clears {
+            // The path may have failed meanwhile.
+            self.doubted.fetch_max(self.lost.load(Ordering::SeqCst), Ordering::SeqCst);
+        }
+        clears
+    }
+
     /// Connection `id`, which had been idle since then, has brought an answer. True if that clears others.
     pub(super) fn answered(&self, id: u64, since: Instant) -> bool {
         let (since, doubted) = (self.time(since), self.doubted.load(Ordering::SeqCst));
-        let lost = self.lost.load(Ordering::SeqCst);
-        let clears = lost < since && since <= doubted && self.change(&self.doubted, doubted, lost);
-        if clears {
-            // The path may have failed meanwhile, and what is lost is never good.
-            self.doubted.fetch_max(self.lost.load(Ordering::SeqCst), Ordering::SeqCst);
-        }
+        let says_so = self.lost.load(Ordering::SeqCst) < since && since <= doubted;
+        let clears = says_so && self.clear(doubted);
         self.ended(id);
         clears
     }
@@ -237,5 +262,21 @@ mod tests {
         assert!(!siblings.are_doubted());
         siblings.gave_no_answer(9, since[2], SECOND);
         assert_eq!(siblings.ask(3, since[2], false), Standing::SetAside);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn none_is_tried_while_another_is_judged_and_the_judgement_is_for_all() {
+        for is_lost in [false, true] {
+            let (siblings, since) = three().await;
+            siblings.gave_no_answer(9, since[1], SECOND);
+            assert_eq!(siblings.ask(1, since[0], true), Standing::Tried);
+            assert!(siblings.await_judgement(1) && !siblings.await_judgement(1));
+            siblings.ended(1);
+            assert_eq!(siblings.ask(2, since[1], true), Standing::SetAside);
+            assert!(siblings.judge(is_lost));
+            let standing = if is_lost { Standing::Lost } else { Standing::Good };
+            assert_eq!(standings(&siblings, since), [standing, standing, Standing::Good]);
+            assert!(!siblings.is_any_tried());
+        }
     }
 }

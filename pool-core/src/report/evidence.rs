@@ -150,6 +150,10 @@ impl Attempt {
         self.written != Written::Nothing
     }
 
+    pub(crate) fn is_written_whole(&self) -> bool {
+        self.written == Written::Whole
+    }
+
     pub(crate) fn is_fresh(&self) -> bool {
         self.fresh
     }

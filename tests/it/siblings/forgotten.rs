@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pool_core::Reason;
+use pool_core::{ErrorKind, Reason, response_timeout};
 use pooled_fetch_tests::{Backend, bounded, eventually, get, post, settle};
 use tokio::time::{Instant, advance, timeout};
 
@@ -123,6 +123,49 @@ async fn what_is_set_aside_makes_way_where_a_limit_is_reached() {
             assert_eq!(world.at_once((0..9).map(|_| post("/", "next"))).await, 0);
             assert_eq!((world.path.most_open(), world.idle()), (3, 3));
         }
+    })
+    .await;
+}
+
+/// The total time ends the first request, and no response timeout would have by then.
+#[tokio::test(start_paused = true)]
+async fn where_the_total_time_ends_a_request_a_dead_path_costs_one_as_well() {
+    bounded(async {
+        for response_timeout in [None, Some(2 * SECOND)] {
+            let world = World::new(Backend::Memory, |settings| {
+                settings.total_timeout(SECOND / 2).response_timeout(response_timeout)
+            })
+            .await;
+            world.rest(15).await;
+            advance(2 * SECOND).await;
+            world.path.forget();
+            let error = world.fetch(get("/")).await.expect_err("no answer");
+            assert_eq!(error.kind(), ErrorKind::TotalTimeout);
+            for _ in 0..15 {
+                world.fetch(get("/next")).await.expect("not over the old path");
+            }
+            eventually("the others close", || world.closed(Reason::SiblingFailed) == 13).await;
+        }
+    })
+    .await;
+}
+
+/// It would wait for an answer without end.
+#[tokio::test(start_paused = true)]
+async fn a_request_without_any_timeout_tries_nothing() {
+    bounded(async {
+        let world = World::new(Backend::Memory, |settings| settings).await;
+        world.rest(3).await;
+        advance(2 * SECOND).await;
+        world.path.forget();
+        let mut first = get("/");
+        response_timeout(&mut first, SECOND);
+        world.times_out(first).await;
+        let begun = Instant::now();
+        for _ in 0..5 {
+            world.fetch(get("/next")).await.expect("over a fresh connection");
+        }
+        assert_eq!((begun.elapsed(), world.path.opened()), (Duration::ZERO, 4));
     })
     .await;
 }

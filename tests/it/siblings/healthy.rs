@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use pooled_fetch_tests::{bounded, get, post};
+use pool_core::Reason;
+use pooled_fetch_tests::{Backend, Server, answer, bounded, get, let_pass, post, start_with};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, advance, timeout};
 
 use super::{SECOND, World};
@@ -112,4 +114,56 @@ async fn a_thousand_timeouts_of_one_slow_path_open_hardly_more_than_is_used_at_o
         }
     })
     .await;
+}
+
+/// Answers after `latency`, and to `/slow` never.
+async fn serve_slowly(mut server: Server, latency: Duration) {
+    while let Some(mut connection) = server.next_connection().await {
+        tokio::spawn(async move {
+            while let Some(request) = connection.next_request().await {
+                if request.target() == "/slow" {
+                    std::future::pending::<()>().await;
+                }
+                let_pass(latency).await;
+                if connection.try_write(answer("ok")).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+}
+
+/// Over a fresh connection it is as slow as over the one that was tried.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_slower_than_a_trial_may_take_loses_no_connection_but_the_one_that_was_tried()
+ {
+    const IDLE: usize = 30;
+    const ROUNDS: usize = 5;
+    for latency in [20, 90, 120, 200, 390].map(Duration::from_millis) {
+        bounded(async {
+            let (caller, server) =
+                start_with(Backend::Memory, |settings| settings.response_timeout(SECOND * 2 / 5))
+                    .await;
+            tokio::spawn(serve_slowly(server, latency));
+            for _ in 0..ROUNDS {
+                let crowd: JoinSet<_> = (0..IDLE).map(|_| caller.fetch(get("/"))).collect();
+                crowd
+                    .join_all()
+                    .await
+                    .into_iter()
+                    .for_each(|served| drop(served.expect("a response")));
+                let_pass(2 * SECOND).await;
+                caller.fetch(get("/slow")).await.expect_err("no answer in time");
+                for _ in 0..3 {
+                    caller.fetch(get("/")).await.expect("a response");
+                }
+                let stats = caller.pool.stats();
+                assert_eq!(stats.closed(Reason::SiblingFailed), 0, "{latency:?}");
+                let_pass(2 * SECOND).await;
+            }
+            let opened = caller.pool.stats().opened;
+            assert!(opened <= (IDLE + 2 * ROUNDS) as u64, "{latency:?}: {opened}");
+        })
+        .await;
+    }
 }

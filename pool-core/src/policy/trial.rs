@@ -1,0 +1,46 @@
+//! The request that has tried a connection in vain, and goes over another: that one tells what its silence has meant.
+//!
+//! What must hold: every trial is judged, whatever becomes of the request, or no other connection would be tried.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::host::Host;
+
+/// Judges when it is dropped: with the answer over the other connection, or with the request.
+pub(crate) struct Trial {
+    host: Arc<Host>,
+    /// So long the connection that was tried has been silent.
+    patience: Duration,
+    /// Since when the request waits for an answer over another.
+    sent_again: Option<Instant>,
+}
+
+impl Trial {
+    /// Connection `id` has given no answer for so long. None if another has been tried since.
+    pub(crate) fn begin(host: &Arc<Host>, id: u64, patience: Duration) -> Option<Self> {
+        let judged = host.awaits_judgement(id);
+        judged.then(|| Self { host: Arc::clone(host), patience, sent_again: None })
+    }
+
+    pub(crate) fn sent_again(&mut self) {
+        self.sent_again = Some(Instant::now());
+    }
+}
+
+impl Drop for Trial {
+    fn drop(&mut self) {
+        // What takes as long over another connection too would have come over the first.
+        let is_slow = self.sent_again.is_some_and(|sent| sent.elapsed() >= self.patience);
+        self.host.judge(!is_slow);
+    }
+}
+
+impl fmt::Debug for Trial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Trial").field("host", self.host.name()).finish_non_exhaustive()
+    }
+}
