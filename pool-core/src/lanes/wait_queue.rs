@@ -231,7 +231,8 @@ impl<T> WaitQueue<T> {
             return Needed { dials: usize::MAX, first_since: None };
         }
         let covered = waiting - self.uncovered(state);
-        let first_since = state.waiters.front().map(|waiter| waiter.since);
+        // Not that of the one in front, which may have come late with a number of its own.
+        let first_since = state.waiters.iter().map(|waiter| waiter.since).min();
         Needed { dials: covered.div_ceil(self.per_dial()), first_since }
     }
 
@@ -309,6 +310,10 @@ impl<T> WaitQueue<T> {
     /// When the oldest dial has begun that no waiter needs.
     pub(super) fn left_behind_since(&self, pace: Pace) -> Option<Instant> {
         let state = self.state.lock();
+        if state.dials.len() == 0 {
+            // Asked for each connection that is handed on, where limits are.
+            return None;
+        }
         state.dials.left_behind_since(self.needed(&state, pace))
     }
 
