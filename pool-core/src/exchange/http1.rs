@@ -134,7 +134,7 @@ where
             bookkeeping::checked_out(lease.lane().host(), || lease.connection.info_of_next());
             pending.attempts += 1;
             if let Some(trial) = &mut pending.trial {
-                trial.sent_again();
+                trial.sent_again(lease.lane().host());
             }
             let answer = (this.send)(&mut lease.connection, &mut pending.request, pending.facts);
             this.answer.set(Some(answer));

@@ -73,12 +73,14 @@ async fn send(
     if let Some(sending) = sending {
         begin_upload(&stream, sending).await;
     }
+    let limit =
+        if is_tried { pending.longest_wait(settings) } else { pending.response_timeout(settings) };
     let mut awaiting = AwaitingHead {
         head: Some(head),
         stream,
         interim,
         interim_bytes: 0,
-        deadline: pending.response_timeout(settings).map(|limit| Deadline::new(limit, is_tried)),
+        deadline: limit.map(|limit| Deadline::new(limit, is_tried)),
         max_head: settings.connection.max_response_head,
         read_before,
         info,

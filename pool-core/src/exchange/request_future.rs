@@ -149,6 +149,9 @@ where
                     Err(error) => Err(error),
                     Ok(()) => {
                         *this.stage = Stage::Ended;
+                        if let Some(trial) = this.pending.trial.take() {
+                            trial.answered();
+                        }
                         let along = this.pending.along.take();
                         this.pending.let_go();
                         return Poll::Ready(Ok(this.http1.into_response(along)));

@@ -100,6 +100,10 @@ impl<C: Connector> Dial for Dialer<C> {
             };
             // A limit must not be full on account of what has ended.
             drop(permit);
+            if !matches!(opened, Ok(Dialled::Http2(_))) {
+                // It is ended no more.
+                unwanted.close();
+            }
             let opened = match opened {
                 Ok(Dialled::Http1(connection)) => Ok(Some(connection)),
                 Ok(Dialled::Http2(connection)) => {

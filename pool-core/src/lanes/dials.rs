@@ -24,15 +24,24 @@ enum Held {
     Until(Instant),
 }
 
+/// What an attempt to dial has come to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Outcome {
+    /// A dial has begun.
+    pub(super) any: bool,
+    /// One that hangs, or that no request waits for, gives way to the next.
+    pub(super) gets_room: bool,
+}
+
 impl Lane {
     pub(super) fn pace(&self) -> Pace {
         if self.host().fails() { Pace::ForAll } else { Pace::ForEach }
     }
 
     /// Starts dials while more requests wait than dials are under way, and the limits and the pace allow. Only in the
-    /// lane's runtime. True if any has begun.
-    pub(super) fn dial(self: &Arc<Self>, mut turn: Turn) -> bool {
-        let mut any = false;
+    /// lane's runtime.
+    pub(super) fn dial(self: &Arc<Self>, mut turn: Turn) -> Outcome {
+        let mut done = Outcome::default();
         while let Some(begun) = self.queue.begin_dial(self.pace()) {
             let now = begun.at;
             let held = match self.begin(turn, now) {
@@ -40,7 +49,7 @@ impl Lane {
                     self.pool().limit_queue.leave(&**self);
                     self.dialer().dial(Arc::clone(self), begun, permit, attempt);
                     // One place for each turn: other members wait in the limit queue too.
-                    (turn, any) = (Turn::Own, true);
+                    (turn, done.any) = (Turn::Own, true);
                     continue;
                 }
                 Err(held) => held,
@@ -54,15 +63,15 @@ impl Lane {
             // Room may have been made while the dial was still counted as under way, by a thread that then saw no lane
             // in need.
             match held {
-                // The dial in whose place this was to begin tries the next address itself. To end that one for it would begin
-                // anew for ever.
-                Held::Refused(_) if begun.heir_of.is_some() => return any,
                 Held::Refused(Refusal::AddressFull)
                     if self.host().has_room() || self.host().idle() > 0 => {}
+                // The dial in whose place this was to begin tries the next address itself. To end that one for it would begin
+                // anew for ever.
+                Held::Refused(_) if begun.heir_of.is_some() => return done,
                 Held::Refused(Refusal::AddressFull) => {
-                    self.host().end_one_left_behind();
+                    done.gets_room = self.host().end_one_left_behind();
                     self.look_again_if_it_fails(now);
-                    return any;
+                    return done;
                 }
                 Held::Refused(Refusal::PoolFull) => {
                     // The limit queue may have removed this lane, or seen no need, while its dial was counted.
@@ -71,17 +80,17 @@ impl Lane {
                     }
                     self.look_again_if_it_fails(now);
                     self.host().offer_room();
-                    return any;
+                    return done;
                 }
-                Held::Refused(Refusal::WatcherGone) => return any,
+                Held::Refused(Refusal::WatcherGone) => return done,
                 Held::Until(at) => {
                     self.dial_at(at);
                     self.host().offer_room();
-                    return any;
+                    return done;
                 }
             }
         }
-        any
+        done
     }
 
     /// What a dial needs to begin.

@@ -30,6 +30,7 @@ mod acquire;
 mod any;
 mod checkin;
 mod checkout;
+mod cover;
 mod dial;
 mod dials;
 mod held;

@@ -163,7 +163,7 @@ impl Lane {
         if !self.queue.overtake(number, tried) {
             return true;
         }
-        let begun = self.dial(Turn::Own);
+        let begun = self.dial(Turn::Own).any;
         !self.queue.end_overtaking(number, begun)
     }
 }

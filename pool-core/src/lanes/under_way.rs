@@ -8,7 +8,8 @@ use std::collections::VecDeque;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::policy::{HANGS, Tried};
+use super::cover::{Cover, cover, is_for};
+use crate::policy::Tried;
 
 /// An empty list keeps room for so many.
 const KEPT: usize = 4;
@@ -52,20 +53,14 @@ pub(super) struct Begun {
     pub(super) unwanted: oneshot::Receiver<()>,
 }
 
-/// Which dials waiters need.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Needed {
-    /// The oldest so many, besides those that hung already when the first waiter came.
-    pub(super) dials: usize,
-    /// Since when the first waiter waits.
-    pub(super) first_since: Option<Instant>,
-}
-
-impl Entry {
-    /// Whether it is for a waiter that came then: it did not hang yet.
-    fn is_for(&self, since: Instant) -> bool {
-        self.connected || self.begun + HANGS > since
-    }
+/// Which of the dials that are not overtaken waiters need.
+#[derive(Clone, Debug)]
+pub(super) enum Needed {
+    All,
+    /// The oldest so many.
+    Oldest(usize),
+    /// Those that have connected, and those with these numbers: others hang.
+    These(Vec<u64>),
 }
 
 impl DialsUnderWay {
@@ -78,31 +73,23 @@ impl DialsUnderWay {
         self.entries.len() - self.overtaken
     }
 
-    /// For how many of these waiters no dial is, where each dial is for `per_dial` of them.
-    pub(super) fn uncovered(
-        &self,
-        newest_first: impl ExactSizeIterator<Item = Instant> + Clone,
-        per_dial: usize,
-    ) -> usize {
-        let waiting = newest_first.len();
-        let newest = newest_first.clone().next();
+    /// Whether each is for every waiter that came then or before.
+    pub(super) fn are_for(&self, since: Instant) -> bool {
         let oldest = self.entries.iter().find(|entry| !entry.connected);
-        if oldest.zip(newest).is_none_or(|(oldest, newest)| oldest.is_for(newest)) {
-            return waiting.saturating_sub(self.relied_on().saturating_mul(per_dial));
-        }
-        // The newest dials are for every waiter, and the older ones for the older waiters too.
-        let relied_on = || self.entries.iter().rev().filter(|entry| !entry.overtaken);
-        let mut dials = relied_on().filter(|entry| !entry.connected).peekable();
-        let connected = relied_on().filter(|entry| entry.connected).count();
-        let (mut places, mut uncovered) = (connected.saturating_mul(per_dial), 0);
-        for since in newest_first {
-            while dials.next_if(|entry| entry.is_for(since)).is_some() {
-                places = places.saturating_add(per_dial);
-            }
-            uncovered += usize::from(places == 0);
-            places = places.saturating_sub(1);
-        }
-        uncovered
+        oldest.is_none_or(|oldest| is_for(oldest.begun, since))
+    }
+
+    /// What becomes of waiters that wait since these times; with the numbers of the dials that they need.
+    pub(super) fn cover(&self, since: Vec<Instant>, per_dial: usize) -> (usize, Vec<u64>) {
+        let relied_on = || self.entries.iter().enumerate().filter(|(_, entry)| !entry.overtaken);
+        let connected = relied_on().filter(|(_, entry)| entry.connected).count();
+        let dials: Vec<_> = relied_on()
+            .filter(|(_, entry)| !entry.connected)
+            .map(|(place, entry)| (place, entry.begun))
+            .collect();
+        let elsewhere = connected.saturating_mul(per_dial);
+        let Cover { uncovered, needed } = cover(&dials, since, per_dial, elsewhere);
+        (uncovered, needed.into_iter().map(|place| self.entries[place].number).collect())
     }
 
     /// Marks a dial as overtaken. False if it is so already, or is not in the list any more. The next dial that begins is
@@ -171,6 +158,7 @@ impl DialsUnderWay {
 
     /// A dial has connected, and does not hang from here on.
     pub(super) fn has_connected(&mut self, number: u64) {
+        self.take_back(number);
         if let Ok(place) = self.entries.binary_search_by_key(&number, |entry| entry.number) {
             self.entries[place].connected = true;
         }
@@ -192,26 +180,36 @@ impl DialsUnderWay {
         Some(entry)
     }
 
-    /// The dials that can be ended, besides those that are needed: first those that are not overtaken, the oldest first, and
-    /// then the overtaken ones.
-    fn left_behind(&self, needed: Needed) -> impl Iterator<Item = usize> {
-        let all = |overtaken| {
+    /// The dials that can be ended, besides those that are needed: first those that are not overtaken, of these first what has
+    /// connected, and each the oldest first.
+    fn left_behind(&self, needed: &Needed) -> impl Iterator<Item = usize> {
+        let all = |overtaken, connected| {
             let entries = self.entries.iter().enumerate();
-            entries.filter(move |(_, entry)| entry.overtaken == overtaken)
+            entries.filter(move |(_, entry)| {
+                (entry.overtaken, entry.connected) == (overtaken, connected)
+            })
         };
-        let hung =
-            move |entry: &Entry| needed.first_since.is_some_and(|since| !entry.is_for(since));
-        let hung_before = all(false).filter(move |(_, entry)| hung(entry));
-        let others = all(false).filter(move |(_, entry)| !hung(entry));
-        hung_before
-            .chain(others.skip(needed.dials))
-            .chain(all(true))
+        let oldest = match needed {
+            Needed::All => usize::MAX,
+            Needed::Oldest(dials) => *dials,
+            Needed::These(_) => 0,
+        };
+        let is_one_of_these = move |entry: &Entry| match needed {
+            Needed::These(numbers) => entry.connected || numbers.contains(&entry.number),
+            Needed::All | Needed::Oldest(_) => false,
+        };
+        all(false, true)
+            .chain(all(false, false))
+            .skip(oldest)
+            .filter(move |(_, entry)| !is_one_of_these(entry))
+            .chain(all(true, true))
+            .chain(all(true, false))
             .filter(|(_, entry)| !entry.end.is_closed())
             .map(|(place, _)| place)
     }
 
     /// When the oldest dial has begun that is left behind.
-    pub(super) fn left_behind_since(&self, needed: Needed) -> Option<Instant> {
+    pub(super) fn left_behind_since(&self, needed: &Needed) -> Option<Instant> {
         self.left_behind(needed).map(|place| self.entries[place].begun).min()
     }
 
@@ -219,7 +217,7 @@ impl DialsUnderWay {
     /// overtaken if `spares_overtaken`. The caller tells them, and holds no lock then.
     pub(super) fn take_left_behind(
         &mut self,
-        needed: Needed,
+        needed: &Needed,
         keep: usize,
         most: usize,
         spares_overtaken: bool,
@@ -248,13 +246,14 @@ impl DialsUnderWay {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::HANGS;
 
     fn begin(dials: &mut DialsUnderWay, numbers: impl IntoIterator<Item = u64>) -> Vec<Begun> {
         numbers.into_iter().map(|number| dials.begin(number, Instant::now())).collect()
     }
 
-    fn needs(dials: usize) -> Needed {
-        Needed { dials, first_since: None }
+    fn needs(dials: usize) -> &'static Needed {
+        [&Needed::Oldest(0), &Needed::Oldest(1), &Needed::Oldest(2), &Needed::Oldest(3)][dials]
     }
 
     fn told(begun: &mut Begun) -> bool {
@@ -370,46 +369,32 @@ mod tests {
     }
 
     #[test]
-    fn a_dial_is_for_no_waiter_that_comes_when_it_hangs() {
-        let mut dials = DialsUnderWay::default();
-        let start = Instant::now();
-        let at = |tenths| start + HANGS * tenths / 10;
-        let _begun = [(1, 0), (2, 4)].map(|(number, tenths)| dials.begin(number, at(tenths)));
-        let uncovered = |newest_first: &[u32], per_dial| {
-            dials.uncovered(newest_first.iter().map(|tenths| at(*tenths)), per_dial)
-        };
-        assert_eq!([uncovered(&[9, 8], 1), uncovered(&[9, 9, 8], 1)], [0, 1]);
-        assert_eq!(
-            uncovered(&[10, 8], 1),
-            0,
-            "the second is for the newcomer, and the first for the other"
-        );
-        assert_eq!(uncovered(&[11, 10], 1), 1);
-        assert_eq!(uncovered(&[11, 10, 9, 0], 2), 0);
-        assert_eq!(uncovered(&[14, 0], usize::MAX), 1);
-        assert_eq!(uncovered(&[], 1), 0);
-        dials.has_connected(1);
-        assert_eq!(
-            dials.uncovered([at(14)].into_iter(), 1),
-            0,
-            "one that has connected does not hang"
-        );
-    }
-
-    #[test]
-    fn what_hung_before_the_first_waiter_came_is_left_behind_though_it_is_the_oldest() {
+    fn what_a_waiter_needs_is_kept_though_older_dials_hang() {
         let mut dials = DialsUnderWay::default();
         let start = Instant::now();
         let mut begun = [(1, 0), (2, 1), (3, 2)]
             .map(|(number, halves)| dials.begin(number, start + HANGS * halves / 2));
-        let needed = Needed { dials: 1, first_since: Some(start + HANGS) };
-        assert_eq!(tell(dials.take_left_behind(needed, 1, usize::MAX, false)), 1);
-        assert_eq!(
-            begun.each_mut().map(told),
-            [false, false, true],
-            "one is needed, and the oldest goes on"
-        );
-        assert_eq!(tell(dials.take_left_behind(needed, 0, 1, false)), 1);
+        assert!(!dials.are_for(start + HANGS) && dials.are_for(start + HANGS / 2));
+        let (uncovered, needed) = dials.cover(vec![start + HANGS], 1);
+        assert_eq!((uncovered, needed.as_slice()), (0, [2].as_slice()));
+        let needed = Needed::These(needed);
+        assert_eq!(tell(dials.take_left_behind(&needed, 1, usize::MAX, false)), 1);
+        assert_eq!(begun.each_mut().map(told), [false, false, true], "the oldest goes on too");
+        assert_eq!(tell(dials.take_left_behind(&needed, 0, 1, false)), 1);
         assert_eq!(begun.each_mut().map(told), [true, false, false], "a limit wants its place");
+    }
+
+    #[test]
+    fn what_has_connected_hangs_no_more_and_is_ended_last() {
+        let mut dials = DialsUnderWay::default();
+        let start = Instant::now();
+        let mut begun = [1, 2, 3].map(|number| dials.begin(number, start));
+        dials.overtake(2, Tried::default());
+        dials.has_connected(2);
+        assert_eq!(dials.relied_on(), 3, "its heir is not in its place any more");
+        let late = start + HANGS * 2;
+        assert_eq!(dials.cover(vec![late; 2], 1), (1, vec![]));
+        assert_eq!(tell(dials.take_left_behind(needs(0), 1, usize::MAX, false)), 2);
+        assert_eq!(begun.each_mut().map(told), [true, false, true]);
     }
 }

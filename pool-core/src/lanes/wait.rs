@@ -103,12 +103,12 @@ impl Lane {
             Wants::Newer(_) => self.serve_streams(),
             Wants::Fresh => {}
         }
-        self.dial(Turn::Own);
+        let dialled = self.dial(Turn::Own);
         let limit = self.settings().max_waiters_per_address;
         // While the address fails, one dial is for all of them.
         let is_for_all =
             self.pace() == Pace::ForAll && self.host().has_room() && self.pool().has_room();
-        let may_be_refused = number.is_none() && !is_for_all;
+        let may_be_refused = number.is_none() && !is_for_all && !dialled.gets_room;
         let full = limit.is_some_and(|limit| may_be_refused && self.queue.is_over(limit));
         if full && self.queue.leave(&place.ticket) { Err(Refused::QueueFull) } else { Ok(place) }
     }

@@ -7,9 +7,6 @@
 //! Waiters and dials draw numbers from one counter. A dial that fails tells nothing to a waiter that came after it had
 //! begun, and so has a greater number: the server may have come back in between.
 //!
-//! A dial that hangs is not for a waiter that comes then: its packets go out ever more seldom, and a new one may find the
-//! server back. It goes on for those that came before.
-//!
 //! What must hold: an answer is never lost. It goes to a waiter through a channel that gives it back if the waiter has
 //! left, and a waiter that leaves checks the channel one last time.
 
@@ -46,6 +43,8 @@ struct State<T> {
     dials: DialsUnderWay,
     /// The last number that was drawn.
     number: u64,
+    /// No waiter has come later.
+    newest_since: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -100,7 +99,12 @@ impl<T> WaitQueue<T> {
     /// An empty queue, whose waiters count in `sum` too. Where a connection may be shared, one dial is for all waiters
     /// until it has shown how many its connection serves.
     pub(super) fn new(sum: Arc<AtomicUsize>, may_share: bool) -> Self {
-        let state = State { waiters: VecDeque::new(), dials: DialsUnderWay::default(), number: 0 };
+        let state = State {
+            waiters: VecDeque::new(),
+            dials: DialsUnderWay::default(),
+            number: 0,
+            newest_since: None,
+        };
         Self {
             state: Mutex::new(state),
             waiting: AtomicUsize::new(0),
@@ -120,6 +124,7 @@ impl<T> WaitQueue<T> {
         let number = {
             let mut state = self.state.lock();
             let ticket = number.unwrap_or_else(|| state.draw_number());
+            state.newest_since = state.newest_since.max(Some(since));
             let behind = state.waiters.iter().rev().take_while(|waiter| waiter.ticket > ticket);
             let place = state.waiters.len() - behind.count();
             state.waiters.insert(place, Waiter { ticket, wants, since, answer: sender });
@@ -220,20 +225,33 @@ impl<T> WaitQueue<T> {
 
     /// How many waiters no dial under way is for.
     fn uncovered(&self, state: &State<T>) -> usize {
-        let newest_first = state.waiters.iter().rev().map(|waiter| waiter.since);
-        state.dials.uncovered(newest_first, self.per_dial())
+        match self.cover(state) {
+            Some((uncovered, _)) => uncovered,
+            None => {
+                let places = state.dials.relied_on().saturating_mul(self.per_dial());
+                state.waiters.len().saturating_sub(places)
+            }
+        }
+    }
+
+    /// Which dials are for which waiters. None if each is for all of them, as where none hangs.
+    fn cover(&self, state: &State<T>) -> Option<(usize, Vec<u64>)> {
+        if state.newest_since.is_none_or(|since| state.dials.are_for(since)) {
+            return None;
+        }
+        let since = state.waiters.iter().map(|waiter| waiter.since).collect();
+        Some(state.dials.cover(since, self.per_dial()))
     }
 
     /// Which of the dials under way that are not overtaken the waiters need.
     fn needed(&self, state: &State<T>, pace: Pace) -> Needed {
-        let waiting = state.waiters.len();
-        if pace == Pace::ForAll && waiting > 0 {
-            return Needed { dials: usize::MAX, first_since: None };
+        if pace == Pace::ForAll && !state.waiters.is_empty() {
+            return Needed::All;
         }
-        let covered = waiting - self.uncovered(state);
-        // Not that of the one in front, which may have come late with a number of its own.
-        let first_since = state.waiters.iter().map(|waiter| waiter.since).min();
-        Needed { dials: covered.div_ceil(self.per_dial()), first_since }
+        match self.cover(state) {
+            Some((_, numbers)) if !state.waiters.is_empty() => Needed::These(numbers),
+            _ => Needed::Oldest(state.waiters.len().div_ceil(self.per_dial())),
+        }
     }
 
     /// How many waiters one dial is for: more than one where its connection is shared, all of them where the number is
@@ -314,7 +332,7 @@ impl<T> WaitQueue<T> {
             // Asked for each connection that is handed on, where limits are.
             return None;
         }
-        state.dials.left_behind_since(self.needed(&state, pace))
+        state.dials.left_behind_since(&self.needed(&state, pace))
     }
 
     /// Ends dials that no waiter needs, all but the oldest `keep` of them, and `most` at most. False if there is none to
@@ -325,7 +343,7 @@ impl<T> WaitQueue<T> {
             let needed = self.needed(&state, pace);
             // As long as a request waits, what is overtaken races for it, and gives way to a limit alone.
             let spares_overtaken = most > 1 && !state.waiters.is_empty();
-            state.dials.take_left_behind(needed, keep, most, spares_overtaken)
+            state.dials.take_left_behind(&needed, keep, most, spares_overtaken)
         };
         tell(ends)
     }

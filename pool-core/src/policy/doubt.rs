@@ -51,8 +51,8 @@ impl Host {
         self.siblings.await_judgement(id)
     }
 
-    /// Whether the connection that was tried is lost, and all that are set aside with it.
-    pub(super) fn judge(&self, is_lost: bool) {
+    /// Whether the connection that was tried is lost, and all that are set aside with it, if that is known.
+    pub(super) fn judge(&self, is_lost: Option<bool>) {
         if self.siblings.judge(is_lost) {
             self.reconsider_idle();
         }

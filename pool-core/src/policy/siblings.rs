@@ -117,10 +117,14 @@ impl Siblings {
         self.change(&self.tried, id, JUDGED)
     }
 
-    /// The one that was tried is lost, or its server is merely slow. True if that changes anything.
-    pub(super) fn judge(&self, is_lost: bool) -> bool {
+    /// The one that was tried is lost, or its server is merely slow, or nobody knows. True if that changes anything.
+    pub(super) fn judge(&self, is_lost: Option<bool>) -> bool {
         let doubted = self.doubted.load(Ordering::SeqCst);
-        let changes = if is_lost { self.lose(doubted) } else { self.clear(doubted) };
+        let changes = match is_lost {
+            Some(true) => self.lose(doubted),
+            Some(false) => self.clear(doubted),
+            None => false,
+        };
         self.change(&self.tried, JUDGED, NONE);
         changes
     }
@@ -266,15 +270,19 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn none_is_tried_while_another_is_judged_and_the_judgement_is_for_all() {
-        for is_lost in [false, true] {
+        for is_lost in [None, Some(false), Some(true)] {
             let (siblings, since) = three().await;
             siblings.gave_no_answer(9, since[1], SECOND);
             assert_eq!(siblings.ask(1, since[0], true), Standing::Tried);
             assert!(siblings.await_judgement(1) && !siblings.await_judgement(1));
             siblings.ended(1);
             assert_eq!(siblings.ask(2, since[1], true), Standing::SetAside);
-            assert!(siblings.judge(is_lost));
-            let standing = if is_lost { Standing::Lost } else { Standing::Good };
+            assert_eq!(siblings.judge(is_lost), is_lost.is_some());
+            let standing = match is_lost {
+                Some(true) => Standing::Lost,
+                Some(false) => Standing::Good,
+                None => Standing::SetAside,
+            };
             assert_eq!(standings(&siblings, since), [standing, standing, Standing::Good]);
             assert!(!siblings.is_any_tried());
         }

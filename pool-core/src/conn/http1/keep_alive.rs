@@ -39,12 +39,12 @@ impl Hint {
         for value in values {
             for parameter in value.split([',', ';']) {
                 let (name, number) = parameter.split_once('=').unwrap_or((parameter, ""));
-                let Some(number) = whole(number.trim().trim_matches('"')) else { continue };
+                let number = number.trim().trim_matches('"');
                 if name.trim().eq_ignore_ascii_case("timeout") {
-                    let timeout = Duration::from_secs(number);
-                    hint.idle = Some(timeout - MARGIN.min(timeout / 2));
+                    let leave_a_margin = |timeout: Duration| timeout - MARGIN.min(timeout / 2);
+                    hint.idle = seconds(number).map(leave_a_margin).or(hint.idle);
                 } else if name.trim().eq_ignore_ascii_case("max") {
-                    hint.uses_left = Some(number);
+                    hint.uses_left = number.parse().ok().or(hint.uses_left);
                 }
             }
         }
@@ -61,10 +61,13 @@ impl Hint {
     }
 }
 
-/// The digits that a number begins with: some servers write a unit, or a fraction.
-fn whole(number: &str) -> Option<u64> {
-    let end = number.find(|digit: char| !digit.is_ascii_digit()).unwrap_or(number.len());
-    number[..end].parse().ok()
+/// Some servers write a fraction, or the unit.
+fn seconds(text: &str) -> Option<Duration> {
+    let number = text.strip_suffix(['s', 'S']).unwrap_or(text);
+    if let Ok(whole) = number.parse() {
+        return Some(Duration::from_secs(whole));
+    }
+    Duration::try_from_secs_f64(number.parse().ok()?).ok()
 }
 
 #[cfg(test)]
@@ -106,9 +109,19 @@ mod tests {
 
     #[test]
     fn what_cannot_be_understood_is_no_hint() {
-        for value in
-            ["", "timeout", "timeout=", "timeout=soon", "timeout=-5", "300", "x=5", "timeout=.5"]
-        {
+        for value in [
+            "",
+            "timeout",
+            "timeout=",
+            "timeout=soon",
+            "timeout=-5",
+            "300",
+            "x=5",
+            "timeout=5m",
+            "timeout=5ms",
+            "timeout=inf",
+            "timeout=NaN",
+        ] {
             assert_eq!(hint(&[value]), None, "{value}");
         }
         assert_eq!(hint(&[]), None);
@@ -119,7 +132,7 @@ mod tests {
         let both = Some(Hint { idle: Some(Duration::from_secs(4)), uses_left: Some(7) });
         for values in [
             ["timeout=5;max=7"].as_slice(),
-            &["timeout=5s, max=7.0"],
+            &["timeout=5.0s, max=7"],
             &["max=7\u{e9}", "timeout=5,max=7"],
         ] {
             let mut headers = HeaderMap::new();
