@@ -19,7 +19,15 @@ pub(super) fn check_framing(
     length: Option<u64>,
 ) -> Result<(), &'static str> {
     match length {
-        Some(0) => Ok(()),
+        // Perhaps that of another response, as to HEAD.
+        Some(0) => {
+            if headers.len() != headers.keys_len()
+                && let Some(length) = agreed(headers)
+            {
+                headers.insert(CONTENT_LENGTH, length);
+            }
+            Ok(())
+        }
         Some(length) => {
             // A walk over the few fields before it costs less than a look-up, which hashes the name.
             let mut fields = headers.iter();
@@ -32,6 +40,14 @@ pub(super) fn check_framing(
         }
         None => check_coding(headers),
     }
+}
+
+/// The length in which several fields agree.
+#[cold]
+fn agreed(headers: &HeaderMap) -> Option<HeaderValue> {
+    let mut fields = headers.get_all(CONTENT_LENGTH).iter();
+    let first = fields.next().filter(|first| is_number(first))?;
+    fields.all(|other| other == first).then(|| first.clone())
 }
 
 /// hyper understands a list of numbers too.
@@ -72,6 +88,14 @@ mod tests {
             let headers = checked(&fields, Some(4)).unwrap();
             let told: Vec<_> = headers.get_all("content-length").iter().collect();
             assert_eq!(told, ["4"], "{lengths:?}");
+        }
+    }
+
+    #[test]
+    fn lengths_that_agree_become_one_where_no_content_follows_too() {
+        for (length, length_of_body) in [("0", 0), ("7", 0)] {
+            let headers = checked(&[("content-length", length); 2], Some(length_of_body)).unwrap();
+            assert_eq!(headers.get_all("content-length").iter().collect::<Vec<_>>(), [length]);
         }
     }
 

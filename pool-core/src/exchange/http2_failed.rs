@@ -6,6 +6,9 @@
 //! | `HTTP_1_1_REQUIRED` | the server has not said whether it has processed it; it is wanted over HTTP/1.1 |
 //! | any other reset by the server, or a response that h2 resets as malformed | an answer, if a poor one |
 //! | the connection has ended | nothing, unless a 1xx answer was read before |
+//!
+//! A connection whose server has come to allow none of the streams that it has was given up on this side, and its requests were
+//! refused in effect.
 
 use super::bookkeeping;
 use super::open_stream::OpenStream;
@@ -66,6 +69,9 @@ pub(super) fn failed(
             Error::stream(host.name(), error).at(attempt.answered()).requiring_http1()
         }
         StreamError::Answered => Error::stream(host.name(), error).at(attempt.answered()),
+        StreamError::ConnectionLost if connection.allows_none() && !attempt.reached_wire() => {
+            Error::refused(host.name(), error).at(attempt)
+        }
         StreamError::ConnectionLost => {
             bookkeeping::connection_ended(host, &attempt);
             bookkeeping::stream_lost(lease, &attempt);

@@ -204,6 +204,8 @@ impl Drop for StreamLease {
     fn drop(&mut self) {
         if self.use_number > 0 {
             self.lane.host().tell(|| Event::CheckedIn { id: self.connection.id() });
+        } else {
+            self.connection.not_used();
         }
         self.lane.stream_ended(&self.connection);
     }

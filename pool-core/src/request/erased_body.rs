@@ -53,6 +53,8 @@ pin_project! {
         declared: Option<u64>,
         // A frame that was polled before its turn.
         ahead: Option<Frame<Bytes>>,
+        // It has told its end, and is polled no more: it may panic, or never be ready again.
+        ended: bool,
         again: Option<ReplayableBody>,
         gated: Option<Gated>,
         traffic: Option<Arc<Traffic>>,
@@ -87,7 +89,7 @@ impl Gated {
 
 impl<B> Erased<B> {
     pub(super) fn new(body: B, again: Option<ReplayableBody>, gated: Option<Gated>) -> Self {
-        Self { body, declared: None, ahead: None, again, gated, traffic: None }
+        Self { body, declared: None, ahead: None, ended: false, again, gated, traffic: None }
     }
 }
 
@@ -126,8 +128,12 @@ where
         if let Some(ahead) = this.ahead.take() {
             return Poll::Ready(Some(Ok(ahead)));
         }
+        if *this.ended {
+            return Poll::Ready(None);
+        }
         let frame =
             ready!(this.body.as_mut().poll_frame(cx)).map(|frame| frame.map_err(Into::into));
+        *this.ended = frame.is_none();
         let Some(left) = this.declared else { return Poll::Ready(frame) };
         let frame = count_down(frame, left);
         if *left > 0 || !matches!(frame, Some(Ok(_))) || this.body.is_end_stream() {
@@ -143,7 +149,11 @@ where
                 }
                 broken => broken.or(frame),
             },
-            _ => frame,
+            Poll::Ready(None) => {
+                *this.ended = true;
+                frame
+            }
+            Poll::Pending => frame,
         })
     }
 }
@@ -175,7 +185,8 @@ where
 
     fn is_end_stream(&self) -> bool {
         // While bytes are missing hyper must poll for the end, so that the shortfall is an error.
-        self.declared.unwrap_or(0) == 0 && self.ahead.is_none() && self.body.is_end_stream()
+        let ended = self.ended || self.body.is_end_stream();
+        self.declared.unwrap_or(0) == 0 && self.ahead.is_none() && ended
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -219,3 +230,50 @@ impl fmt::Display for WrongLength {
 }
 
 impl StdError for WrongLength {}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::pin::pin;
+    use std::task::Waker;
+
+    use super::*;
+
+    /// Panics when it is polled after its end, as some streams do.
+    struct Unfused(Option<Vec<&'static str>>);
+
+    impl Body for Unfused {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            let pieces = self.0.as_mut().expect("it is not polled after its end");
+            let piece =
+                pieces.pop().map(|piece| Ok(Frame::data(Bytes::from_static(piece.as_bytes()))));
+            if piece.is_none() {
+                self.0 = None;
+            }
+            Poll::Ready(piece)
+        }
+    }
+
+    #[test]
+    fn a_body_that_has_told_its_end_is_polled_no_more() {
+        for declared in [None, Some(4)] {
+            let mut body = pin!(Erased::new(Unfused(Some(vec!["34", "12"])), None, None));
+            if let Some(length) = declared {
+                body.as_mut().declare_length(length);
+            }
+            let mut poll = || body.as_mut().poll_frame(&mut Context::from_waker(Waker::noop()));
+            for piece in ["12", "34"] {
+                let Poll::Ready(Some(Ok(frame))) = poll() else { panic!("a piece is there") };
+                assert_eq!(frame.into_data().expect("data"), piece);
+            }
+            assert!((0..3).all(|_| matches!(poll(), Poll::Ready(None))), "{declared:?}");
+            assert!(body.is_end_stream());
+        }
+    }
+}

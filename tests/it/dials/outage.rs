@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use pool_core::{Error, ErrorKind};
+use pool_core::{Error, ErrorKind, Http2};
 use pooled_fetch_tests::{
     Backend, Boxed, Caller, EchoServer, Fate, Lent, Settings, Whole, answer, bounded, ends_idle,
     eventually, for_each_backend, get, let_pass, settle, start, start_many_addresses, start_with,
@@ -479,4 +479,51 @@ async fn callers_of_little_patience_are_served_as_soon_as_the_server_is_back() {
             .await;
         }
     }
+}
+
+/// The hanging dials of those that wait for long are not taken for the one that a newcomer needs.
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_long_keeps_no_dial_of_a_newcomer_from_its_end() {
+    const TAKES: Duration = Duration::from_millis(300);
+    for patient in [1, 2, 3] {
+        bounded(async {
+            let (caller, _server) =
+                start_with(Backend::Memory, |settings| settings.http2(Http2::Assumed)).await;
+            caller.watch.set_fate(&caller.address, Fate::Lost);
+            let mut waiting = JoinSet::new();
+            for number in 1..=patient {
+                if number == patient {
+                    caller.watch.set_fate(&caller.address, Fate::TakenAfter(TAKES));
+                }
+                waiting.spawn(caller.fetch(get("/")));
+                let_pass(if number == patient { Duration::ZERO } else { SECOND * 6 / 5 }).await;
+            }
+            let back = Instant::now();
+            while caller.watch.opened() == 0 {
+                // Others of little patience come and go meanwhile.
+                timeout(TAKES / 3, caller.fetch(get("/"))).await.ok();
+                assert!(back.elapsed() <= TAKES * 2, "{patient} wait: {:?}", back.elapsed());
+            }
+        })
+        .await;
+    }
+}
+
+/// The dial that is left behind gives way to the newcomer, which waits for that.
+#[tokio::test(start_paused = true)]
+async fn where_no_request_may_wait_one_is_served_in_place_of_a_dial_that_hangs() {
+    bounded(async {
+        let (caller, server) = start_with(Backend::Memory, |settings| {
+            settings.max_connections_per_address(1).max_waiters_per_address(0)
+        })
+        .await;
+        caller.watch.set_fate(&caller.address, Fate::Lost);
+        timeout(SECOND / 10, caller.fetch(get("/"))).await.expect_err("lost");
+        let_pass(SECOND * 3 / 2).await;
+        caller.watch.set_fate(&caller.address, Fate::Taken);
+        let _service = EchoServer::start(server, |_| answer("served"));
+        caller.fetch(get("/")).await.expect("a response");
+        ends_idle(caller).await;
+    })
+    .await;
 }

@@ -209,6 +209,52 @@ async fn a_limit_that_falls_in_the_moment_of_a_request_sends_it_elsewhere() {
     .await;
 }
 
+/// The connection has served nothing before, so it is fresh for all of them.
+#[tokio::test]
+async fn a_limit_that_falls_before_the_first_requests_sends_them_elsewhere() {
+    bounded(async {
+        let (caller, mut server) = start_raw(|settings| settings).await;
+        let lease = caller.pool.lease(&caller.address);
+        let (lease, mut connection) = tokio::join!(lease, server.greet(100));
+        let lease = lease.expect("a connection");
+        connection.settings(&[(STREAMS, 0)]).await;
+        let mut late = [(); 3].map(|()| caller.fetch(post("/late", "once")));
+        assert!(late.iter_mut().all(|late| poll_once(late.as_mut()).is_pending()));
+        drop(lease);
+        let late: JoinSet<_> = late.into_iter().collect();
+        let mut next = server.greet(100).await;
+        for _ in 0..3 {
+            let stream = next.request().await;
+            next.answer(stream, b"moved").await;
+        }
+        for whole in late.join_all().await {
+            assert_eq!(whole.expect("a response").body, "moved");
+        }
+        ends_idle(caller).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn no_connection_carries_more_requests_than_it_may_however_many_come_at_once() {
+    bounded(async {
+        for before in [0, 1] {
+            let (caller, server) = start_http2(100, |settings| settings.max_uses(5)).await;
+            let _service = echo(server);
+            for requests in [before, 17] {
+                let crowd: JoinSet<_> = (0..requests).map(|_| caller.fetch(get("/"))).collect();
+                let served = crowd.join_all().await;
+                served.into_iter().for_each(|whole| drop(whole.expect("a response")));
+            }
+            let stats = caller.pool.stats();
+            assert_eq!(stats.opened, 4, "five at most over each");
+            assert_eq!(stats.closed(Closed::MaxUses), 3);
+            ends_idle(caller).await;
+        }
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_goaway_as_the_first_word_sends_posts_over_the_next_connection() {
     bounded(async {

@@ -167,3 +167,26 @@ async fn a_server_that_is_slower_than_a_trial_may_take_loses_no_connection_but_t
         .await;
     }
 }
+
+/// Its request has gone over another connection, which has not answered yet either.
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_gives_up_after_a_trial_condemns_nothing() {
+    for (latency, patience) in [(200, 150), (120, 130), (390, 190)] {
+        let [latency, patience] = [latency, patience].map(Duration::from_millis);
+        bounded(async {
+            let (caller, server) =
+                start_with(Backend::Memory, |settings| settings.response_timeout(SECOND * 2 / 5))
+                    .await;
+            tokio::spawn(serve_slowly(server, latency));
+            let crowd: JoinSet<_> = (0..8).map(|_| caller.fetch(get("/"))).collect();
+            crowd.join_all().await.into_iter().for_each(|served| drop(served.expect("a response")));
+            let_pass(2 * SECOND).await;
+            caller.fetch(get("/slow")).await.expect_err("no answer in time");
+            assert!(timeout(patience, caller.fetch(get("/"))).await.is_err(), "it gives up");
+            let_pass(SECOND).await;
+            let stats = caller.pool.stats();
+            assert_eq!((stats.closed(Reason::SiblingFailed), stats.idle), (0, 6));
+        })
+        .await;
+    }
+}

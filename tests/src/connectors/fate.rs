@@ -5,8 +5,9 @@ use std::fmt::Debug;
 use std::future::pending;
 use std::io;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 /// What becomes of a connect.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub enum Fate {
     Refused,
     /// It hangs, whatever becomes of the connects after it.
     Lost,
+    /// The server takes it in after so long.
+    TakenAfter(Duration),
     /// It fails with this code of the system, two errors deep.
     Fails(i32),
     /// It panics, once it has passed the gate.
@@ -63,6 +66,10 @@ impl Fates {
             Fate::Taken => Ok(false),
             Fate::Refused => Err(io::ErrorKind::ConnectionRefused.into()),
             Fate::Lost => pending().await,
+            Fate::TakenAfter(time) => {
+                sleep(time).await;
+                Ok(false)
+            }
             Fate::Fails(code) => {
                 Err(io::Error::other(io::Error::other(io::Error::from_raw_os_error(code))))
             }

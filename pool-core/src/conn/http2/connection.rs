@@ -44,6 +44,10 @@ pub(crate) struct Connection {
     /// Changes under the lock of the lane's list, so that the last stream is seen to be the last.
     open: AtomicUsize,
     uses: AtomicU64,
+    /// It was given up because its server allows none of the streams that it still has.
+    allows_none: AtomicBool,
+    /// How many streams were lent, for a request each; those that are yet to begin count as well.
+    lent: AtomicU64,
     refusals: AtomicU32,
     /// The last stream that h2 was given, and those that were given up before they were opened.
     last_stream: AtomicU32,
@@ -81,6 +85,8 @@ impl Connection {
             kernel_check,
             open: AtomicUsize::new(0),
             uses: AtomicU64::new(0),
+            allows_none: AtomicBool::new(false),
+            lent: AtomicU64::new(0),
             refusals: AtomicU32::new(0),
             last_stream: AtomicU32::new(0),
             abandoned: Mutex::default(),
@@ -120,6 +126,12 @@ impl Connection {
     /// Counts one more stream as open. Under the lock of the lane's list.
     pub(crate) fn open_stream(&self) {
         self.open.fetch_add(1, Ordering::SeqCst);
+        self.lent.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A stream that was lent has carried no request.
+    pub(crate) fn not_used(&self) {
+        self.lent.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Counts a stream as closed; true if the connection is no longer in use. Under the lock of the lane's list.
@@ -168,7 +180,7 @@ impl Connection {
 
     /// Why the connection may carry no further request, if it has lived or worked long enough.
     pub(crate) fn used_up(&self, now: Instant) -> Option<Reason> {
-        self.lifetime.used_up(self.uses(), now)
+        self.lifetime.used_up(self.lent.load(Ordering::Relaxed), now)
     }
 
     /// Whether it takes no further stream.
@@ -250,6 +262,16 @@ impl Connection {
     /// A response has come over it.
     pub(crate) fn answered(&self) {
         self.has_served.store(true, Ordering::Relaxed);
+    }
+
+    /// It is given up because its server allows none of the streams that it still has.
+    pub(super) fn allow_none(&self) {
+        self.allows_none.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether it was given up because its server allows none of these streams, which is as good as a refusal.
+    pub(crate) fn allows_none(&self) -> bool {
+        self.allows_none.load(Ordering::SeqCst)
     }
 
     /// The server has refused a stream; true if it is to be believed.

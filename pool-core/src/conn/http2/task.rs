@@ -66,6 +66,7 @@ impl Task {
             return false;
         }
         if connection.keeps_only_unopened() {
+            connection.allow_none();
             self.cell.closing(Reason::Unsuitable);
             return false;
         }
