@@ -34,7 +34,7 @@ impl Trial {
     }
 
     /// The answer has come.
-    pub(crate) fn answered(mut self: Box<Self>) {
+    pub(crate) fn answered(mut self) {
         self.answered = true;
     }
 }

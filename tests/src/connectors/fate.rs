@@ -7,7 +7,9 @@ use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
+
+use crate::let_pass;
 
 /// What becomes of a connect.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,7 +69,7 @@ impl Fates {
             Fate::Refused => Err(io::ErrorKind::ConnectionRefused.into()),
             Fate::Lost => pending().await,
             Fate::TakenAfter(time) => {
-                sleep(time).await;
+                let_pass(time).await;
                 Ok(false)
             }
             Fate::Fails(code) => {
