@@ -17,7 +17,7 @@
 //! | `wait_queue`, `wants` | requests that wait, first in, first out; what they want |
 //! | `line`, `position` | services that ask whether they may be called; when it is their turn |
 //! | `wait` | places in that queue, and what their dials have opened |
-//! | `dials`, `under_way` | when a lane dials for its waiters; the dials that it has begun |
+//! | `dials`, `under_way`, `cover` | when a lane dials for its waiters; the dials that it has begun; which waiters they are for |
 //! | `dial`, `opening` | the task that opens a connection; HTTP over the stream that it has opened |
 //! | `race` | opening a stream to one of the socket addresses behind a name |
 //! | `streams`, `in_use` | HTTP/2: lends streams, the busiest connection first; the list of these |
