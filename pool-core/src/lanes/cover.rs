@@ -17,16 +17,16 @@ pub(super) fn is_for(begun: Instant, since: Instant) -> bool {
 pub(super) struct Cover {
     /// For so many waiters there is no dial.
     pub(super) uncovered: usize,
-    /// The keys of the dials that waiters need.
-    pub(super) needed: Vec<usize>,
+    /// The numbers of the dials that waiters need.
+    pub(super) needed: Vec<u64>,
 }
 
-/// Gives waiters, of whom it is told since when each waits, their places in dials, of which it is told a key and the beginning,
-/// the oldest first. Each dial has `per_dial` places, and so many are `elsewhere` that are for any waiter.
+/// Gives waiters their places in dials. A waiter is told by the time since when it waits, a dial by its number and the time at
+/// which it began, the oldest first. Each dial has `per_dial` places; the places `elsewhere` are for any waiter.
 ///
 /// The newest waiter chooses first, because the fewest dials are for it, and each takes the oldest that is left.
 pub(super) fn cover(
-    dials: &[(usize, Instant)],
+    dials: &[(u64, Instant)],
     mut since: Vec<Instant>,
     per_dial: usize,
     elsewhere: usize,
@@ -37,16 +37,16 @@ pub(super) fn cover(
     // The others have places elsewhere.
     let choosing = since.len().saturating_sub(elsewhere);
     for (chosen, since) in since.into_iter().rev().enumerate() {
-        while let Some((key, _)) = dials[..newer].last().filter(|dial| is_for(dial.1, since)) {
-            free.push((*key, per_dial));
+        while let Some((number, _)) = dials[..newer].last().filter(|dial| is_for(dial.1, since)) {
+            free.push((*number, per_dial));
             newer -= 1;
         }
-        let Some((key, places)) = free.last_mut() else {
+        let Some((number, places)) = free.last_mut() else {
             uncovered += 1;
             continue;
         };
         if *places == per_dial && chosen < choosing {
-            needed.push(*key);
+            needed.push(*number);
         }
         *places -= 1;
         if *places == 0 {
@@ -66,10 +66,10 @@ mod tests {
         since: &[u32],
         per_dial: usize,
         elsewhere: usize,
-    ) -> (usize, Vec<usize>) {
+    ) -> (usize, Vec<u64>) {
         let start = Instant::now();
         let at = |tenths: &u32| start + HANGS * *tenths / 10;
-        let dials: Vec<_> = dials.iter().map(at).enumerate().collect();
+        let dials: Vec<_> = (0..).zip(dials.iter().map(at)).collect();
         let Cover { uncovered, mut needed } =
             cover(&dials, since.iter().map(at).collect(), per_dial, elsewhere);
         needed.sort_unstable();

@@ -1,7 +1,7 @@
 //! The dials of one lane that are under way, the oldest first, and how each can be ended.
 //!
 //! What must hold: a dial that was told to end is not in the list any more, so no request relies on it. Only a dial that
-//! still opens its connection can be told; afterwards the receiver of the word is gone.
+//! still opens its connection, or waits for the first word of an HTTP/2 server, can be told; afterwards the receiver is gone.
 
 use std::collections::VecDeque;
 
@@ -79,17 +79,15 @@ impl DialsUnderWay {
         oldest.is_none_or(|oldest| is_for(oldest.begun, since))
     }
 
-    /// What becomes of waiters that wait since these times; with the numbers of the dials that they need.
-    pub(super) fn cover(&self, since: Vec<Instant>, per_dial: usize) -> (usize, Vec<u64>) {
-        let relied_on = || self.entries.iter().enumerate().filter(|(_, entry)| !entry.overtaken);
-        let connected = relied_on().filter(|(_, entry)| entry.connected).count();
+    /// What becomes of waiters that wait since these times.
+    pub(super) fn cover(&self, since: Vec<Instant>, per_dial: usize) -> Cover {
+        let relied_on = || self.entries.iter().filter(|entry| !entry.overtaken);
+        let connected = relied_on().filter(|entry| entry.connected).count();
         let dials: Vec<_> = relied_on()
-            .filter(|(_, entry)| !entry.connected)
-            .map(|(place, entry)| (place, entry.begun))
+            .filter(|entry| !entry.connected)
+            .map(|entry| (entry.number, entry.begun))
             .collect();
-        let elsewhere = connected.saturating_mul(per_dial);
-        let Cover { uncovered, needed } = cover(&dials, since, per_dial, elsewhere);
-        (uncovered, needed.into_iter().map(|place| self.entries[place].number).collect())
+        cover(&dials, since, per_dial, connected.saturating_mul(per_dial))
     }
 
     /// Marks a dial as overtaken. False if it is so already, or is not in the list any more. The next dial that begins is
@@ -183,12 +181,13 @@ impl DialsUnderWay {
     /// The dials that can be ended, besides those that are needed: first those that are not overtaken, of these first what has
     /// connected, and each the oldest first.
     fn left_behind(&self, needed: &Needed) -> impl Iterator<Item = usize> {
-        let all = |overtaken, connected| {
+        let all = |overtaken| {
             let entries = self.entries.iter().enumerate();
-            entries.filter(move |(_, entry)| {
-                (entry.overtaken, entry.connected) == (overtaken, connected)
-            })
+            entries.filter(move |(_, entry)| entry.overtaken == overtaken)
         };
+        // What has connected is overtaken no more.
+        let relied_on =
+            |connected| all(false).filter(move |(_, entry)| entry.connected == connected);
         let oldest = match needed {
             Needed::All => usize::MAX,
             Needed::Oldest(dials) => *dials,
@@ -198,12 +197,11 @@ impl DialsUnderWay {
             Needed::These(numbers) => entry.connected || numbers.contains(&entry.number),
             Needed::All | Needed::Oldest(_) => false,
         };
-        all(false, true)
-            .chain(all(false, false))
+        relied_on(true)
+            .chain(relied_on(false))
             .skip(oldest)
             .filter(move |(_, entry)| !is_one_of_these(entry))
-            .chain(all(true, true))
-            .chain(all(true, false))
+            .chain(all(true))
             .filter(|(_, entry)| !entry.end.is_closed())
             .map(|(place, _)| place)
     }
@@ -229,11 +227,12 @@ impl DialsUnderWay {
         self.take(taken.into_iter())
     }
 
-    /// Takes out the dials that can be ended and began before that time.
+    /// Takes out the dials that can be ended, began before that time, and have not connected.
     pub(super) fn take_begun_before(&mut self, time: Instant) -> Vec<oneshot::Sender<()>> {
         let hangs =
-            |&at: &usize| self.entries[at].begun <= time && !self.entries[at].end.is_closed();
-        let hanging: Vec<_> = (0..self.entries.len()).filter(hangs).collect();
+            |entry: &Entry| entry.begun <= time && !entry.connected && !entry.end.is_closed();
+        let hanging: Vec<_> =
+            (0..self.entries.len()).filter(|&at| hangs(&self.entries[at])).collect();
         self.take(hanging.into_iter().rev())
     }
 
@@ -283,13 +282,14 @@ mod tests {
     }
 
     #[test]
-    fn the_dials_that_began_before_a_time_are_ended() {
+    fn the_dials_that_began_before_a_time_and_have_not_connected_are_ended() {
         let mut dials = DialsUnderWay::default();
         let start = Instant::now();
         let at = |seconds| start + std::time::Duration::from_secs(seconds);
         let mut begun: Vec<_> = (0..4).map(|number| dials.begin(number, at(number))).collect();
-        assert_eq!(tell(dials.take_begun_before(at(1))), 2);
-        assert_eq!(begun.iter_mut().map(told).collect::<Vec<_>>(), [true, true, false, false]);
+        dials.has_connected(1);
+        assert_eq!(tell(dials.take_begun_before(at(2))), 2);
+        assert_eq!(begun.iter_mut().map(told).collect::<Vec<_>>(), [true, false, true, false]);
     }
 
     #[test]
@@ -375,7 +375,7 @@ mod tests {
         let mut begun = [(1, 0), (2, 1), (3, 2)]
             .map(|(number, halves)| dials.begin(number, start + HANGS * halves / 2));
         assert!(!dials.are_for(start + HANGS) && dials.are_for(start + HANGS / 2));
-        let (uncovered, needed) = dials.cover(vec![start + HANGS], 1);
+        let Cover { uncovered, needed } = dials.cover(vec![start + HANGS], 1);
         assert_eq!((uncovered, needed.as_slice()), (0, [2].as_slice()));
         let needed = Needed::These(needed);
         assert_eq!(tell(dials.take_left_behind(&needed, 1, usize::MAX, false)), 1);
@@ -393,7 +393,7 @@ mod tests {
         dials.has_connected(2);
         assert_eq!(dials.relied_on(), 3, "its heir is not in its place any more");
         let late = start + HANGS * 2;
-        assert_eq!(dials.cover(vec![late; 2], 1), (1, vec![]));
+        assert_eq!(dials.cover(vec![late; 2], 1), Cover { uncovered: 1, needed: vec![] });
         assert_eq!(tell(dials.take_left_behind(needs(0), 1, usize::MAX, false)), 2);
         assert_eq!(begun.each_mut().map(told), [true, false, true]);
     }

@@ -19,6 +19,7 @@ use std::task::{Context, Poll};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::cover::Cover;
 use super::under_way::{Begun, DialsUnderWay, Needed};
 use super::wants::{Offered, Pace, Wants};
 use crate::policy::Tried;
@@ -226,7 +227,7 @@ impl<T> WaitQueue<T> {
     /// How many waiters no dial under way is for.
     fn uncovered(&self, state: &State<T>) -> usize {
         match self.cover(state) {
-            Some((uncovered, _)) => uncovered,
+            Some(cover) => cover.uncovered,
             None => {
                 let places = state.dials.relied_on().saturating_mul(self.per_dial());
                 state.waiters.len().saturating_sub(places)
@@ -235,7 +236,7 @@ impl<T> WaitQueue<T> {
     }
 
     /// Which dials are for which waiters. None if each is for all of them, as where none hangs.
-    fn cover(&self, state: &State<T>) -> Option<(usize, Vec<u64>)> {
+    fn cover(&self, state: &State<T>) -> Option<Cover> {
         if state.newest_since.is_none_or(|since| state.dials.are_for(since)) {
             return None;
         }
@@ -249,7 +250,7 @@ impl<T> WaitQueue<T> {
             return Needed::All;
         }
         match self.cover(state) {
-            Some((_, numbers)) if !state.waiters.is_empty() => Needed::These(numbers),
+            Some(cover) if !state.waiters.is_empty() => Needed::These(cover.needed),
             _ => Needed::Oldest(state.waiters.len().div_ceil(self.per_dial())),
         }
     }

@@ -117,7 +117,7 @@ impl Siblings {
         self.change(&self.tried, id, JUDGED)
     }
 
-    /// The one that was tried is lost, or its server is merely slow, or nobody knows. True if that changes anything.
+    /// The connection that was tried is lost, or its server is merely slow, if the caller knows. True if that changes anything.
     pub(super) fn judge(&self, is_lost: Option<bool>) -> bool {
         let doubted = self.doubted.load(Ordering::SeqCst);
         let changes = match is_lost {

@@ -41,10 +41,12 @@ impl Trial {
 
 impl Drop for Trial {
     fn drop(&mut self) {
-        // What takes as long over another connection too would have come over the first.
-        let is_slow = self.sent_again.map(|sent| sent.elapsed() >= self.patience);
-        self.host
-            .judge(is_slow.filter(|is_slow| *is_slow || self.answered).map(|is_slow| !is_slow));
+        self.host.judge(match self.sent_again {
+            // What takes as long over another connection too would have come over the first.
+            Some(sent) if sent.elapsed() >= self.patience => Some(false),
+            Some(_) if self.answered => Some(true),
+            _ => None,
+        });
     }
 }
 
